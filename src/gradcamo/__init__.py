@@ -1,0 +1,48 @@
+"""Grad-CAMO: is the network looking at the cell?
+
+The public names are loaded when they are first used, so that importing the package is quick.
+"""
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import Any
+
+_HOME = {
+    "GradcamoError": "errors",
+    "ZStack": "types",
+    "CellCrop": "types",
+    "CamResult": "types",
+    "Profiles": "types",
+    "CropSettings": "settings",
+    "SegmentSettings": "settings",
+    "TrainSettings": "settings",
+    "AuditSettings": "settings",
+    "read_stack": "stacks",
+    "read_labels": "stacks",
+    "read_plate": "plates",
+    "CellCrops": "crops",
+    "Whitening": "whiten",
+    "efficientnet3d": "networks",
+    "load_efficientnet_pytorch_3d": "networks",
+    "grad_cam": "gradcam",
+    "upsample_cam": "overlap",
+    "grad_camo": "overlap",
+    "attention_shares": "overlap",
+    "Checkpoint": "checkpoint",
+    "segment": "segment",
+    "train": "train",
+    "audit": "audit",
+}
+
+__version__ = _version("napari-gradcamo")
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"gradcamo.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'gradcamo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,140 @@
+"""Every setting, said once: its default, its bounds and its help.
+
+Command-line flags, dock rows, checkpoints and recipes all read these models.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Alignment = Literal["paper", "receptive-field"]
+
+
+class Settings(BaseModel):
+    """A stage's settings: validated, frozen, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CropSettings(Settings):
+    """The window cut around every cell."""
+
+    size_yx: tuple[int, int] = Field(
+        (128, 128), description="height and width of the window around each cell, in pixels"
+    )
+
+
+class SegmentSettings(Settings):
+    """Cellpose, plane by plane, stitched along z (the reference settings)."""
+
+    model: str = Field(
+        "cyto",
+        description="a Cellpose model's name, 'bundled' for the weights that come with this "
+        "package, or the path of your own weights",
+    )
+    cytoplasm: str | None = Field(
+        None, description="channel that fills the cells (default: found by its name)"
+    )
+    nucleus: str | None = Field(
+        None, description="channel that shows the nuclei (default: found by its name)"
+    )
+    diameter: float | None = Field(
+        None,
+        gt=0,
+        description="expected diameter of a cell in pixels (default: what the model was trained "
+        "on, or estimated where the model can)",
+    )
+    flow_threshold: float = Field(
+        0.75, ge=0, le=3, description="largest flow error of a mask; higher keeps more cells"
+    )
+    cellprob_threshold: float = Field(
+        0.0,
+        ge=-6,
+        le=6,
+        description="smallest cell probability (a logit); lower makes cells larger",
+    )
+    stitch_threshold: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="overlap (IoU) at which masks of neighbouring planes become one cell",
+    )
+    min_size: int = Field(30, ge=1, description="smallest mask in one plane, in pixels")
+    anisotropy: float = Field(
+        1.71, gt=0, description="z step over pixel size; recorded, without effect while stitching"
+    )
+    batch_size: int = Field(8, ge=1, description="tiles that pass the network at a time")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+
+
+class TrainSettings(Settings):
+    """Cross entropy on the cells of the training wells (the reference settings)."""
+
+    network: str = Field("efficientnet-b0", description="efficientnet-b0 … efficientnet-b7")
+    width: float = Field(1.0, gt=0, le=4, description="factor on the number of filters")
+    input_size: tuple[int, int, int] = Field(
+        (64, 224, 224), description="planes, rows and columns that the network sees; 64 at least"
+    )
+    crop: CropSettings = CropSettings()
+    layer: str | None = Field(
+        None, description="layer to explain (default: the deepest with 6 voxels along y and x)"
+    )
+    train_columns: tuple[str, ...] = Field(
+        ("02",), description="plate columns whose wells are trained on"
+    )
+    test_columns: tuple[str, ...] = Field(
+        ("03",), description="plate columns whose wells are held out for the test"
+    )
+    validation_share: float = Field(
+        0.15, gt=0, lt=1, description="share of the training cells that decides when to stop"
+    )
+    epochs: int = Field(10, ge=1, description="passes over the training cells, at most")
+    patience: int = Field(
+        3, ge=1, description="epochs without a better validation loss before training stops"
+    )
+    learning_rate: float = Field(3e-4, gt=0, description="of the Adam optimizer")
+    batch_size: int = Field(8, ge=2, description="cells per training step")
+    flip_probability: float = Field(
+        0.5, ge=0, le=1, description="chance of mirroring y, and of mirroring x; z never"
+    )
+    brightness_probability: float = Field(
+        0.5, ge=0, le=1, description="chance of adding one constant to all intensities"
+    )
+    brightness_range: tuple[float, float] = Field(
+        (0.5, 1.25), description="range of the constant added"
+    )
+    gamma_probability: float = Field(
+        0.5, ge=0, le=1, description="chance of raising intensities to a power"
+    )
+    gamma_range: tuple[float, float] = Field((0.5, 1.5), description="range of the power")
+    batch_norm_momentum: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="how fast BatchNorm statistics follow the batches (default: 0.01, or faster "
+        "where a training is too short for that)",
+    )
+    workers: int = Field(0, ge=0, description="processes that cut crops beside the training")
+    seed: int = Field(0, ge=0, description="of weights, split, order and augmentation")
+    device: str = Field("auto", description="auto, cpu, cuda or mps")
+
+
+class AuditSettings(Settings):
+    """How cells are explained and scored."""
+
+    layer: str | None = Field(
+        None, description="layer to explain (default: the one the checkpoint names)"
+    )
+    alignment: Alignment = Field(
+        "paper",
+        description="paper: maps are upsampled plainly; receptive-field: drawn where the layer "
+        "really looks",
+    )
+    target: str | None = Field(
+        None, description="treatment whose evidence is mapped (default: the predicted one)"
+    )
+    cutoff: float = Field(0.25, ge=0, le=1, description="cells scoring less are flagged")
+    batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")

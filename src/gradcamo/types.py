@@ -1,0 +1,150 @@
+"""What travels between the stages: frozen, checked at birth, units in the names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ZStack:
+    """A multi-channel Z-stack, read when it is indexed.
+
+    Parameters
+    ----------
+    data : array-like, (C, Z, Y, X)
+        NumPy, memory-mapped or Dask array. A 2D image has one plane.
+    channels : tuple of str
+        One name per channel, each different.
+    spacing_um : tuple of float (z, y, x), optional
+        Voxel size in µm; None where the file does not say.
+    source : str
+        Where it came from; the ``image`` column of every table.
+
+    Raises
+    ------
+    GradcamoError
+        If the array is not (C, Z, Y, X), has an empty axis, or names and sizes do not fit it.
+    """
+
+    data: Any
+    channels: tuple[str, ...]
+    spacing_um: tuple[float, float, float] | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.data.shape)
+        if len(shape) != 4 or 0 in shape:
+            raise GradcamoError(
+                f"a Z-stack is (C, Z, Y, X) without empty axes, this array is {shape}: "
+                "add the missing axes or say which is which with axes='…'"
+            )
+        if np.dtype(self.data.dtype).kind not in "uifb":
+            raise GradcamoError(
+                f"a Z-stack holds real numbers, this array holds {self.data.dtype}: convert it first"
+            )
+        object.__setattr__(self, "channels", tuple(str(name) for name in self.channels))
+        if len(self.channels) != shape[0] or len(set(self.channels)) != shape[0]:
+            raise GradcamoError(
+                f"{shape[0]} channels need as many different names, got {list(self.channels)}: "
+                "give one name per channel"
+            )
+        if self.spacing_um is not None:
+            spacing = tuple(float(step) for step in self.spacing_um)
+            if len(spacing) != 3 or not all(0 < step < np.inf for step in spacing):
+                raise GradcamoError(
+                    f"a voxel size is three positive lengths (z, y, x) in µm, got {spacing}"
+                )
+            object.__setattr__(self, "spacing_um", spacing)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Number of channels, planes, rows and columns."""
+        return tuple(self.data.shape)
+
+    def in_memory(self) -> ZStack:
+        """The same stack with its voxels loaded."""
+        return replace(self, data=np.asarray(self.data))
+
+    def select(self, channels: tuple[str, ...]) -> ZStack:
+        """The named channels, in the order asked for.
+
+        Raises
+        ------
+        GradcamoError
+            If the stack lacks one of them.
+        """
+        if missing := [name for name in channels if name not in self.channels]:
+            raise GradcamoError(
+                f"{self.source or 'the stack'} has the channels {list(self.channels)}, "
+                f"not {missing}: choose which to use with --channels"
+            )
+        if tuple(channels) == self.channels:
+            return self
+        order = [self.channels.index(name) for name in channels]
+        return replace(self, data=self.data[order], channels=tuple(channels))
+
+
+@dataclass(frozen=True, eq=False)
+class CellCrop:
+    """One cell in its window, all planes.
+
+    ``image`` is (C, Z, Y, X) float32, each channel min-max rescaled to [0, 1]; ``labels`` is
+    (Z, Y, X); ``start_zyx`` is the window's first voxel in the stack and may be negative.
+    """
+
+    label: int
+    image: np.ndarray
+    labels: np.ndarray
+    start_zyx: tuple[int, int, int]
+    touches_border: bool
+
+    def __post_init__(self) -> None:
+        if self.image.shape[1:] != self.labels.shape:
+            raise GradcamoError(
+                f"a crop's image {self.image.shape} and labels {self.labels.shape} do not fit"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class CamResult:
+    """Localization maps and profiles of N cells, as tensors.
+
+    ``logits`` (N, K), ``predicted`` and ``target`` (N,), and per layer ``maps`` (N, *grid) after
+    equation 3 and ``profiles`` (N, C').
+    """
+
+    logits: Tensor
+    predicted: Tensor
+    target: Tensor
+    maps: Mapping[str, Tensor]
+    profiles: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Morphological profiles and the table they belong to, row by row.
+
+    ``values`` is (N, d); ``table`` has N rows and says image, label and layer of each.
+    """
+
+    values: np.ndarray
+    table: pd.DataFrame
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or len(self.values) != len(self.table):
+            raise GradcamoError(
+                f"profiles are (cells, features) with one row per cell of the table, got "
+                f"{self.values.shape} for {len(self.table)} rows"
+            )
