@@ -29,9 +29,9 @@ _HOME = {
     "grad_camo": "overlap",
     "attention_shares": "overlap",
     "Checkpoint": "checkpoint",
-    "segment": "segment",
-    "train": "train",
-    "audit": "audit",
+    "segment": "segmentation",
+    "train": "training",
+    "audit": "auditing",
 }
 
 __version__ = _version("napari-gradcamo")

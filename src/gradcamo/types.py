@@ -51,7 +51,7 @@ class ZStack:
             )
         if np.dtype(self.data.dtype).kind not in "uifb":
             raise GradcamoError(
-                f"a Z-stack holds real numbers, this array holds {self.data.dtype}: convert it first"
+                f"a Z-stack holds real numbers, not {self.data.dtype}: convert it first"
             )
         object.__setattr__(self, "channels", tuple(str(name) for name in self.channels))
         if len(self.channels) != shape[0] or len(set(self.channels)) != shape[0]:
