@@ -135,6 +135,11 @@ class AuditSettings(Settings):
     target: str | None = Field(
         None, description="treatment whose evidence is mapped (default: the predicted one)"
     )
+    channels: tuple[str, ...] | None = Field(
+        None,
+        description="the stack's channels to use, in the order of the checkpoint's "
+        "(default: those of the same name)",
+    )
     cutoff: float = Field(0.25, ge=0, le=1, description="cells scoring less are flagged")
     batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")

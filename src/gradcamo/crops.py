@@ -1,0 +1,218 @@
+"""Labels -> extents -> a lazy sequence of single-cell crops (spec: centre, window, rescaling)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import CropSettings
+from gradcamo.types import CellCrop, ZStack
+
+
+def cell_extents(labels: Any) -> pd.DataFrame:
+    """Where every cell lies, from one pass over the planes.
+
+    Parameters
+    ----------
+    labels : integer array, (Z, Y, X)
+        0 is background; ids may have gaps and may be large.
+
+    Returns
+    -------
+    DataFrame indexed by label, ascending, with the inclusive voxel ranges ``z0 z1 y0 y1 x0 x1``,
+    the number of ``voxels`` and the centroid ``centroid_z centroid_y centroid_x`` in voxels.
+    """
+    planes = [_plane_extents(z, np.asarray(labels[z])) for z in range(labels.shape[0])]
+    rows = pd.concat(planes)
+    cells = rows.groupby("label").agg(
+        z0=("z", "min"),
+        z1=("z", "max"),
+        y0=("y0", "min"),
+        y1=("y1", "max"),
+        x0=("x0", "min"),
+        x1=("x1", "max"),
+        voxels=("voxels", "sum"),
+        centroid_z=("sum_z", "sum"),
+        centroid_y=("sum_y", "sum"),
+        centroid_x=("sum_x", "sum"),
+    )
+    for axis in "zyx":
+        cells[f"centroid_{axis}"] /= cells["voxels"]
+    return cells
+
+
+def _plane_extents(z: int, plane: np.ndarray) -> pd.DataFrame:
+    # find_objects makes a list as long as the largest id, so ids are counted through first
+    codes, ids = pd.factorize(plane.ravel())
+    codes = codes.reshape(plane.shape)
+    rows = []
+    for label, code, box in zip(
+        ids.tolist(), range(len(ids)), ndimage.find_objects(codes + 1), strict=True
+    ):
+        if label == 0:
+            continue
+        y, x = np.nonzero(codes[box] == code)
+        y0, x0 = box[0].start, box[1].start
+        n = y.size
+        extent = (y0, box[0].stop - 1, x0, box[1].stop - 1)
+        rows.append((label, z, *extent, n, z * n, y.sum() + y0 * n, x.sum() + x0 * n))
+    names = ["label", "z", "y0", "y1", "x0", "x1", "voxels", "sum_z", "sum_y", "sum_x"]
+    return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, len(names)), columns=names)
+
+
+def window_start(first: Any, last: Any, size: int) -> Any:
+    """First voxel of a window of ``size`` centred on the extent [first, last]; may be negative.
+
+    ``c = (first + last) / 2``, start ``floor(c - (size - 1) / 2 + 1 / 2)``, in integers.
+    """
+    return (first + last - size + 2) // 2
+
+
+class CellCrops(Sequence[CellCrop]):
+    """Every cell of a stack in its window, cut when asked for, in ascending label.
+
+    Parameters
+    ----------
+    stack : ZStack
+    labels : integer array, (Z, Y, X)
+    settings : CropSettings
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per cell: label, touches_border, volume_um3, centroid_z, centroid_y, centroid_x
+        (voxels), start_y, start_x (voxels, may be negative), cell_in_crop (share of the cell's
+        voxels that its window holds).
+
+    Raises
+    ------
+    GradcamoError
+        If labels and stack do not fit, or labels are not whole numbers from 0 up. When a crop is
+        cut: if a channel holds NaN or infinite intensities.
+
+    Notes
+    -----
+    Reading is the only thing a crop does, so crops may be cut in any order and from threads.
+    """
+
+    def __init__(self, stack: ZStack, labels: Any, settings: CropSettings | None = None) -> None:
+        self.stack, self.labels, self.settings = stack, labels, settings or CropSettings()
+        if tuple(labels.shape) != stack.shape[1:]:
+            raise GradcamoError(
+                f"labels of shape {tuple(labels.shape)} do not fit a stack of (Z, Y, X) = "
+                f"{stack.shape[1:]}: open the labels that were made for {stack.source or 'it'}"
+            )
+        if np.dtype(labels.dtype).kind not in "ui":
+            raise GradcamoError(f"labels are whole numbers, these are {labels.dtype}: round them")
+        self.table = self._describe(cell_extents(labels))
+
+    def _describe(self, cells: pd.DataFrame) -> pd.DataFrame:
+        if len(cells) and cells.index[0] < 0:
+            raise GradcamoError(f"labels start at 0 (background), found {cells.index[0]}")
+        height, width = self.stack.shape[2:]
+        size_y, size_x = self.settings.size_yx
+        start_y = window_start(cells["y0"], cells["y1"], size_y)
+        start_x = window_start(cells["x0"], cells["x1"], size_x)
+        voxel_um3 = prod(self.stack.spacing_um) if self.stack.spacing_um else np.nan
+        table = pd.DataFrame(
+            {
+                "touches_border": (cells["y0"] == 0)
+                | (cells["x0"] == 0)
+                | (cells["y1"] == height - 1)
+                | (cells["x1"] == width - 1),
+                "volume_um3": cells["voxels"] * voxel_um3,
+                "centroid_z": cells["centroid_z"],
+                "centroid_y": cells["centroid_y"],
+                "centroid_x": cells["centroid_x"],
+                "start_y": start_y,
+                "start_x": start_x,
+                "cell_in_crop": 1.0,
+            }
+        ).reset_index(names="label")
+        larger = (cells["y1"] - cells["y0"] >= size_y) | (cells["x1"] - cells["x0"] >= size_x)
+        for i in np.flatnonzero(larger):
+            inside = np.count_nonzero(self._window(self.labels, i) == table["label"][i])
+            table.loc[i, "cell_in_crop"] = inside / cells["voxels"].iloc[i]
+        return table
+
+    def _window(self, array: Any, i: int) -> np.ndarray:
+        """The part of ``array`` (..., Y, X) inside the image that cell i's window covers."""
+        return np.asarray(array[..., *self._clip(i)])
+
+    def _clip(self, i: int) -> tuple[slice, slice]:
+        y, x = self.start(i)[1:]
+        (size_y, size_x), (height, width) = self.settings.size_yx, self.stack.shape[2:]
+        return (
+            slice(max(y, 0), min(y + size_y, height)),
+            slice(max(x, 0), min(x + size_x, width)),
+        )
+
+    def start(self, i: int) -> tuple[int, int, int]:
+        """First voxel (z, y, x) of cell i's window in the stack."""
+        return 0, int(self.table["start_y"].iat[i]), int(self.table["start_x"].iat[i])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"cell {i} of {len(self)}")
+        i = i % len(self)
+        image = rescale(self._window(self.stack.data, i), self._name, self.stack.source)
+        return CellCrop(
+            label=int(self.table["label"].iat[i]),
+            image=self._pad(image, i),
+            labels=self._pad(self._window(self.labels, i), i),
+            start_zyx=self.start(i),
+            touches_border=bool(self.table["touches_border"].iat[i]),
+        )
+
+    def _name(self, channel: int) -> str:
+        return self.stack.channels[channel]
+
+    def _pad(self, window: np.ndarray, i: int) -> np.ndarray:
+        start, (size_y, size_x) = self.start(i)[1:], self.settings.size_yx
+        if window.shape[-2:] == (size_y, size_x):
+            return window
+        clip_y, clip_x = self._clip(i)
+        out = np.zeros((*window.shape[:-2], size_y, size_x), window.dtype)
+        out[
+            ...,
+            clip_y.start - start[0] : clip_y.stop - start[0],
+            clip_x.start - start[1] : clip_x.stop - start[1],
+        ] = window
+        return out
+
+
+def rescale(window: np.ndarray, name: Any = str, source: str = "") -> np.ndarray:
+    """Each channel of (C, ...) min-max rescaled to [0, 1], float32; a constant channel gives 0.
+
+    Raises
+    ------
+    GradcamoError
+        If a channel holds NaN or infinite intensities: file, channel and count are named.
+    """
+    axes = tuple(range(1, window.ndim))
+    if window.dtype.kind == "f":
+        bad = np.count_nonzero(~np.isfinite(window), axis=axes)
+        if bad.any():
+            worst = int(bad.argmax())
+            raise GradcamoError(
+                f"{source or 'the stack'}, channel {name(worst)}: {bad[worst]} NaN or infinite "
+                "intensities in one crop: repair or replace them before auditing"
+            )
+    low = window.min(axis=axes, keepdims=True).astype(np.float64)
+    span = window.max(axis=axes, keepdims=True).astype(np.float64) - low
+    scale = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0)
+    out = window.astype(np.float32)
+    out -= low.astype(np.float32)
+    out *= scale.astype(np.float32)
+    return out

@@ -1,0 +1,76 @@
+"""One pass over crops: logits, profiles, localization maps and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcamo.checkpoint import Checkpoint
+from gradcamo.geometry import place
+from gradcamo.gradcam import grad_cam
+from gradcamo.overlap import Placement, attention_shares
+from gradcamo.preprocess import choose_device
+from gradcamo.settings import Alignment
+from gradcamo.types import CellCrop
+
+
+class Explained(NamedTuple):
+    """One layer's view of a batch of n cells, as arrays.
+
+    ``probabilities`` (n, K), ``target`` (n,), ``maps`` (n, *grid) after equation 3, ``profiles``
+    (n, C'), ``shares`` the columns of equation 5, (n,) each.
+    """
+
+    layer: str
+    labels: list[int]
+    probabilities: np.ndarray
+    target: np.ndarray
+    maps: np.ndarray
+    profiles: np.ndarray
+    shares: dict[str, np.ndarray]
+    placement: Placement | None
+
+
+def explain(
+    crops: Iterable[CellCrop],
+    checkpoint: Checkpoint,
+    layers: tuple[str, ...],
+    target: int | None = None,
+    alignment: Alignment = "paper",
+    batch_size: int = 8,
+    device: str = "auto",
+) -> Iterator[tuple[Explained, ...]]:
+    """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass."""
+    where = choose_device(device)
+    network = checkpoint.network.to(where)
+    rest = iter(crops)
+    while batch := list(islice(rest, batch_size)):
+        x = checkpoint.prepare(np.stack([crop.image for crop in batch]), where)
+        result = grad_cam(network, x, layers, target)
+        probabilities = result.logits.softmax(1).cpu().numpy()
+        yield tuple(
+            _explained(name, batch, checkpoint, result, probabilities, alignment) for name in layers
+        )
+
+
+def _explained(name, batch, checkpoint, result, probabilities, alignment):  # type: ignore
+    ids = [crop.label for crop in batch]
+    windows = np.stack([crop.labels for crop in batch])
+    if len(checkpoint.input_size) == 2:
+        windows = windows[:, 0]
+    placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape[1:], alignment)
+    maps = result.maps[name].cpu()
+    shares = attention_shares(maps, windows, ids, placement)
+    return Explained(
+        layer=name,
+        labels=ids,
+        probabilities=probabilities,
+        target=result.target.cpu().numpy(),
+        maps=maps.numpy(),
+        profiles=result.profiles[name].cpu().numpy(),
+        shares={column: values.numpy() for column, values in shares.items()},
+        placement=placement,
+    )
