@@ -21,27 +21,12 @@ if TYPE_CHECKING:
     from gradcamo.infer import Explained
     from gradcamo.overlap import Placement
 
-COLUMNS = [
-    "image",
-    "label",
-    "predicted",
-    "confidence",
-    "layer",
-    "alignment",
-    "grad_camo",
-    "neighbour_share",
-    "background_share",
-    "chance",
-    "ceiling",
-    "attainable",
-    "cell_in_crop",
-    "touches_border",
-    "volume_um3",
-    "centroid_z",
-    "centroid_y",
-    "centroid_x",
-    "flagged",
-]
+COLUMNS = (
+    *("image", "label", "predicted", "confidence", "layer", "alignment"),
+    *("grad_camo", "neighbour_share", "background_share", "chance", "ceiling", "attainable"),
+    *("cell_in_crop", "touches_border", "volume_um3"),
+    *("centroid_z", "centroid_y", "centroid_x", "flagged"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +178,8 @@ def _table(
 
 def _fitting(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> ZStack:
     wanted = settings.channels or checkpoint.channels
-    expected = f"the checkpoint expects {len(checkpoint.channels)} channels ({', '.join(checkpoint.channels)})"
+    names = ", ".join(checkpoint.channels)
+    expected = f"the checkpoint expects {len(checkpoint.channels)} channels ({names})"
     if len(wanted) != len(checkpoint.channels):
         raise GradcamoError(f"{expected}, --channels names {len(wanted)}: name one for each")
     if any(name not in stack.channels for name in wanted):

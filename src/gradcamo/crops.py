@@ -110,36 +110,42 @@ class CellCrops(Sequence[CellCrop]):
             )
         if np.dtype(labels.dtype).kind not in "ui":
             raise GradcamoError(f"labels are whole numbers, these are {labels.dtype}: round them")
-        self.table = self._describe(cell_extents(labels))
-
-    def _describe(self, cells: pd.DataFrame) -> pd.DataFrame:
+        cells = cell_extents(labels)
         if len(cells) and cells.index[0] < 0:
             raise GradcamoError(f"labels start at 0 (background), found {cells.index[0]}")
-        height, width = self.stack.shape[2:]
+        self._ids = cells.index.to_numpy()
+        height, width = stack.shape[2:]
         size_y, size_x = self.settings.size_yx
-        start_y = window_start(cells["y0"], cells["y1"], size_y)
-        start_x = window_start(cells["x0"], cells["x1"], size_x)
-        voxel_um3 = prod(self.stack.spacing_um) if self.stack.spacing_um else np.nan
-        table = pd.DataFrame(
+        self._starts = np.stack(
+            [
+                window_start(cells["y0"], cells["y1"], size_y),
+                window_start(cells["x0"], cells["x1"], size_x),
+            ],
+            axis=1,
+        )
+        edges = (cells["y1"] == height - 1) | (cells["x1"] == width - 1)
+        self._partial = (edges | (cells["y0"] == 0) | (cells["x0"] == 0)).to_numpy()
+        voxel_um3 = prod(stack.spacing_um) if stack.spacing_um else np.nan
+        self.table = pd.DataFrame(
             {
-                "touches_border": (cells["y0"] == 0)
-                | (cells["x0"] == 0)
-                | (cells["y1"] == height - 1)
-                | (cells["x1"] == width - 1),
-                "volume_um3": cells["voxels"] * voxel_um3,
-                "centroid_z": cells["centroid_z"],
-                "centroid_y": cells["centroid_y"],
-                "centroid_x": cells["centroid_x"],
-                "start_y": start_y,
-                "start_x": start_x,
-                "cell_in_crop": 1.0,
+                "label": self._ids,
+                "touches_border": self._partial,
+                "volume_um3": cells["voxels"].to_numpy() * voxel_um3,
+                **{f"centroid_{a}": cells[f"centroid_{a}"].to_numpy() for a in "zyx"},
+                "start_y": self._starts[:, 0],
+                "start_x": self._starts[:, 1],
+                "cell_in_crop": self._held_by_windows(cells),
             }
-        ).reset_index(names="label")
+        )
+
+    def _held_by_windows(self, cells: pd.DataFrame) -> np.ndarray:
+        size_y, size_x = self.settings.size_yx
+        held = np.ones(len(cells))
         larger = (cells["y1"] - cells["y0"] >= size_y) | (cells["x1"] - cells["x0"] >= size_x)
         for i in np.flatnonzero(larger):
-            inside = np.count_nonzero(self._window(self.labels, i) == table["label"][i])
-            table.loc[i, "cell_in_crop"] = inside / cells["voxels"].iloc[i]
-        return table
+            inside = np.count_nonzero(self._window(self.labels, i) == self._ids[i])
+            held[i] = inside / cells["voxels"].iat[i]
+        return held
 
     def _window(self, array: Any, i: int) -> np.ndarray:
         """The part of ``array`` (..., Y, X) inside the image that cell i's window covers."""
@@ -155,7 +161,7 @@ class CellCrops(Sequence[CellCrop]):
 
     def start(self, i: int) -> tuple[int, int, int]:
         """First voxel (z, y, x) of cell i's window in the stack."""
-        return 0, int(self.table["start_y"].iat[i]), int(self.table["start_x"].iat[i])
+        return 0, int(self._starts[i, 0]), int(self._starts[i, 1])
 
     def __len__(self) -> int:
         return len(self.table)
@@ -168,11 +174,11 @@ class CellCrops(Sequence[CellCrop]):
         i = i % len(self)
         image = rescale(self._window(self.stack.data, i), self._name, self.stack.source)
         return CellCrop(
-            label=int(self.table["label"].iat[i]),
+            label=int(self._ids[i]),
             image=self._pad(image, i),
             labels=self._pad(self._window(self.labels, i), i),
             start_zyx=self.start(i),
-            touches_border=bool(self.table["touches_border"].iat[i]),
+            touches_border=bool(self._partial[i]),
         )
 
     def _name(self, channel: int) -> str:

@@ -185,7 +185,7 @@ def _see(func: Callable, args: tuple, kwargs: dict, out: Tensor) -> Sight | None
         before = [0] * (len(x.sight.stride) - len(before)) + list(before)[-len(x.sight.stride) :]
         offset = [o - s * p for s, o, p in zip(x.sight.stride, x.sight.offset, before, strict=True)]
         return Sight(x.sight.stride, tuple(offset))
-    same = [a for a in located if a.shape[2:] == out.shape[2:]]
+    same: list[Any] = [a for a in located if a.shape[2:] == out.shape[2:]]
     return same[0].sight if same and out.ndim == same[0].ndim else None
 
 

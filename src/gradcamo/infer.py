@@ -14,7 +14,7 @@ from gradcamo.gradcam import grad_cam
 from gradcamo.overlap import Placement, attention_shares
 from gradcamo.preprocess import choose_device
 from gradcamo.settings import Alignment
-from gradcamo.types import CellCrop
+from gradcamo.types import CamResult, CellCrop
 
 
 class Explained(NamedTuple):
@@ -56,7 +56,14 @@ def explain(
         )
 
 
-def _explained(name, batch, checkpoint, result, probabilities, alignment):  # type: ignore
+def _explained(
+    name: str,
+    batch: list[CellCrop],
+    checkpoint: Checkpoint,
+    result: CamResult,
+    probabilities: np.ndarray,
+    alignment: Alignment,
+) -> Explained:
     ids = [crop.label for crop in batch]
     windows = np.stack([crop.labels for crop in batch])
     if len(checkpoint.input_size) == 2:

@@ -153,10 +153,11 @@ def taps(network: nn.Module) -> dict[str, Tap]:
     EfficientNets, ours and the published, have ``block_0`` … and ``head``; other networks have
     the names of their modules.
     """
-    if hasattr(network, "_blocks") and hasattr(network, "_avg_pooling"):
-        blocks = [m for m in network._blocks.modules() if hasattr(m, "_depthwise_conv")]
+    stages, pooling = getattr(network, "_blocks", None), getattr(network, "_avg_pooling", None)
+    if isinstance(stages, nn.Module) and isinstance(pooling, nn.Module):
+        blocks = [m for m in stages.modules() if hasattr(m, "_depthwise_conv")]
         named = {f"block_{i}": Tap(block) for i, block in enumerate(blocks)}
-        return {**named, "head": Tap(network._avg_pooling, of_input=True)}
+        return {**named, "head": Tap(pooling, of_input=True)}
     return {name: Tap(module) for name, module in network.named_modules() if name}
 
 
