@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -76,10 +76,24 @@ def audit(
         If stack, labels and checkpoint do not fit, there are no cells, or a channel holds NaN.
     """
     settings = settings or AuditSettings()
-    batches = list(audit_batches(stack, labels, checkpoint, settings, only))
-    table = pd.concat([batch.table for batch in batches]).sort_values("label", ignore_index=True)
+    table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
     table.attrs["recipe"] = audit_recipe(stack, checkpoint, settings)
     return table
+
+
+def gather(batches: Iterable[AuditBatch]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows and profiles of all batches in ascending label; partial cells have NaN profiles."""
+    seen = list(batches)
+    width = max((batch.profiles.shape[1] for batch in seen if batch.profiles.ndim == 2), default=0)
+    profiles = [
+        batch.profiles
+        if batch.profiles.ndim == 2
+        else np.full((len(batch.table), width), np.nan, np.float32)
+        for batch in seen
+    ]
+    table = pd.concat([batch.table for batch in seen], ignore_index=True)
+    order = table["label"].argsort(kind="stable").to_numpy()
+    return table.iloc[order].reset_index(drop=True), np.concatenate(profiles)[order]
 
 
 def audit_batches(

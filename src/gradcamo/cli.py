@@ -1,0 +1,217 @@
+"""The command line: flags come from the settings, work from the library."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gradcamo import settings as s
+from gradcamo.errors import GradcamoError
+from gradcamo.options import settings_options
+
+T = TypeVar("T")
+_IMAGE = click.argument("image", type=click.Path(path_type=Path))
+_AXES = click.option(
+    "--axes", help="Order of the axes, e.g. CZYX, where the file does not declare it."
+)
+_OUT = {"type": click.Path(path_type=Path), "required": True}
+
+
+class _Commands(click.Group):
+    """Known problems end in one line and exit code 1, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"Note: {message}", err=True)
+        try:
+            return super().invoke(ctx)
+        except GradcamoError as error:
+            raise click.ClickException(str(error)) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the work
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="napari-gradcamo", prog_name="gradcamo")
+def main() -> None:
+    """Grad-CAMO: is the network looking at the cell?
+
+    Segments single cells in 3D Cell Painting stacks, trains networks that tell treatments apart,
+    and scores each cell by the share of its Grad-CAM that lies on the cell itself.
+    """
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the plate, the table and the pictures.",
+)
+@click.option("--gui/--no-gui", default=True, help="Open napari at the end, if there is a display.")
+@click.option("--segment-all", is_flag=True, help="Segment every stack with Cellpose, not two.")
+def demo(out: Path, gui: bool, segment_all: bool) -> None:
+    """Run the whole chain on the built-in plate."""
+    from gradcamo.demo import run_demo
+
+    run_demo(out, segment_all=segment_all, gui=gui, say=click.echo, track=_track)
+
+
+@main.command()
+@_IMAGE
+@click.option("-o", "--out", **_OUT, help="Label image to write (.tif).")
+@_AXES
+@settings_options(s.SegmentSettings)
+def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSettings) -> None:
+    """Segment the cells of IMAGE with Cellpose."""
+    from gradcamo.segmentation import segment_planes, stitch
+    from gradcamo.stacks import read_stack, write_labels
+
+    stack = read_stack(image, axes)
+    planes = [
+        p.masks for p in _track(segment_planes(stack, settings), "Segmenting", stack.shape[1])
+    ]
+    labels = stitch(planes, settings)
+    write_labels(out, labels, stack.spacing_um)
+    click.echo(f"{labels.max()} cells, written to {out}")
+    if not labels.any():
+        click.echo("Note: no cells were found; try another --diameter or --model", err=True)
+
+
+@main.command()
+@click.argument("plate", type=click.Path(path_type=Path))
+@click.option("-o", "--out", **_OUT, help="Checkpoint to write (.safetensors).")
+@settings_options(s.TrainSettings)
+def train(plate: Path, out: Path, settings: s.TrainSettings) -> None:
+    """Train a network to tell the treatments of PLATE (a CSV) apart, leaving wells out."""
+    from gradcamo.training import train_and_save
+
+    train_and_save(plate, out, settings, say=click.echo)
+
+
+@main.command()
+@_IMAGE
+@click.option("--labels", "labels_path", **_OUT, help="Label image of its cells.")
+@click.option("--checkpoint", "checkpoint_path", **_OUT, help="Network to audit (.safetensors).")
+@click.option("-o", "--out", **_OUT, help="Table to write: .csv, .parquet or .h5ad (profiles).")
+@click.option("--maps", type=click.Path(path_type=Path), help="Folder for one heatmap per cell.")
+@_AXES
+@settings_options(s.AuditSettings)
+def audit(
+    image: Path,
+    labels_path: Path,
+    checkpoint_path: Path,
+    out: Path,
+    maps: Path | None,
+    axes: str | None,
+    settings: s.AuditSettings,
+) -> None:
+    """Score every cell of IMAGE: does the network look at it?"""
+    from gradcamo.auditing import audit_batches, audit_recipe, gather
+    from gradcamo.checkpoint import Checkpoint
+    from gradcamo.stacks import read_labels, read_stack
+    from gradcamo.store import refuse_suffix, write_table
+
+    refuse_suffix(out)
+    stack, labels = read_stack(image, axes), read_labels(labels_path)
+    checkpoint = _bundled(checkpoint_path, Checkpoint)
+    batches = audit_batches(stack, labels, checkpoint, settings)
+    if maps is not None:
+        batches = _writing_maps(batches, maps, checkpoint, stack)
+    table, profiles = gather(_track_cells(batches))
+    recipe = audit_recipe(stack, checkpoint, settings)
+    write_table(table, out, recipe, profiles if out.suffix == ".h5ad" else None)
+    click.echo(summary(table, settings.cutoff))
+    click.echo(f"written to {out}")
+
+
+@main.command()
+@click.argument("checkpoint_path", metavar="MODEL", type=click.Path(path_type=Path))
+def layers(checkpoint_path: Path) -> None:
+    """List the layers of MODEL: channels, grid, stride and where each one looks."""
+    from gradcamo.checkpoint import Checkpoint
+
+    checkpoint = _bundled(checkpoint_path, Checkpoint)
+    click.echo(f"{'layer':<10} {'channels':>8}  {'grid z y x':<12} {'stride':<14} offset (voxels)")
+    for name, info in checkpoint.layers.items():
+        sight = [_numbers(v) for v in info.sight] if info.sight else ["?", "?"]
+        mark = "  <- explained by default" if name == checkpoint.layer else ""
+        click.echo(
+            f"{name:<10} {info.channels:>8}  {_numbers(info.grid):<12} {sight[0]:<14} "
+            f"{sight[1]}{mark}"
+        )
+
+
+def summary(table: Any, cutoff: float) -> str:
+    """What was found, in three lines."""
+    scored = table.loc[~table["touches_border"], "grad_camo"]
+    empty = int(scored.isna().sum())
+    passing = int((scored >= cutoff).sum())
+    return (
+        f"{len(table)} cells: {len(scored)} scored, {len(table) - len(scored)} partial (at the "
+        f"border, not scored)\n"
+        f"Grad-CAMO {scored.mean():.2f} ± {scored.std():.2f}; chance "
+        f"{table['chance'].mean():.2f}, ceiling {table['ceiling'].mean():.2f}\n"
+        f"{passing} of {len(scored)} cells score {cutoff:g} or more"
+        + (f"; {empty} have no positive evidence" if empty else "")
+    )
+
+
+def _bundled(path: Path, kind: Any) -> Any:
+    """'bundled' names the demo checkpoint, as it does for Cellpose."""
+    from gradcamo.samples import demo_checkpoint_path
+
+    return kind.load(demo_checkpoint_path() if str(path) == "bundled" else path)
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return " ".join(f"{v:g}" for v in values)
+
+
+def _writing_maps(
+    batches: Iterable[Any], folder: Path, checkpoint: Any, stack: Any
+) -> Iterator[Any]:
+    from gradcamo.overlap import upsample_cam
+    from gradcamo.store import write_maps
+
+    size = (stack.shape[1], *checkpoint.crop.size_yx)
+    for batch in batches:
+        if batch.maps.ndim > 1:
+            row = batch.table.iloc[0]
+            about = {"image": row["image"], "layer": row["layer"], "alignment": row["alignment"]}
+            shape = size[-(batch.maps.ndim - 1) :]
+            maps = upsample_cam(batch.maps, shape, batch.placement)
+            write_maps(folder, batch.table["label"], maps, batch.starts, stack.spacing_um, about)
+        yield batch
+
+
+def _track_cells(batches: Iterable[Any]) -> Iterator[Any]:
+    with _bar("Auditing") as bar:
+        for batch in batches:
+            bar.length = batch.total
+            bar.update(batch.done - bar.pos)
+            yield batch
+
+
+def _track(steps: Iterable[T], what: str, total: int) -> Iterator[T]:
+    with _bar(what, total) as bar:
+        for step in steps:
+            bar.update(1)
+            yield step
+
+
+@contextmanager
+def _bar(what: str, total: int | None = None) -> Iterator[Any]:
+    with click.progressbar(length=total or 1, label=what, file=sys.stderr, show_pos=True) as bar:
+        yield bar
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Command-line flags from settings: name, default, bounds and help are read off the models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import Settings
+
+
+def settings_options(model: type[Settings]) -> Callable[[Callable], Callable]:
+    """Give a command one flag per setting and hand it the settings as ``settings``."""
+
+    def decorate(command: Callable) -> Callable:
+        def run(**given: Any) -> Any:
+            values = {name: given.pop(name) for name in _flat(model) if name in given}
+            return command(settings=build(model, values), **given)
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+        wrapped: Callable = run
+        for name, info in reversed(list(_flat(model).items())):
+            wrapped = _option(name, info)(wrapped)
+        return wrapped
+
+    return decorate
+
+
+def build(model: type[Settings], values: dict[str, Any]) -> Settings:
+    """The settings from flat values, those left out (None) at their default.
+
+    Raises
+    ------
+    GradcamoError
+        If a value is out of bounds.
+    """
+    own = {name: value for name, value in values.items() if value not in (None, ())}
+    nested = {
+        name: build(
+            info.annotation, {k: own.pop(k) for k in list(own) if k in _flat(info.annotation)}
+        )
+        for name, info in model.model_fields.items()
+        if _is_model(info.annotation)
+    }
+    try:
+        return model(**own, **nested)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"--{'-'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}, got {e['input']!r}"
+            for e in error.errors()
+        )
+        raise GradcamoError(problems) from error
+
+
+def _flat(model: Any) -> dict[str, FieldInfo]:
+    flat: dict[str, FieldInfo] = {}
+    for name, info in model.model_fields.items():
+        flat.update(_flat(info.annotation) if _is_model(info.annotation) else {name: info})
+    return flat
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _option(name: str, info: FieldInfo) -> Callable:
+    default = info.get_default(call_default_factory=True)
+    shown = "" if default is None else f"  [default: {_shown(default)}]"
+    flag = f"--{name.replace('_', '-')}"
+    if info.annotation is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=_help(info) + shown)
+    return click.option(flag, name, default=None, help=_help(info) + shown, **_type(info))
+
+
+def _help(info: FieldInfo) -> str:
+    text = info.description or ""
+    return text[:1].upper() + text[1:] + "."
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _type(info: FieldInfo) -> dict[str, Any]:
+    kinds = [kind for kind in (get_args(info.annotation) or (info.annotation,)) if kind]
+    if get_origin(info.annotation) is Literal:
+        return {"type": click.Choice([str(k) for k in kinds])}
+    annotation = next((k for k in kinds if k is not type(None)), str)
+    if get_origin(info.annotation) is tuple:
+        annotation = info.annotation
+    if get_origin(annotation) is tuple:
+        parts = get_args(annotation)
+        if Ellipsis in parts:
+            return {"type": _Names(), "metavar": "NAME,NAME…"}
+        return {"type": parts[0], "nargs": len(parts)}
+    return {"type": annotation}
+
+
+class _Names(click.ParamType):
+    name = "names"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
