@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,10 +53,10 @@ def main() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo"),
     show_default=True,
-    help="Folder for the plate, the table and the pictures.",
+    help="folder for the plate, the table and the pictures",
 )
-@click.option("--gui/--no-gui", default=True, help="Open napari at the end, if there is a display.")
-@click.option("--segment-all", is_flag=True, help="Segment every stack with Cellpose, not two.")
+@click.option("--gui/--no-gui", default=True, help="open napari at the end, if there is a display")
+@click.option("--segment-all", is_flag=True, help="segment every stack with Cellpose, not two")
 def demo(out: Path, gui: bool, segment_all: bool) -> None:
     """Run the whole chain on the built-in plate."""
     from gradcamo.demo import run_demo
@@ -66,7 +66,7 @@ def demo(out: Path, gui: bool, segment_all: bool) -> None:
 
 @main.command()
 @_IMAGE
-@click.option("-o", "--out", **_OUT, help="Label image to write (.tif).")
+@click.option("-o", "--out", **_OUT, help="label image to write (.tif)")
 @_AXES
 @settings_options(s.SegmentSettings)
 def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSettings) -> None:
@@ -87,7 +87,7 @@ def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSetting
 
 @main.command()
 @click.argument("plate", type=click.Path(path_type=Path))
-@click.option("-o", "--out", **_OUT, help="Checkpoint to write (.safetensors).")
+@click.option("-o", "--out", **_OUT, help="checkpoint to write (.safetensors)")
 @settings_options(s.TrainSettings)
 def train(plate: Path, out: Path, settings: s.TrainSettings) -> None:
     """Train a network to tell the treatments of PLATE (a CSV) apart, leaving wells out."""
@@ -98,10 +98,10 @@ def train(plate: Path, out: Path, settings: s.TrainSettings) -> None:
 
 @main.command()
 @_IMAGE
-@click.option("--labels", "labels_path", **_OUT, help="Label image of its cells.")
-@click.option("--checkpoint", "checkpoint_path", **_OUT, help="Network to audit (.safetensors).")
-@click.option("-o", "--out", **_OUT, help="Table to write: .csv, .parquet or .h5ad (profiles).")
-@click.option("--maps", type=click.Path(path_type=Path), help="Folder for one heatmap per cell.")
+@click.option("--labels", "labels_path", **_OUT, help="label image of its cells")
+@click.option("--checkpoint", "checkpoint_path", **_OUT, help="network to audit (.safetensors)")
+@click.option("-o", "--out", **_OUT, help="table to write: .csv, .parquet or .h5ad (profiles)")
+@click.option("--maps", type=click.Path(path_type=Path), help="folder for one heatmap per cell")
 @_AXES
 @settings_options(s.AuditSettings)
 def audit(

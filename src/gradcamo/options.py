@@ -40,13 +40,12 @@ def build(model: type[Settings], values: dict[str, Any]) -> Settings:
         If a value is out of bounds.
     """
     own = {name: value for name, value in values.items() if value not in (None, ())}
-    nested = {
-        name: build(
-            info.annotation, {k: own.pop(k) for k in list(own) if k in _flat(info.annotation)}
-        )
-        for name, info in model.model_fields.items()
-        if _is_model(info.annotation)
-    }
+    nested = {}
+    for name, info in model.model_fields.items():
+        if _is_model(info.annotation):
+            parts = _flat(info.annotation)
+            inner = {part: own.pop(f"{name}_{part}", None) for part in parts}
+            nested[name] = build(info.annotation, inner)  # type: ignore[arg-type]
     try:
         return model(**own, **nested)
     except ValidationError as error:
@@ -58,9 +57,13 @@ def build(model: type[Settings], values: dict[str, Any]) -> Settings:
 
 
 def _flat(model: Any) -> dict[str, FieldInfo]:
+    """Fields by name; those of a nested model follow its own name: crop, size -> crop_size."""
     flat: dict[str, FieldInfo] = {}
     for name, info in model.model_fields.items():
-        flat.update(_flat(info.annotation) if _is_model(info.annotation) else {name: info})
+        if _is_model(info.annotation):
+            flat |= {f"{name}_{part}": inner for part, inner in _flat(info.annotation).items()}
+        else:
+            flat[name] = info
     return flat
 
 
@@ -78,8 +81,7 @@ def _option(name: str, info: FieldInfo) -> Callable:
 
 
 def _help(info: FieldInfo) -> str:
-    text = info.description or ""
-    return text[:1].upper() + text[1:] + "."
+    return info.description or ""
 
 
 def _shown(value: Any) -> str:

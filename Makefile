@@ -1,0 +1,38 @@
+# make demo runs the main job, make test the tests; both do all their own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.ready
+SCREEN := xvfb-run -a -s "-screen 0 1600x1000x24"
+
+.PHONY: demo test lint docs screenshots benchmarks packages clean
+
+demo: $(SETUP)
+	$(BIN)/gradcamo demo --out demo
+
+test: $(SETUP) packages
+	$(SCREEN) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(SETUP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate src/gradcamo/napari.yaml
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: $(SETUP) packages
+	$(SCREEN) $(BIN)/python scripts/screenshots.py
+	$(BIN)/mkdocs build --strict
+
+$(SETUP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[gui,test,lint,docs]"
+	touch $@
+
+packages:
+	@scripts/system_packages.sh
+
+clean:
+	rm -rf $(VENV) build dist site demo
