@@ -38,6 +38,12 @@ def upsampling_matrix(coarse: int, fine: int, step: float, origin: float) -> Ten
     return (1 - distance.abs()).clamp(min=0).float()
 
 
+def plain_matrix(coarse: int, fine: int) -> Tensor:
+    """Half-pixel-centre interpolation along one axis, (fine, coarse)."""
+    (step,), (origin,) = plain_placement((coarse,), (fine,))
+    return upsampling_matrix(coarse, fine, step, origin)
+
+
 def upsample_cam(cam: Any, shape: Sequence[int], placement: Placement | None = None) -> Any:
     """Localization maps on the crop's own grid, by linear interpolation.
 

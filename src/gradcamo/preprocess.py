@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradcamo.overlap import plain_matrix
+
 
 def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(v - mean_c) / std_c of (N, C, *spatial), with the training set's statistics."""
@@ -18,11 +20,19 @@ def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
-    """(N, C, *spatial) to (N, C, *size), bi- or trilinear with half-pixel centres."""
+    """(N, C, *spatial) to (N, C, *size), bi- or trilinear with half-pixel centres.
+
+    Trilinear is done as bilinear planes and a small matrix along z: the same numbers, several
+    times faster than ``interpolate(mode="trilinear")`` on a CPU.
+    """
     if tuple(images.shape[2:]) == tuple(size):
         return images
-    mode = "trilinear" if len(size) == 3 else "bilinear"
-    return F.interpolate(images, size=tuple(size), mode=mode, align_corners=False)
+    if len(size) == 2:
+        return F.interpolate(images, size=tuple(size), mode="bilinear", align_corners=False)
+    n, channels, planes = images.shape[:3]
+    flat = F.interpolate(images.flatten(0, 1), size=tuple(size[1:]), mode="bilinear")
+    matrix = plain_matrix(planes, size[0]).to(flat)
+    return (matrix @ flat.flatten(2)).view(n, channels, *size)
 
 
 def choose_device(name: str) -> torch.device:
