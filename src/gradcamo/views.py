@@ -1,0 +1,84 @@
+"""One plane of one cell with its heatmap: what galleries and thumbnails show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+
+from gradcamo.types import CellCrop
+
+HEAT = "inferno"
+OWN, NEIGHBOUR = "#56B4E9", "#BBBBBB"
+
+
+@dataclass(frozen=True, eq=False)
+class CellView:
+    """One plane of a cell: all (Y, X).
+
+    ``image`` is grey in [0, 1]; ``cam`` is the localization map with its hottest voxel at 1;
+    ``own`` and ``others`` are the masks of the cell and of its neighbours.
+    """
+
+    image: np.ndarray
+    cam: np.ndarray
+    own: np.ndarray
+    others: np.ndarray
+    title: str = ""
+
+
+def cell_view(crop: CellCrop, cam: np.ndarray, title: str = "") -> CellView:
+    """The plane through the middle of a cell.
+
+    Parameters
+    ----------
+    crop : CellCrop
+        Shows the mean of its channels, bright enough to see the dim ones.
+    cam : (Z, Y, X), or (Y, X) of a 2D network
+        The localization map on the crop's own grid.
+    title : str
+    """
+    own = crop.labels == crop.label
+    planes = np.flatnonzero(own.any((1, 2)))
+    z = int(planes[len(planes) // 2]) if len(planes) else own.shape[0] // 2
+    image = crop.image[:, z].mean(0)
+    bright = float(np.quantile(image, 0.998)) or 1.0
+    plane = cam[z] if cam.ndim == 3 else cam
+    return CellView(
+        image=(image / bright).clip(0, 1),
+        cam=plane / (float(cam.max()) or 1.0),
+        own=own[z],
+        others=(crop.labels[z] != 0) & ~own[z],
+        title=title,
+    )
+
+
+def overlay(view: CellView, heat: float = 0.85, outlines: bool = True) -> np.ndarray:
+    """The plane with its heatmap, hotter where more opaque, and outlines: (Y, X, 3) in [0, 1]."""
+    import matplotlib
+    from matplotlib.colors import to_rgb
+
+    opacity = (heat * view.cam)[..., None]
+    colours = matplotlib.colormaps[HEAT](0.25 + 0.75 * view.cam)[..., :3]
+    picture = view.image[..., None] * (1 - opacity) + colours * opacity
+    for mask, colour in ((view.others, NEIGHBOUR), (view.own, OWN)) if outlines else ():
+        picture[_outline(mask)] = to_rgb(colour)
+    return picture
+
+
+def thumbnail(view: CellView, size: int = 96) -> bytes:
+    """The overlay as a JPEG of at most ``size`` pixels a side, for reports."""
+    from PIL import Image
+
+    picture = Image.fromarray((overlay(view) * 255).round().astype(np.uint8))
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import binary_erosion
+
+    return mask & ~binary_erosion(mask, border_value=1)

@@ -1,0 +1,145 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from gradcamo import figures
+from gradcamo.doses import find_control, in_dose_order
+from gradcamo.errors import GradcamoError
+from gradcamo.types import CellCrop
+from gradcamo.views import cell_view, overlay, thumbnail
+
+DOSES = ["control", "0.06x", "0.32x", "1.60x", "8.00x", "40.0x"]
+
+
+def cells(n: int = 600) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    score = rng.beta(2, 4, n)
+    return pd.DataFrame(
+        {
+            "treatment": rng.choice(DOSES[::-1], n),
+            "site": rng.integers(1, 5, n),
+            "grad_camo": score,
+            "neighbour_share": (1 - score) * 0.25,
+            "background_share": (1 - score) * 0.75,
+            "chance": 0.1,
+            "ceiling": 0.9,
+            "predicted": rng.choice(DOSES, n),
+            "layer": rng.choice(["block_4", "block_10"], n),
+        }
+    )
+
+
+def crop() -> CellCrop:
+    labels = np.zeros((5, 20, 20), np.int32)
+    labels[1:4, 5:12, 6:14] = 3
+    labels[1:4, 14:18, 6:14] = 9
+    image = np.random.default_rng(1).random((2, 5, 20, 20)).astype(np.float32)
+    return CellCrop(3, image, labels, (0, 0, 0), False)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["40.0x", "0.06x", "control", "8.00x"], ["control", "0.06x", "8.00x", "40.0x"]),
+        (["10 µM", "2 µM", "DMSO"], ["DMSO", "2 µM", "10 µM"]),
+        (["1.60×", "0.32×", "0.00×"], ["0.00×", "0.32×", "1.60×"]),
+        (["stavudine", "taxol", "DMSO"], ["stavudine", "taxol", "DMSO"]),
+        (["5 nM", "1 µM", "control"], ["5 nM", "1 µM", "control"]),
+        (["2", "10", "2", ""], ["2", "10"]),
+    ],
+)
+def test_treatments_follow_their_dose_or_the_plate(given, expected):
+    assert in_dose_order(given) == expected
+
+
+def test_the_control_is_found_by_its_name_only_where_there_is_one():
+    assert find_control(DOSES) == "control"
+    assert find_control(["treated", "DMSO", "DMSO"]) == "DMSO"
+    assert find_control(["DMSO", "vehicle", "5x"]) is None
+    assert find_control(["a", "b"]) is None
+
+
+def test_the_dose_figure_says_which_share_passes_the_cut_off():
+    table = cells()
+    for cutoff in (0.25, 0.5):
+        axes = figures.scores_by_dose_and_site(table, cutoff).axes[0]
+        said = [text.get_text() for text in axes.texts]
+        for dose in DOSES:
+            share = (table.loc[table["treatment"] == dose, "grad_camo"] >= cutoff).mean()
+            assert f"{share:.0%}" in said
+        assert f"{(table['grad_camo'] >= cutoff).sum()} of 600" in axes.get_title()
+        names = [tick.get_text().split("\n")[0] for tick in axes.get_xticklabels()]
+        assert names == DOSES
+        assert len(axes.collections) >= len(DOSES) * 4
+
+
+def test_few_cells_are_drawn_one_by_one():
+    axes = figures.scores_by_dose_and_site(cells(8)).axes[0]
+    drawn = sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "o")
+    assert drawn == 8
+
+
+def test_the_bars_of_an_attention_budget_end_at_one():
+    axes = figures.attention_budget(cells()).axes[0]
+    tops = {}
+    for bar in axes.patches:
+        tops[bar.get_x()] = max(tops.get(bar.get_x(), 0), bar.get_y() + bar.get_height())
+    np.testing.assert_allclose(list(tops.values()), 1)
+    assert len(tops) == len(DOSES)
+
+
+def test_each_row_of_the_confusion_matrix_sums_to_one():
+    figure = figures.confusion_matrix(cells())
+    share = figure.axes[0].images[0].get_array()
+    assert share.shape == (6, 6)
+    np.testing.assert_allclose(share.sum(axis=1), 1)
+
+
+def test_layers_keep_their_order_in_the_layer_audit():
+    table = cells().sort_values("layer", ascending=False)
+    axes = figures.layer_audit(table).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["block_4", "block_10"]
+
+
+@pytest.mark.parametrize(
+    "draw", [figures.scores_by_dose_and_site, figures.attention_budget, figures.layer_audit]
+)
+def test_tables_without_scores_or_columns_are_refused(draw):
+    with pytest.raises(GradcamoError, match="lacks"):
+        draw(cells()[["treatment"]])
+    with pytest.raises(GradcamoError, match="score"):
+        draw(cells().assign(grad_camo=np.nan))
+
+
+def test_a_gallery_shows_each_cell_plain_and_with_its_heatmap(tmp_path):
+    cam = np.zeros((5, 20, 20), np.float32)
+    cam[:, 2, 3] = 4.0
+    view = cell_view(crop(), cam, "cell 3")
+    assert view.cam[2, 3] == 1
+    assert view.own.sum() == 7 * 8
+    assert view.others.sum() == 4 * 8
+    hot = np.abs(overlay(view, outlines=False) - view.image[..., None]).sum(-1)
+    assert np.argwhere(hot > 0).tolist() == [[2, 3]]
+    figure = figures.heatmap_gallery([view] * 3, columns=2)
+    pictures = [axes for axes in figure.axes if axes.images]
+    assert len(pictures) == 6
+    figure.savefig(tmp_path / "gallery.png")
+    with pytest.raises(GradcamoError, match="at least one cell"):
+        figures.heatmap_gallery([])
+
+
+def test_an_empty_map_shows_no_heat_and_a_flat_2d_map_shows_everywhere():
+    none = cell_view(crop(), np.zeros((5, 20, 20), np.float32))
+    np.testing.assert_allclose(overlay(none, outlines=False), none.image[..., None].repeat(3, -1))
+    flat = cell_view(crop(), np.full((20, 20), 0.1, np.float32))
+    assert (flat.cam == 1).all()
+
+
+def test_thumbnails_are_small_jpegs():
+    from io import BytesIO
+
+    from PIL import Image
+
+    picture = Image.open(BytesIO(thumbnail(cell_view(crop(), np.ones((5, 20, 20))), size=16)))
+    assert picture.format == "JPEG"
+    assert picture.size == (16, 16)
