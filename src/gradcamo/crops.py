@@ -149,15 +149,7 @@ class CellCrops(Sequence[CellCrop]):
 
     def _window(self, array: Any, i: int) -> np.ndarray:
         """The part of ``array`` (..., Y, X) inside the image that cell i's window covers."""
-        return np.asarray(array[..., *self._clip(i)])
-
-    def _clip(self, i: int) -> tuple[slice, slice]:
-        y, x = self.start(i)[1:]
-        (size_y, size_x), (height, width) = self.settings.size_yx, self.stack.shape[2:]
-        return (
-            slice(max(y, 0), min(y + size_y, height)),
-            slice(max(x, 0), min(x + size_x, width)),
-        )
+        return inside(array, self._starts[i], self.settings.size_yx)
 
     def start(self, i: int) -> tuple[int, int, int]:
         """First voxel (z, y, x) of cell i's window in the stack."""
@@ -172,30 +164,37 @@ class CellCrops(Sequence[CellCrop]):
         if not -len(self) <= i < len(self):
             raise IndexError(f"cell {i} of {len(self)}")
         i = i % len(self)
-        image = rescale(self._window(self.stack.data, i), self._name, self.stack.source)
+        start, size = self._starts[i], self.settings.size_yx
         return CellCrop(
             label=int(self._ids[i]),
-            image=self._pad(image, i),
-            labels=self._pad(self._window(self.labels, i), i),
+            image=crop_image(self.stack, start, size),
+            labels=padded(self._window(self.labels, i), start, size),
             start_zyx=self.start(i),
             touches_border=bool(self._partial[i]),
         )
 
-    def _name(self, channel: int) -> str:
-        return self.stack.channels[channel]
 
-    def _pad(self, window: np.ndarray, i: int) -> np.ndarray:
-        start, (size_y, size_x) = self.start(i)[1:], self.settings.size_yx
-        if window.shape[-2:] == (size_y, size_x):
-            return window
-        clip_y, clip_x = self._clip(i)
-        out = np.zeros((*window.shape[:-2], size_y, size_x), window.dtype)
-        out[
-            ...,
-            clip_y.start - start[0] : clip_y.stop - start[0],
-            clip_x.start - start[1] : clip_x.stop - start[1],
-        ] = window
-        return out
+def crop_image(stack: ZStack, start_yx: Any, size_yx: tuple[int, int]) -> np.ndarray:
+    """A window of a stack, rescaled and filled up with 0: (C, Z, *size_yx) float32."""
+    window = inside(stack.data, start_yx, size_yx)
+    return padded(rescale(window, stack.channels.__getitem__, stack.source), start_yx, size_yx)
+
+
+def inside(array: Any, start_yx: Any, size_yx: tuple[int, int]) -> np.ndarray:
+    """The part of a window that lies inside ``array`` (..., Y, X)."""
+    ranges = zip(start_yx, size_yx, array.shape[-2:], strict=True)
+    window = tuple(slice(max(s, 0), min(s + size, whole)) for s, size, whole in ranges)
+    return np.asarray(array[(..., *window)])
+
+
+def padded(window: np.ndarray, start_yx: Any, size_yx: tuple[int, int]) -> np.ndarray:
+    """The part inside (..., y, x) in its whole window, filled up with 0."""
+    if window.shape[-2:] == tuple(size_yx):
+        return window
+    out = np.zeros((*window.shape[:-2], *size_yx), window.dtype)
+    places = zip(start_yx, window.shape[-2:], strict=True)
+    out[(..., *(slice(max(-s, 0), max(-s, 0) + n) for s, n in places))] = window
+    return out
 
 
 def rescale(window: np.ndarray, name: Any = str, source: str = "") -> np.ndarray:
