@@ -1,0 +1,169 @@
+"""Cells: the table of scores; a row and a cell in the image are the same thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QRectF, Qt
+from qtpy.QtGui import QPainter
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QStyledItemDelegate,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gradcamo.docks.card import paint_shares
+from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.table_model import CellTableModel
+from gradcamo.docks.widgets import Message
+
+if TYPE_CHECKING:
+    import napari
+
+ROW_HEIGHT = 22
+WIDTHS = {"label": 64, "flagged": 62, "note": 170, "predicted": 96, "touches_border": 76}
+
+
+class ScoreDelegate(QStyledItemDelegate):
+    """Draws the attention budget under the score."""
+
+    def paint(self, painter: QPainter, option: Any, index: Any) -> None:
+        super().paint(painter, option, index)
+        shares = index.model().shares(index)
+        if shares is not None:
+            box = QRectF(option.rect).adjusted(2, option.rect.height() - 5, -2, -1)
+            paint_shares(painter, box, shares)
+
+
+class CellsDock(QWidget):
+    """Sort, choose, look."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.model = CellTableModel(self)
+        self.model.writer = self._write
+        self.view = QTableView()
+        self.view.setModel(self.model)
+        self.view.setItemDelegate(ScoreDelegate(self.view))
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.view.setAlternatingRowColors(True)
+        self.view.setWordWrap(False)
+        self.view.setShowGrid(False)
+        self.view.verticalHeader().hide()
+        self.view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.view.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self.view.horizontalHeader().setDefaultSectionSize(92)
+        self.view.horizontalHeader().setStretchLastSection(True)
+        self.view.horizontalHeader().setSectionsMovable(True)
+        self.view.setMinimumHeight(120)
+        self.state = Message()
+        self.toolbar = QHBoxLayout()
+        self.toolbar.setContentsMargins(0, 0, 0, 0)
+        self.toolbar.addWidget(self.state, 1)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(4, 4, 4, 4)
+        box.addLayout(self.toolbar)
+        box.addWidget(self.view, 1)
+        self._echo = False
+
+        self.view.setSortingEnabled(True)
+        self.view.selectionModel().selectionChanged.connect(self._on_rows)
+        session = self.session
+        session.results_changed.connect(self._on_results)
+        session.flags_changed.connect(self._on_flags)
+        session.selection_changed.connect(self._on_selection)
+        self._on_results()
+
+    def sort_by(self, column: str, ascending: bool = True) -> None:
+        """Sort the rows by a column."""
+        order = Qt.SortOrder.AscendingOrder if ascending else Qt.SortOrder.DescendingOrder
+        self.view.sortByColumn(self.model.columns.index(column), order)
+
+    def _on_results(self) -> None:
+        columns = self.model.columns
+        self._echo = True
+        try:
+            self.model.set_table(self.session.results.table)
+        finally:
+            self._echo = False
+        if self.model.columns != columns:
+            for number, name in enumerate(self.model.columns):
+                self.view.setColumnWidth(number, WIDTHS.get(name, 92))
+            self._show_sorting()
+        self._on_selection(self.session.selection)
+        self._say()
+
+    def _show_sorting(self) -> None:
+        name, ascending = self.model.sorting
+        if name in self.model.columns:
+            header = self.view.horizontalHeader()
+            header.blockSignals(True)
+            header.setSortIndicator(
+                self.model.columns.index(name),
+                Qt.SortOrder.AscendingOrder if ascending else Qt.SortOrder.DescendingOrder,
+            )
+            header.blockSignals(False)
+
+    def _on_flags(self) -> None:
+        self.model.refresh(self.session.results.table)
+        self._say()
+
+    def _say(self) -> None:
+        counts = self.session.results.counts()
+        if not counts["cells"]:
+            self.state.say("No scores yet: load a checkpoint and audit the cells.")
+            return
+        shown = self.model.rowCount()
+        text = f"{counts['cells']:,} cells" if shown == counts["cells"] else f"{shown:,} shown"
+        self.state.say(
+            f"{text} · {counts['scored']:,} scored · {counts['flagged']:,} flagged"
+            f" (cut-off {self.session.results.cutoff:g})"
+        )
+
+    def _on_rows(self, *_: Any) -> None:
+        if self._echo:
+            return
+        rows = [index.row() for index in self.view.selectionModel().selectedRows()]
+        labels = [self.model.label_at(row) for row in rows]
+        current = self.view.selectionModel().currentIndex()
+        if not labels:
+            return
+        here = self.model.label_at(current.row()) if current.row() in rows else labels[0]
+        self._echo = True
+        try:
+            self.session.choose(here, "table")
+            self.session.select(labels)
+        finally:
+            self._echo = False
+
+    def _on_selection(self, labels: np.ndarray) -> None:
+        if self._echo:
+            return
+        rows = [row for row in map(self.model.row_of, labels.tolist()) if row is not None]
+        chosen = QItemSelection()
+        for row in rows:
+            chosen.select(self.model.index(row, 0), self.model.index(row, 0))
+        how = QItemSelectionModel.SelectionFlag
+        self._echo = True
+        try:
+            self.view.selectionModel().select(chosen, how.ClearAndSelect | how.Rows)
+            row = self.model.row_of(self.session.cell)
+            if row is not None and row in rows:
+                index = self.model.index(row, 0)
+                self.view.selectionModel().setCurrentIndex(index, how.NoUpdate)
+                self.view.scrollTo(index)
+        finally:
+            self._echo = False
+
+    def _write(self, label: int, column: str, value: Any) -> None:
+        if column == "flagged":
+            self.session.mark([label], bool(value))
+        else:
+            self.session.note(label, value)

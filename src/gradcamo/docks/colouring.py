@@ -1,0 +1,90 @@
+"""Labels coloured by what was found, in colours that everybody can tell apart."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from napari.utils.colormaps import DirectLabelColormap
+
+    from gradcamo.docks.session import Session
+
+MODES = ("label", "score", "flagged")
+SCORE_COLORMAP = "viridis"
+STEPS = 64  # few colours keep the label texture small
+UNSCORED = (0.55, 0.55, 0.58, 0.35)
+FLAGGED = (0.90, 0.62, 0.0, 1.0)
+PASSING = (0.34, 0.71, 0.91, 0.55)
+
+
+def score_range(table: pd.DataFrame) -> tuple[float, float]:
+    """The scores that the two ends of the colour scale stand for."""
+    scores = table["grad_camo"].dropna() if "grad_camo" in table else []
+    return (0.0, max(0.5, float(np.max(scores)))) if len(scores) else (0.0, 1.0)
+
+
+def score_colours(scores: np.ndarray, top: float) -> np.ndarray:
+    """RGBA (N, 4) of scores between 0 and ``top``."""
+    from napari.utils.colormaps import ensure_colormap
+
+    steps = np.rint(np.clip(scores / top, 0, 1) * (STEPS - 1)) / (STEPS - 1)
+    return ensure_colormap(SCORE_COLORMAP).map(np.nan_to_num(steps))
+
+
+def colormap_of(table: pd.DataFrame, mode: str) -> DirectLabelColormap:
+    """The colour of every label, by score or by flag; cells without a score are grey."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    scores = table["grad_camo"].to_numpy(float)
+    if mode == "score":
+        colours = score_colours(scores, score_range(table)[1])
+    else:
+        colours = np.where(table["flagged"].to_numpy(bool)[:, None], FLAGGED, PASSING)
+    colours[np.isnan(scores)] = UNSCORED
+    colours = dict(zip(table["label"].tolist(), colours.astype(np.float32), strict=True))
+    return DirectLabelColormap(color_dict={None: np.array(UNSCORED, np.float32), **colours})
+
+
+class LabelColours(QObject):
+    """Keeps the colours of the labels layer in step with the scores."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = weakref.ref(session)
+        self.mode = "score"
+        self._plain = None
+        session.labels_changed.connect(self._on_labels)
+        session.flags_changed.connect(self._on_flags)
+        session.results_changed.connect(self.apply)
+
+    def set_mode(self, mode: str) -> None:
+        """Colour by ``label``, ``score`` or ``flagged``."""
+        self.mode = mode
+        self.apply()
+
+    def apply(self) -> None:
+        session = self._session()
+        layer = session.labels_layer
+        if layer is None:
+            return
+        table = session.results.table
+        if self.mode == "label" or "grad_camo" not in table or not len(table):
+            if self._plain is not None and layer.colormap is not self._plain:
+                layer.colormap = self._plain
+            return
+        if session.auditing.running:
+            return  # once, at the end
+        layer.colormap = colormap_of(table, self.mode)
+
+    def _on_labels(self) -> None:
+        layer = self._session().labels_layer
+        self._plain = None if layer is None else layer.colormap
+
+    def _on_flags(self) -> None:
+        if self.mode == "flagged":
+            self.apply()

@@ -1,0 +1,88 @@
+"""The Grad-CAM of the cell that is looked at, laid over the stack."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject
+
+from gradcamo.docks.layers import go_to, show_heatmap
+from gradcamo.docks.widgets import notify
+
+if TYPE_CHECKING:
+    from gradcamo.docks.session import Session
+
+
+def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """A cell's map on its crop's own grid (Z, Y, X) and the crop's first voxel in the stack."""
+    found = session.results.cam(label)
+    if found is None or session.labels_layer is None:
+        return None
+    from gradcamo.overlap import upsample_cam
+
+    cam, start = found
+    height_width = session.checkpoint.crop.size_yx
+    planes = () if cam.ndim == 2 else (session.labels_layer.data.shape[0],)
+    cam = upsample_cam(cam, (*planes, *height_width), session.results.placement)
+    return np.asarray(cam).reshape(-1, *height_width), start
+
+
+class HeatmapView(QObject):
+    """Follows the session's cell: shows its plane, its map, and asks for maps that are missing."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = weakref.ref(session)
+        session.cell_changed.connect(self._on_cell)
+        session.explaining.stepped.connect(self._on_explained)
+        session.explaining.failed.connect(notify)
+
+    def show(self, label: int) -> bool:
+        """Lay the map of a cell over its crop; False where there is none yet."""
+        session = self._session()
+        if session is None or session.viewer is None or session.labels_layer is None:
+            return False
+        found = crop_map(session, label)
+        if found is None:
+            return False
+        cam, start = found
+        show_heatmap(session.viewer, cam, session.labels_layer, start, f"cell {label}")
+        return True
+
+    def _on_cell(self, label: int, chooser: str) -> None:
+        session = self._session()
+        if not label or session.viewer is None or session.labels_layer is None:
+            return
+        table = session.results.table
+        if label in table.index and chooser not in ("canvas", "layer"):
+            where = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
+            go_to(session.viewer, session.labels_layer, where, centre=chooser != "audit")
+        at_border = label in table.index and bool(table.at[label, "touches_border"])
+        if not self.show(label) and not at_border:
+            self._explain(label)
+
+    def _explain(self, label: int) -> None:
+        session = self._session()
+        if session.audit_settings is None or session.explaining.running:
+            return
+        if session.auditing.running or session.checkpoint is None or session.stack is None:
+            return
+        stack, labels = session.stack, np.asarray(session.labels_layer.data)
+        checkpoint, settings = session.checkpoint, session.audit_settings
+
+        def one_cell() -> Iterator[Any]:
+            from gradcamo.auditing import audit_batches
+
+            yield from audit_batches(stack, labels, checkpoint, settings, only=[label])
+
+        session.explaining.start(one_cell)
+
+    def _on_explained(self, batch: Any) -> None:
+        session = self._session()
+        session.results.add(batch)
+        session.results_changed.emit()
+        if session.cell in batch.table["label"].to_numpy():
+            self.show(session.cell)

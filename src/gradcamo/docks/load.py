@@ -1,0 +1,309 @@
+"""Load: a Z-stack and, where they exist, its cell labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gradcamo.docks.layers import (
+    contrast_limits,
+    show_labels,
+    show_stack,
+    stack_from_layers,
+)
+from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.widgets import GOOD, WARN, Message
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    import napari
+
+IN_MEMORY_BYTES = 4e9  # larger stacks are read plane by plane as they are shown
+FILES = "Z-stacks (*.tif *.tiff *.ome.tif *.ome.tiff);;All files (*)"
+
+
+class LoadDock(QWidget):
+    """Choose the stack and the labels that the session works on."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.open_stack = QPushButton("Open Z-stack…")
+        self.open_stack.setToolTip("TIFF, ImageJ hyperstack or OME-TIFF; one layer per channel")
+        self.open_zarr = QPushButton("OME-Zarr…")
+        self.open_zarr.setToolTip("choose the folder of an OME-Zarr image")
+        self.adopt = QPushButton("Use open layers")
+        self.adopt.setToolTip(
+            "take the image layers that are open (or the selected ones) as the channels of one "
+            "Z-stack, in the order of the layer list"
+        )
+        self.axes = QLineEdit()
+        self.axes.setPlaceholderText("such as ZCYX")
+        self.axes.setToolTip("the file's axes, where it does not declare them itself")
+        self.spacing = [self._spacing_box(axis) for axis in "zyx"]
+        self.labels = QComboBox()
+        self.labels.setToolTip("the labels layer that holds the cells")
+        self.open_labels = QPushButton("Open…")
+        self.open_labels.setToolTip("a labels image with the shape of the stack")
+        self.message = Message()
+        self._pending_axes: Path | None = None
+
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addLayout(_line(self.open_stack, self.open_zarr, self.adopt))
+        form = QFormLayout()
+        form.addRow("Axes", self.axes)
+        form.addRow("Voxel z y x (µm)", _line(*self.spacing))
+        form.addRow("Cell labels", _line(self.labels, self.open_labels, stretch=0))
+        self.form = form
+        box.addLayout(form)
+        box.addWidget(self.message)
+        form.setRowVisible(self.axes, False)
+
+        self.open_stack.clicked.connect(self._choose_stack)
+        self.open_zarr.clicked.connect(self._choose_zarr)
+        self.open_labels.clicked.connect(self._choose_labels)
+        self.adopt.clicked.connect(self.use_open_layers)
+        self.axes.returnPressed.connect(self._retry_with_axes)
+        self.labels.activated.connect(self._on_labels_chosen)
+        session = self.session
+        session.loading.stepped.connect(self._on_loaded)
+        session.loading.failed.connect(self._on_failed)
+        session.loading.began.connect(self._enable)
+        session.loading.ended.connect(self._enable)
+        session.stack_changed.connect(self._describe)
+        session.labels_changed.connect(self._list_labels)
+        session.layers_changed.connect(self._on_layers)
+        self._adopting = QTimer(self)
+        self._adopting.setSingleShot(True)
+        self._adopting.timeout.connect(self._adopt_if_new)
+        self._on_layers()
+        self._describe()
+
+    # -- stack ---------------------------------------------------------------------------------
+
+    def load_stack(self, path: str | Path, axes: str | None = None) -> None:
+        """Read a Z-stack in the background and show it."""
+        path = Path(path)
+        self._pending_axes = path
+
+        def read() -> Iterator[Any]:
+            from gradcamo.stacks import read_stack
+
+            stack = read_stack(path, axes=axes)
+            if np.dtype(stack.data.dtype).itemsize * np.prod(stack.shape) < IN_MEMORY_BYTES:
+                stack = stack.in_memory()
+            yield stack, [contrast_limits(channel) for channel in stack.data]
+
+        self._start(read, f"reading {path.name} …")
+
+    def load_labels(self, path: str | Path) -> None:
+        """Read cell labels in the background and show them in the stack's place."""
+        path = Path(path)
+
+        def read() -> Iterator[Any]:
+            from gradcamo.stacks import read_labels
+
+            yield read_labels(path), path
+
+        self._start(read, f"reading {path.name} …")
+
+    def use_open_layers(self) -> None:
+        """Make the open image layers the channels of the stack."""
+        try:
+            layers = self._open_images()
+            stack = stack_from_layers(layers)
+        except GradcamoError as error:
+            self.message.fail(error)
+            return
+        self.session.set_stack(stack, dict(zip(stack.channels, layers, strict=True)))
+
+    def _open_images(self) -> list[Any]:
+        from napari.layers import Image
+
+        viewer = self.session.viewer
+        images = [
+            layer
+            for layer in viewer.layers
+            if isinstance(layer, Image) and "gradcamo" not in layer.metadata and not layer.rgb
+        ]
+        selected = [layer for layer in images if layer in viewer.layers.selection]
+        return selected if len(selected) > 1 else images
+
+    def _adopt_if_new(self) -> None:
+        viewer = self.session.viewer
+        if viewer is None or self.session.stack is not None or self.session.loading.running:
+            return
+        images = self._open_images()
+        if images and len({layer.data.shape for layer in images}) == 1 and images[0].ndim == 3:
+            self.use_open_layers()
+
+    def _on_loaded(self, item: Any) -> None:
+        session, (loaded, about) = self.session, item
+        if isinstance(loaded, np.ndarray):
+            self._take_labels(loaded, about)
+            return
+        self.form.setRowVisible(self.axes, False)
+        shown = list(session.channel_layers.values())
+        session.set_stack(loaded, show_stack(session.viewer, loaded, about))
+        for layer in shown:  # the stack before this one
+            if layer in session.viewer.layers:
+                session.viewer.layers.remove(layer)
+        session.viewer.dims.set_point(0, _middle(session))
+        session.viewer.reset_view()
+
+    def _on_failed(self, error: Exception) -> None:
+        self.message.fail(error)
+        self.form.setRowVisible(self.axes, "axes" in str(error) and self._pending_axes is not None)
+
+    def _retry_with_axes(self) -> None:
+        if self._pending_axes is not None and self.axes.text().strip():
+            self.load_stack(self._pending_axes, self.axes.text().strip().upper())
+
+    def _on_spacing(self) -> None:
+        session = self.session
+        spacing = tuple(box.value() for box in self.spacing)
+        if session.stack is None or not all(spacing) or spacing == session.stack.spacing_um:
+            return
+        session.stack = replace(session.stack, spacing_um=spacing)
+        layers = [*session.channel_layers.values()]
+        if session.labels_layer is not None:
+            layers.append(session.labels_layer)
+        for layer in layers:
+            layer.scale, layer.units = spacing, ("um",) * 3
+        self._describe()
+
+    def _describe(self) -> None:
+        stack = self.session.stack
+        for box, value in zip(self.spacing, (stack and stack.spacing_um) or (0, 0, 0), strict=True):
+            box.blockSignals(True)
+            box.setValue(value)
+            box.setEnabled(stack is not None)
+            box.blockSignals(False)
+        if stack is None:
+            self.message.say(
+                "Open a Z-stack, or try one: File ▸ Open Sample ▸ Grad-CAMO. Dropping a file on "
+                "the window works too."
+            )
+            return
+        size = " × ".join(str(n) for n in stack.shape[1:])
+        text = f"{stack.shape[0]} channels of {size} voxels: {', '.join(stack.channels)}"
+        if stack.spacing_um is None:
+            self.message.say(text + ". The voxel size is not known: type it in.", WARN)
+        else:
+            self.message.say(text, GOOD)
+
+    # -- labels --------------------------------------------------------------------------------
+
+    def _take_labels(self, labels: np.ndarray, path: Path) -> None:
+        session = self.session
+        if session.stack is not None and labels.shape != session.stack.shape[1:]:
+            self._on_failed(
+                GradcamoError(
+                    f"{path.name} holds labels of {labels.shape} voxels, the stack has "
+                    f"{session.stack.shape[1:]}: open the labels of this stack"
+                )
+            )
+            return
+        like = next(iter(session.channel_layers.values()), None)
+        layer = show_labels(session.viewer, labels, like, name=path.name.split(".")[0])
+        layer.metadata["path"] = str(path)
+        session.set_labels(layer)
+
+    def _on_layers(self) -> None:
+        self._list_labels()
+        self._adopting.start(50)  # a sample adds its layers one after the other
+
+    def _list_labels(self) -> None:
+        from napari.layers import Labels
+
+        viewer = self.session.viewer
+        if viewer is None:
+            return
+        self._choices = [
+            layer
+            for layer in viewer.layers
+            if isinstance(layer, Labels) and "gradcamo" not in layer.metadata
+        ]
+        self.labels.clear()
+        self.labels.addItems([layer.name for layer in self._choices] or ["none yet"])
+        self.labels.setEnabled(bool(self._choices))
+        if self.session.labels_layer in self._choices:
+            self.labels.setCurrentIndex(self._choices.index(self.session.labels_layer))
+
+    def _on_labels_chosen(self, index: int) -> None:
+        if index < len(self._choices):
+            self.session.set_labels(self._choices[index])
+
+    # ------------------------------------------------------------------------------------------
+
+    def _start(self, read: Any, text: str) -> None:
+        try:
+            self.session.loading.start(read)
+        except GradcamoError as error:
+            self.message.fail(error)
+        else:
+            self.message.say(text)
+
+    def _enable(self, *_: Any) -> None:
+        idle = not self.session.loading.running
+        for button in (self.open_stack, self.open_zarr, self.open_labels, self.adopt):
+            button.setEnabled(idle)
+
+    def _choose_stack(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a Z-stack", "", FILES)
+        if path:
+            self.load_stack(path)
+
+    def _choose_zarr(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr image")
+        if path:
+            self.load_stack(path)
+
+    def _choose_labels(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open cell labels", "", FILES)
+        if path:
+            self.load_labels(path)
+
+    def _spacing_box(self, axis: str) -> QDoubleSpinBox:
+        box = QDoubleSpinBox()
+        box.setDecimals(4)
+        box.setRange(0, 1000)
+        box.setSingleStep(0.01)
+        box.setSpecialValueText("?")
+        box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        box.setKeyboardTracking(False)
+        box.setMinimumWidth(40)
+        box.setToolTip(f"distance of neighbouring voxels along {axis}, in µm")
+        box.valueChanged.connect(self._on_spacing)
+        return box
+
+
+def _middle(session: Session) -> float:
+    layer = next(iter(session.channel_layers.values()))
+    planes = session.stack.shape[1]
+    return float(layer.data_to_world((planes // 2, 0, 0))[0])
+
+
+def _line(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    line = QHBoxLayout()
+    line.setContentsMargins(0, 0, 0, 0)
+    for number, widget in enumerate(widgets):
+        line.addWidget(widget, int(number == stretch) if stretch is not None else 0)
+    return line

@@ -1,0 +1,127 @@
+"""What audits brought, batch by batch, keyed by label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from gradcamo.auditing import AuditBatch
+
+
+class Results:
+    """Scores, maps and profiles of the cells of one labels image.
+
+    ``table`` has one row per audited cell, indexed by label, in ascending order. Its ``flagged``
+    column follows the cut-off, except for cells that somebody flagged or cleared by hand.
+    """
+
+    def __init__(self, cutoff: float, settings: Any = None) -> None:
+        self.settings = settings
+        self.placement: Any = None
+        self.marked: dict[int, bool] = {}  # flagged or cleared by hand
+        self.notes: dict[int, str] = {}
+        self.stale: set[int] = set()
+        self._cutoff = cutoff
+        self._rows: dict[int, pd.DataFrame] = {}
+        self._maps: dict[int, np.ndarray] = {}
+        self._profiles: dict[int, np.ndarray] = {}
+        self._starts: dict[int, np.ndarray] = {}
+        self._parts: list[pd.DataFrame] = []
+        self._table: pd.DataFrame | None = None
+
+    def add(self, batch: AuditBatch) -> None:
+        """Take in a batch; a cell that was audited before is replaced."""
+        self._parts.append(batch.table)
+        self._table = None
+        labels = batch.table["label"].to_numpy()
+        self.stale.difference_update(labels.tolist())
+        if batch.table["touches_border"].all():
+            return
+        self.placement = batch.placement
+        for label, cam, profile, start in zip(
+            labels.tolist(), batch.maps, batch.profiles, batch.starts, strict=True
+        ):
+            self._maps[label] = np.array(cam)
+            self._profiles[label] = np.array(profile)
+            self._starts[label] = np.array(start)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        if self._table is None:
+            if not self._parts:
+                return pd.DataFrame({"label": np.zeros(0, np.int64)}, index=pd.Index([], name="id"))
+            table = pd.concat(self._parts, ignore_index=True)
+            table = table.drop_duplicates("label", keep="last").sort_values("label")
+            table.index = pd.Index(table["label"].to_numpy(), name="id")
+            self._parts = [table]
+            self._table = table
+            self._flag()
+        return self._table
+
+    @property
+    def cutoff(self) -> float:
+        return self._cutoff
+
+    @cutoff.setter
+    def cutoff(self, cutoff: float) -> None:
+        self._cutoff = float(cutoff)
+        self._flag()
+
+    def mark(self, label: int, flagged: bool | None) -> None:
+        """Flag or clear a cell by hand, or (None) let the cut-off decide again."""
+        if flagged is None:
+            self.marked.pop(label, None)
+        else:
+            self.marked[label] = flagged
+        self._flag()
+
+    def note(self, label: int, text: str) -> None:
+        """Keep a remark on a cell."""
+        if text.strip():
+            self.notes[label] = text
+        else:
+            self.notes.pop(label, None)
+        self._flag()
+
+    def cam(self, label: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The coarse map of a cell and the first voxel of its crop, where there is one."""
+        if label not in self._maps:
+            return None
+        return self._maps[label], self._starts[label]
+
+    def profiles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (N,) and profiles (N, C') of the scored cells."""
+        labels = np.array(sorted(self._profiles), np.int64)
+        return labels, np.array([self._profiles[label] for label in labels.tolist()])
+
+    def counts(self) -> dict[str, int]:
+        """How many cells there are of each kind."""
+        if not len(self.table):
+            return dict.fromkeys(("cells", "border", "scored", "silent", "flagged"), 0)
+        table = self.table
+        border = table["touches_border"].to_numpy(bool)
+        scored = table["grad_camo"].notna().to_numpy()
+        return {
+            "cells": len(table),
+            "border": int(border.sum()),
+            "scored": int(scored.sum()),
+            "silent": int((~border & ~scored).sum()),
+            "flagged": int(table["flagged"].to_numpy(bool).sum()),
+        }
+
+    def _flag(self) -> None:
+        if self._table is None:
+            return
+        table = self._table
+        passes = (table["grad_camo"] >= self._cutoff).to_numpy(bool)
+        flagged = ~passes & ~table["touches_border"].to_numpy(bool)  # an empty map does not pass
+        for label, by_hand in self.marked.items():
+            flagged[table["label"].to_numpy() == label] = by_hand
+        table["flagged"] = flagged
+        table["note"] = table["label"].map(self.notes).fillna("").astype(str)

@@ -1,0 +1,152 @@
+"""Settings as rows of a form: name, bounds and tooltip are read from ``settings.py``."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLineEdit,
+    QSpinBox,
+    QWidget,
+)
+
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import Settings
+
+AUTOMATIC = "automatic"
+
+
+class SettingRows(QWidget):
+    """A form for some fields of a settings model."""
+
+    def __init__(
+        self,
+        model: type[Settings],
+        names: Sequence[str],
+        choices: dict[str, Sequence[str]] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.model = model
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.inputs: dict[str, QWidget] = {}
+        for name in names:
+            field = model.model_fields[name]
+            widget = _input(field, (choices or {}).get(name))
+            widget.setToolTip(field.description)
+            widget.setObjectName(name)
+            self.inputs[name] = widget
+            form.addRow(name.replace("_", " ").capitalize(), widget)
+            form.labelForField(widget).setToolTip(field.description)
+
+    def set_choices(self, name: str, choices: Sequence[str]) -> None:
+        """Offer these values; what was chosen stays chosen where it can."""
+        box = self.inputs[name]
+        before = box.currentText()
+        items = [*choices]
+        if self.model.model_fields[name].default is None:
+            items.insert(0, AUTOMATIC)
+        box.clear()
+        box.addItems(items)
+        if before in items or box.isEditable():
+            box.setCurrentText(before or items[0])
+
+    def values(self) -> dict[str, Any]:
+        """What the rows hold, by field name."""
+        return {name: _value(widget) for name, widget in self.inputs.items()}
+
+    def settings(self, **others: Any) -> Any:
+        """The settings that the rows describe.
+
+        Raises
+        ------
+        GradcamoError
+            Where a value is not allowed.
+        """
+        try:
+            return self.model(**{**self.values(), **others})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise GradcamoError(f"{where}: {first['msg']}, got {first['input']!r}") from error
+
+
+def _input(field: Any, choices: Sequence[str] | None) -> QWidget:
+    kinds, optional = _kinds(field.annotation)
+    if choices is not None:
+        box = QComboBox()
+        box.addItems(([AUTOMATIC] if optional else []) + list(choices))
+        box.setMinimumContentsLength(8)
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        if field.default is not None:
+            box.setCurrentText(str(field.default))
+        return box
+    if kinds and isinstance(kinds[0], str):
+        box = QComboBox()
+        box.addItems(kinds)
+        box.setCurrentText(str(field.default))
+        return box
+    if bool in kinds:
+        check = QCheckBox()
+        check.setChecked(bool(field.default))
+        return check
+    if int in kinds or float in kinds:
+        return _spin(field, whole=float not in kinds, optional=optional)
+    line = QLineEdit("" if field.default is None else str(field.default))
+    line.setPlaceholderText(AUTOMATIC if optional else "")
+    return line
+
+
+def _kinds(annotation: Any) -> tuple[list[Any], bool]:
+    """The types (or the literal values) that an annotation allows, and whether None is one."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return list(typing.get_args(annotation)), False
+    if origin in (types.UnionType, typing.Union):
+        parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+        return parts, True
+    return [annotation], False
+
+
+def _spin(field: Any, whole: bool, optional: bool) -> QWidget:
+    low, high = -1e6, 1e6
+    step = 1 if whole else 0.05
+    for bound in field.metadata:
+        low = getattr(bound, "ge", low)
+        high = getattr(bound, "le", high)
+        if (above := getattr(bound, "gt", None)) is not None:
+            low = above + (1 if whole else 0.01)
+        if (below := getattr(bound, "lt", None)) is not None:
+            high = below - (1 if whole else 0.01)
+    box = QSpinBox() if whole else QDoubleSpinBox()
+    if optional:  # one step under the smallest value stands for None
+        low, step = (0, 1) if low >= 0 else (low - step, step)
+        box.setSpecialValueText(AUTOMATIC)
+        box.setProperty("optional", True)
+    box.setRange(int(low) if whole else low, int(high) if whole else high)
+    box.setSingleStep(step)
+    box.setValue(box.minimum() if field.default is None else field.default)
+    box.setKeyboardTracking(False)
+    return box
+
+
+def _value(widget: QWidget) -> Any:
+    if isinstance(widget, QComboBox):
+        text = widget.currentText()
+        return None if text == AUTOMATIC else text
+    if isinstance(widget, QCheckBox):
+        return widget.isChecked()
+    if isinstance(widget, (QSpinBox, QDoubleSpinBox)):
+        at_bottom = widget.value() == widget.minimum()
+        return None if widget.property("optional") and at_bottom else widget.value()
+    return widget.text().strip() or None

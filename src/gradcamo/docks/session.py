@@ -1,0 +1,222 @@
+"""What one viewer works on: stack, labels, checkpoint, scores, and the cell that is looked at.
+
+Docks listen to the session and never to each other. Qt signals are used because they fall
+silent by themselves when the dock that listened is closed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from gradcamo.docks.results import Results
+from gradcamo.docks.worker import Job
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import AuditSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import napari
+    from napari.layers import Image, Labels
+
+    from gradcamo.checkpoint import Checkpoint
+    from gradcamo.types import ZStack
+
+CUTOFF = AuditSettings().cutoff
+_SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+
+
+def session_of(viewer: napari.Viewer) -> Session:
+    """The session of a viewer, made when it is first asked for."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    if viewer not in _SESSIONS:
+        _SESSIONS[viewer] = Session(viewer)
+    return _SESSIONS[viewer]
+
+
+class Session(QObject):
+    """State that the docks of one viewer share."""
+
+    stack_changed = Signal()
+    labels_changed = Signal()
+    checkpoint_changed = Signal()
+    results_changed = Signal()
+    flags_changed = Signal()
+    cell_changed = Signal(int, str)  # label (0: none) and who chose it: canvas, table, ...
+    selection_changed = Signal(object)  # labels chosen together, as an int array
+    layers_changed = Signal()
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        from gradcamo.docks.click import CanvasClicks
+        from gradcamo.docks.colouring import LabelColours
+        from gradcamo.docks.heatmap import HeatmapView
+
+        super().__init__()
+        self._viewer = weakref.ref(viewer)
+        self.stack: ZStack | None = None
+        self.channel_layers: dict[str, Image] = {}
+        self.labels_layer: Labels | None = None
+        self.checkpoint: Checkpoint | None = None
+        self.checkpoint_name = ""
+        self.audit_settings: AuditSettings | None = None
+        self.results = Results(cutoff=CUTOFF)
+        self._replacing = False
+        self.cell = 0
+        self.selection = np.zeros(0, np.int64)
+        self.loading = Job(self)
+        self.checkpoint_loading = Job(self)
+        self.segmenting = Job(self)
+        self.auditing = Job(self)
+        self.explaining = Job(self)
+        self.clicks = CanvasClicks(self)
+        self.heatmap = HeatmapView(self)
+        self.colours = LabelColours(self)
+        self._results_timer = QTimer(self)
+        self._results_timer.setSingleShot(True)
+        self._results_timer.timeout.connect(self.results_changed)
+        self.auditing.stepped.connect(self._on_audited)
+        self.auditing.ended.connect(self._on_audit_ended)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        viewer.layers.events.inserted.connect(self._on_layer_inserted)
+
+    @property
+    def viewer(self) -> napari.Viewer | None:
+        """The viewer, or None after it was closed."""
+        return self._viewer()
+
+    def set_stack(self, stack: ZStack, layers: dict[str, Image]) -> None:
+        """Work on this stack, shown by these layers; what was known of another is dropped."""
+        self.stack, self.channel_layers = stack, dict(layers)
+        self.set_results(Results(cutoff=self.results.cutoff))
+        self.stack_changed.emit()
+
+    def set_labels(self, layer: Labels | None) -> None:
+        """Take the cells of this layer; scores of other labels are dropped."""
+        if layer is self.labels_layer:
+            return
+        self.clicks.watch(layer)
+        self.labels_layer = layer
+        self.set_results(Results(cutoff=self.results.cutoff))
+        self.labels_changed.emit()
+
+    def set_checkpoint(self, checkpoint: Checkpoint | None, name: str = "") -> None:
+        """Explain with this network."""
+        self.checkpoint, self.checkpoint_name = checkpoint, name
+        self.checkpoint_changed.emit()
+
+    def set_results(self, results: Results) -> None:
+        """Show these scores; the cell that was looked at is let go."""
+        self.results = results
+        self.results_changed.emit()
+        self.choose(0, "results")
+
+    def audit(self, settings: AuditSettings, only: Iterable[int] | None = None) -> None:
+        """Score the cells in the background, all or these only.
+
+        Raises
+        ------
+        GradcamoError
+            If the stack, the labels or the checkpoint are missing.
+        """
+        missing = [
+            name
+            for name, thing in (
+                ("a Z-stack", self.stack),
+                ("cell labels", self.labels_layer),
+                ("a checkpoint", self.checkpoint),
+            )
+            if thing is None
+        ]
+        if missing:
+            raise GradcamoError(f"load {' and '.join(missing)} first")
+        stack, checkpoint = self.stack, self.checkpoint
+        labels = np.array(self.labels_layer.data)  # painting meanwhile does no harm
+        only = None if only is None else [int(label) for label in only]
+
+        def batches() -> Iterator[Any]:
+            from gradcamo.auditing import audit_batches
+
+            yield from audit_batches(stack, labels, checkpoint, settings, only)
+
+        self.auditing.start(batches)
+        self.audit_settings = settings
+        self._replacing = only is None
+
+    def _on_audited(self, batch: Any) -> None:
+        if self._replacing:  # only now: an audit that fails at its checks takes nothing away
+            self._replacing = False
+            fresh = Results(self.results.cutoff)
+            fresh.marked, fresh.notes = self.results.marked, self.results.notes
+            self.results = fresh
+        self.results.add(batch)
+        if not self._results_timer.isActive():
+            self._results_timer.start(300)  # a table that is redrawn more often cannot be read
+
+    def _on_audit_ended(self, complete: bool) -> None:
+        self._results_timer.stop()
+        self.results_changed.emit()
+
+    def set_cutoff(self, cutoff: float) -> None:
+        """Flag the cells that score less."""
+        if cutoff != self.results.cutoff:
+            self.results.cutoff = cutoff
+            self.flags_changed.emit()
+
+    def mark(self, labels: Iterable[int], flagged: bool | None) -> None:
+        """Flag or clear cells by hand, or (None) let the cut-off decide again."""
+        for label in labels:
+            self.results.mark(int(label), flagged)
+        self.flags_changed.emit()
+
+    def note(self, label: int, text: str) -> None:
+        """Keep a remark on a cell."""
+        self.results.note(int(label), text)
+        self.flags_changed.emit()
+
+    def recipe(self) -> dict[str, Any]:
+        """How the scores were made."""
+        if self.stack is None or self.checkpoint is None or self.audit_settings is None:
+            return {}
+        from gradcamo.auditing import audit_recipe
+
+        settings = self.audit_settings.model_copy(update={"cutoff": self.results.cutoff})
+        return audit_recipe(self.stack, self.checkpoint, settings)
+
+    def choose(self, label: int, chooser: str) -> None:
+        """Look at this cell, wherever it was chosen."""
+        label = int(label)
+        if label != self.cell:
+            self.cell = label
+            self.cell_changed.emit(label, chooser)
+        self.select([label] if label else [])
+
+    def select(self, labels: Iterable[int]) -> None:
+        """Choose several cells together."""
+        labels = np.unique(np.asarray(list(labels), np.int64))
+        if not np.array_equal(labels, self.selection):
+            self.selection = labels
+            self.selection_changed.emit(labels)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        layer = event.value
+        if layer is self.labels_layer:
+            self.set_labels(None)
+        names = [name for name, shown in self.channel_layers.items() if shown is layer]
+        if names:
+            del self.channel_layers[names[0]]
+            if not self.channel_layers:
+                self.stack = None
+                self.stack_changed.emit()
+        self.layers_changed.emit()
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        from napari.layers import Labels
+
+        layer = event.value
+        if isinstance(layer, Labels) and self.labels_layer is None and layer.ndim == 3:
+            self.set_labels(layer)
+        self.layers_changed.emit()

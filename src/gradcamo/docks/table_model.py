@@ -1,0 +1,216 @@
+"""The cell table as a Qt model: keyed by label, sorted and filtered by NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtGui import QBrush, QColor
+
+from gradcamo.docks.columns import COLUMNS, FIRST_SHOWN, MEANING, TITLES
+
+ROOT = QModelIndex()
+FLAG_COLOUR = QColor("#e69f00")
+FAINT_COLOUR = QColor("#8a8f98")
+
+
+class CellTableModel(QAbstractTableModel):
+    """Rows of a table that holds one cell per row, in the order and selection that is shown."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._table = pd.DataFrame({"label": np.zeros(0, np.int64)})
+        self._labels = np.zeros(0, np.int64)
+        self._columns: list[str] = ["label"]
+        self._chosen: tuple[str, ...] | None = None
+        self._keep = np.ones(0, bool)
+        self._order = np.zeros(0, np.intp)  # shown row -> row of the table
+        self._row_of: dict[int, int] = {}
+        self._sorting: tuple[str, bool] = ("grad_camo", True)
+        self.writer: Any = None  # called with (label, column, value) when a cell is edited
+
+    def set_table(self, table: pd.DataFrame, keep: np.ndarray | None = None) -> None:
+        """Show another table; ``keep`` (bool, one per row) hides rows."""
+        self.beginResetModel()
+        self._table = table
+        self._labels = table["label"].to_numpy()
+        self._keep = np.ones(len(table), bool) if keep is None else np.asarray(keep, bool)
+        self._choose_columns()
+        self._arrange()
+        self.endResetModel()
+
+    def set_filter(self, keep: np.ndarray) -> None:
+        """Show these rows of the table only."""
+        self.beginResetModel()
+        self._keep = np.asarray(keep, bool)
+        self._arrange()
+        self.endResetModel()
+
+    def set_columns(self, columns: Sequence[str] | None) -> None:
+        """Show these columns, or (None) the usual ones."""
+        self.beginResetModel()
+        self._chosen = None if columns is None else tuple(columns)
+        self._choose_columns()
+        self.endResetModel()
+
+    def refresh(self, table: pd.DataFrame) -> None:
+        """Values changed (flags, notes) while rows and columns stay; the order stays too."""
+        self._table = table
+        if self.rowCount():
+            last = self.index(self.rowCount() - 1, self.columnCount() - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns shown."""
+        return list(self._columns)
+
+    @property
+    def sorting(self) -> tuple[str, bool]:
+        """The column that rows are sorted by, and whether it ascends."""
+        return self._sorting
+
+    def shown(self) -> pd.DataFrame:
+        """The table as it is seen: rows, order and columns."""
+        return self._table.iloc[self._order][self._columns]
+
+    def label_at(self, row: int) -> int:
+        """The label of a shown row."""
+        return int(self._labels[self._order[row]])
+
+    def labels(self) -> np.ndarray:
+        """The labels shown, from top to bottom."""
+        return self._labels[self._order]
+
+    def row_of(self, label: int) -> int | None:
+        """The shown row of a label, None where it is hidden or unknown."""
+        return self._row_of.get(int(label))
+
+    # -- what Qt asks for ------------------------------------------------------------------
+
+    def rowCount(self, parent: QModelIndex = ROOT) -> int:
+        return 0 if parent.isValid() else len(self._order)
+
+    def columnCount(self, parent: QModelIndex = ROOT) -> int:
+        return 0 if parent.isValid() else len(self._columns)
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        if not 0 <= column < len(self._columns):
+            return
+        self.beginResetModel()
+        self._sorting = (self._columns[column], order == Qt.SortOrder.AscendingOrder)
+        self._arrange()
+        self.endResetModel()
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        if orientation != Qt.Orientation.Horizontal or section >= len(self._columns):
+            return None
+        name = self._columns[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return TITLES.get(name, name)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{name}: {MEANING[name]}" if name in MEANING else name
+        return None
+
+    def value(self, index: QModelIndex) -> Any:
+        """The table's own value behind a shown cell."""
+        return self._table[self._columns[index.column()]].iat[self._order[index.row()]]
+
+    def shares(self, index: QModelIndex) -> list[float] | None:
+        """Own, neighbour and background share of a row, at its score's column."""
+        if self._columns[index.column()] != "grad_camo":
+            return None
+        row = self._table.iloc[self._order[index.row()]]
+        return [row[name] for name in ("grad_camo", "neighbour_share", "background_share")]
+
+    def data(self, index: QModelIndex, role: int = 0) -> Any:
+        if not index.isValid():
+            return None
+        name = self._columns[index.column()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+            value = self.value(index)
+            return "" if name == "flagged" else written(name, value)
+        if role == Qt.ItemDataRole.CheckStateRole and name == "flagged":
+            return Qt.CheckState.Checked if self.value(index) else Qt.CheckState.Unchecked
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            kind = self._table[name].dtype.kind
+            side = Qt.AlignmentFlag.AlignRight if kind in "uif" else Qt.AlignmentFlag.AlignLeft
+            return side | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.ForegroundRole:
+            return self._ink(index)
+        return None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        flags = super().flags(index)
+        name = self._columns[index.column()] if index.isValid() else ""
+        if name == "flagged":
+            return flags | Qt.ItemFlag.ItemIsUserCheckable
+        if name == "note":
+            return flags | Qt.ItemFlag.ItemIsEditable
+        return flags
+
+    def setData(self, index: QModelIndex, value: Any, role: int = 0) -> bool:
+        if self.writer is None or not index.isValid():
+            return False
+        name, label = self._columns[index.column()], self.label_at(index.row())
+        if name == "flagged" and role == Qt.ItemDataRole.CheckStateRole:
+            self.writer(label, name, Qt.CheckState(value) == Qt.CheckState.Checked)
+            return True
+        if name == "note" and role == Qt.ItemDataRole.EditRole:
+            self.writer(label, name, str(value))
+            return True
+        return False
+
+    # --------------------------------------------------------------------------------------
+
+    def _ink(self, index: QModelIndex) -> QBrush | None:
+        row = self._order[index.row()]
+        if "touches_border" in self._table and self._table["touches_border"].iat[row]:
+            return QBrush(FAINT_COLOUR)
+        if self._columns[index.column()] == "grad_camo" and self._table["flagged"].iat[row]:
+            return QBrush(FLAG_COLOUR)
+        return None
+
+    def _choose_columns(self) -> None:
+        there = list(self._table.columns)
+        if self._chosen is not None:
+            self._columns = [name for name in self._chosen if name in there] or ["label"]
+            return
+        own = [name for name in FIRST_SHOWN if name in there]
+        carried = [name for name in there if name not in COLUMNS]  # the plate's own columns
+        self._columns = (own + carried) or ["label"]
+
+    def _arrange(self) -> None:
+        name, ascending = self._sorting
+        if name not in self._table:
+            name = "label"
+        kept = np.flatnonzero(self._keep)
+        order = kept[sorted_order(self._table[name].iloc[kept], ascending)]
+        self._order = order
+        self._row_of = dict(zip(self._labels[order].tolist(), range(len(order)), strict=True))
+
+
+def sorted_order(values: pd.Series, ascending: bool) -> np.ndarray:
+    """Row order of a column, stable, missing values always last."""
+    if values.dtype.kind in "uifb":
+        keys = values.to_numpy()
+    else:
+        keys, _ = pd.factorize(values, sort=True)  # -1 where missing
+        keys = np.where(keys < 0, np.nan, keys)
+    if not ascending:
+        keys = -keys.astype(float)
+    return np.argsort(keys, kind="stable")
+
+
+def written(name: str, value: Any) -> str:
+    """A value as the table shows it."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else ""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:,.0f}" if name.endswith("_um3") else f"{value:.3f}"
+    return str(value)

@@ -1,0 +1,196 @@
+"""Small parts that the docks share: steps, messages, progress."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from gradcamo.docks.worker import Job
+from gradcamo.errors import GradcamoError
+
+GOOD, WARN, BAD, FAINT = "#56b4e9", "#e69f00", "#ff8a65", "#9aa0a8"
+
+
+class Message(QLabel):
+    """One line or a few that say what is missing, what was found, or what went wrong."""
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.say(text)
+
+    def say(self, text: str, colour: str = FAINT) -> None:
+        self.setStyleSheet(f"color: {colour};")
+        self.setText(text)
+        self.setVisible(bool(text))
+
+    def fail(self, error: Exception) -> None:
+        """Show an error here and in napari's corner."""
+        self.say(f"{error}", BAD)
+        notify(error)
+
+
+def notify(error: Exception) -> None:
+    """Tell the user through napari: the message of an expected error, all of an unexpected one."""
+    from napari.utils.notifications import notification_manager, show_error
+
+    if isinstance(error, GradcamoError):
+        show_error(str(error))
+    else:
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+class JobRow(QWidget):
+    """Progress and Cancel of a job; seen only while it runs."""
+
+    def __init__(self, job: Job, unit: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job, self._unit = job, unit
+        self._began = 0.0
+        self._done, self._total = 0, 0
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip(f"stop; the {unit} that are done are kept")
+        self.text = Message("starting …")
+        line = QHBoxLayout()
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.bar, 1)
+        line.addWidget(self.cancel)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(2)
+        box.addLayout(line)
+        box.addWidget(self.text)
+        self.cancel.clicked.connect(self._cancel)
+        job.began.connect(self._begin)
+        job.ended.connect(self._end)
+        self.setVisible(job.running)
+
+    def show_progress(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+        if self._done == 0 and done:  # the first step warms up and would spoil the estimate
+            self._began, self._first = time.monotonic(), done
+        self._done, self._total = done, total
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        if not self._job.cancelling:
+            self.text.say(f"{done} of {total} {self._unit}{self._left()}")
+
+    def _left(self) -> str:
+        done = self._done - getattr(self, "_first", 0)
+        if done <= 0 or self._done >= self._total:
+            return ""
+        seconds = (time.monotonic() - self._began) / done * (self._total - self._done)
+        return f" · about {_spoken(seconds)} left"
+
+    def _begin(self) -> None:
+        self._done = self._total = 0
+        self.bar.setRange(0, 0)
+        self.text.say("starting …")
+        self.cancel.setEnabled(True)
+        self.show()
+
+    def _cancel(self) -> None:
+        self._job.cancel()
+        self.cancel.setEnabled(False)
+        step = self._job.seconds_per_step
+        when = f"in about {_spoken(step)}" if step and step > 1 else "in a moment"
+        self.text.say(f"stopping {when}, after the present step", WARN)
+
+    def _end(self, complete: bool) -> None:
+        self.hide()
+
+
+class Step(QFrame):
+    """A collapsible step of the workbench: number, title, and what its state is."""
+
+    toggled = Signal(bool)
+
+    def __init__(self, number: int, title: str, body: QWidget, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.body = body
+        self._number = number
+        self.arrow = QToolButton()
+        self.arrow.setAutoRaise(True)
+        self.arrow.setArrowType(Qt.ArrowType.RightArrow)
+        self.arrow.setFixedSize(18, 18)
+        self.arrow.setStyleSheet("background: transparent; border: none;")
+        self.badge = QLabel(str(number))
+        self.badge.setFixedSize(20, 20)
+        self.badge.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.title = QLabel(title)
+        self.title.setStyleSheet("font-weight: 600; font-size: 13px;")
+        self.state = QElidingLabel()
+        self.state.setElideMode(Qt.TextElideMode.ElideRight)
+        self.state.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.header = QWidget()
+        self.header.setCursor(Qt.CursorShape.PointingHandCursor)
+        line = QHBoxLayout(self.header)
+        line.setContentsMargins(6, 5, 6, 5)
+        for part in (self.badge, self.title):
+            line.addWidget(part)
+        line.addWidget(self.state, 1)
+        line.addWidget(self.arrow)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addWidget(self.header)
+        inner = QVBoxLayout()
+        inner.setContentsMargins(10, 2, 10, 10)
+        inner.addWidget(body)
+        box.addLayout(inner)
+        self.setObjectName("step")
+        self.setStyleSheet("QFrame#step { border: 1px solid #4a505a; border-radius: 5px; }")
+        self.arrow.clicked.connect(self.toggle)
+        self.set_state("", False)
+        self.open(False)
+
+    def mousePressEvent(self, event) -> None:
+        if event.position().y() <= self.header.height():
+            self.toggle()
+        super().mousePressEvent(event)
+
+    @property
+    def is_open(self) -> bool:
+        return not self.body.isHidden()
+
+    def toggle(self) -> None:
+        self.open(not self.is_open)
+        self.toggled.emit(self.is_open)
+
+    def open(self, opened: bool) -> None:
+        self.body.setVisible(opened)
+        self.layout().itemAt(1).setContentsMargins(10, 2, 10, 10 if opened else 0)
+        arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
+        self.arrow.setArrowType(arrow)
+
+    def set_state(self, text: str, done: bool) -> None:
+        """What the step holds, or what it is missing."""
+        colour = GOOD if done else FAINT
+        self.state.setText(text)
+        self.state.setToolTip(text)
+        self.state.setStyleSheet(f"color: {colour};")
+        fill = f"background: {GOOD}; color: #10151c;" if done else "background: #5a616c;"
+        self.badge.setText("✓" if done else str(self._number))
+        self.badge.setStyleSheet(f"{fill} border-radius: 10px; font-weight: 600;")
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,115 @@
+"""The Grad-CAMO workbench: Load, Segment, Explain, Review, one below the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from gradcamo.docks.cells import CellsDock
+from gradcamo.docks.explain import ExplainDock
+from gradcamo.docks.load import LoadDock
+from gradcamo.docks.review import ReviewDock
+from gradcamo.docks.segment import SegmentDock
+from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.widgets import Step
+
+if TYPE_CHECKING:
+    import napari
+
+WIDTH = 372
+CELLS_NAME = "Cells (napari-gradcamo)"  # the name that napari gives it from the Plugins menu
+
+
+class Workbench(QWidget):
+    """Walks from a stack to flagged cells; each step says what it holds or what it lacks."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.load = LoadDock(napari_viewer)
+        self.segment = SegmentDock(napari_viewer)
+        self.explain = ExplainDock(napari_viewer)
+        self.review = ReviewDock(napari_viewer)
+        titles = ("Load", "Segment", "Explain", "Review")
+        bodies = (self.load, self.segment, self.explain, self.review)
+        self.steps = [
+            Step(number, title, body)
+            for number, (title, body) in enumerate(zip(titles, bodies, strict=True), 1)
+        ]
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(6, 6, 6, 6)
+        column.setSpacing(6)
+        for step in self.steps:
+            column.addWidget(step)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(inside)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(scroll)
+        self.setMinimumWidth(WIDTH)
+        self.setMaximumWidth(WIDTH + 8)
+
+        self._next = -1
+        session = self.session
+        for signal in (
+            session.stack_changed,
+            session.labels_changed,
+            session.checkpoint_changed,
+            session.results_changed,
+            session.flags_changed,
+        ):
+            signal.connect(self._update)
+        session.results_changed.connect(self._show_cells)
+        self._update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(WIDTH, 640)
+
+    def _update(self) -> None:
+        session = self.session
+        counts = session.results.counts()
+        load, segment, explain, review = self.steps
+        stack, labels = session.stack, session.labels_layer
+        if stack is None:
+            load.set_state("open a Z-stack", False)
+        else:
+            size = " × ".join(str(n) for n in stack.shape[1:])
+            load.set_state(f"{stack.shape[0]} channels, {size}", True)
+        segment.set_state(labels.name if labels is not None else "no cells yet", labels is not None)
+        scored = counts["scored"] > 0
+        if session.checkpoint is None:
+            explain.set_state("no network yet", False)
+        else:
+            state = f"{counts['scored']} cells scored" if scored else "ready to audit"
+            explain.set_state(state, scored)
+        review.set_state(f"{counts['flagged']} flagged" if scored else "no scores yet", scored)
+        self._open_next([stack is not None, labels is not None, scored])
+
+    def _open_next(self, done: list[bool]) -> None:
+        # open the first step that is not done, once; what the user opens or closes then stays
+        coming = done.index(False) if False in done else len(done)
+        if coming != self._next:
+            self._next = coming
+            for number, step in enumerate(self.steps):
+                step.open(number == coming)
+
+    def _show_cells(self) -> None:
+        viewer = self.session.viewer
+        if viewer is None or not len(self.session.results):
+            return
+        show_cells(viewer)
+
+
+def show_cells(viewer: napari.Viewer) -> Any:
+    """The table below the canvas, opened where it is not yet."""
+    window = viewer.window
+    there = getattr(window, "dock_widgets", None) or window._dock_widgets
+    if CELLS_NAME not in there:
+        window.add_dock_widget(CellsDock(viewer), name=CELLS_NAME, area="bottom")

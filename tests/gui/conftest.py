@@ -1,0 +1,106 @@
+"""A real window, a small stack of the built-in plate, and a small network."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import numpy as np
+import pytest
+
+# before napari is imported: neither read nor write anybody's settings
+os.environ["NAPARI_CONFIG"] = ""
+os.environ["HOME"] = os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="gradcamo-home-")
+
+CHANNELS = ("Hoechst", "phalloidin")
+
+
+@pytest.fixture(autouse=True)
+def _patient_with_leftovers(qtbot):
+    yield
+    from superqt.utils._qthreading import WorkerBase
+
+    WorkerBase.await_workers(20_000)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """A window on the screen, 1200 × 800."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1200, 800)
+    return viewer
+
+
+@pytest.fixture(scope="session")
+def field():
+    """Stack (6, 9, 160, 160) and labels with gaps in their ids, anisotropic voxels."""
+    from gradcamo.samples.design import PlateDesign
+    from gradcamo.samples.plate import make_stack
+
+    design = PlateDesign(field_px=160, planes=9, cells_per_field=14, cell_um=22)
+    stack, labels = make_stack(design, "E03", 1)
+    return stack, np.where(labels > 0, labels * 37 + 1000, 0).astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(field):
+    """An untrained network for the six channels; its maps are as good as any for the window."""
+    import torch
+
+    from gradcamo.checkpoint import Checkpoint
+    from gradcamo.networks import efficientnet3d
+    from gradcamo.settings import CropSettings
+
+    torch.manual_seed(0)
+    stack, _ = field
+    architecture = {
+        "name": "efficientnet-b0",
+        "in_channels": len(stack.channels),
+        "num_classes": 3,
+        "width": 0.25,
+    }
+    return Checkpoint(
+        network=efficientnet3d(**architecture),
+        classes=("control", "low", "high"),
+        channels=stack.channels,
+        channel_mean=(0.2,) * len(stack.channels),
+        channel_std=(0.2,) * len(stack.channels),
+        crop=CropSettings(size_yx=(64, 64)),
+        input_size=(64, 64, 64),
+        layer="block_4",
+        spacing_um=stack.spacing_um,
+        architecture=architecture,
+    )
+
+
+@pytest.fixture
+def session(viewer, field):
+    """The field, open in the window, with its labels."""
+    from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
+    from gradcamo.docks.session import session_of
+
+    stack, labels = field
+    session = session_of(viewer)
+    limits = [contrast_limits(channel) for channel in stack.data]
+    session.set_stack(stack, show_stack(viewer, stack, limits))
+    like = next(iter(session.channel_layers.values()))
+    session.set_labels(show_labels(viewer, labels.copy(), like))
+    return session
+
+
+@pytest.fixture
+def audited(session, checkpoint, qtbot):
+    """The same with every cell scored."""
+    from gradcamo.settings import AuditSettings
+
+    session.set_checkpoint(checkpoint, "small")
+    with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
+        session.audit(AuditSettings())
+    return session
+
+
+def scored_label(session, rank: int = 0) -> int:
+    """A cell that has a score, the largest first."""
+    table = session.results.table
+    table = table[table["grad_camo"].notna()]
+    return int(table.sort_values("volume_um3", ascending=False)["label"].iloc[rank])
