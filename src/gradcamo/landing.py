@@ -1,0 +1,60 @@
+"""A file is there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradcamo.errors import GradcamoError
+
+
+@contextmanager
+def landing(path: str | Path) -> Iterator[Path]:
+    """A scratch file beside ``path`` that takes its place once it is written whole.
+
+    Yields
+    ------
+    Path
+        Where to write. What stood at ``path`` stays untouched until the block ends without an
+        exception; after one, the scratch file is removed.
+
+    Raises
+    ------
+    GradcamoError
+        If the file cannot be written: disk full, no permission, a folder of that name.
+    """
+    path = Path(path)
+    scratch = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        with scratch.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(scratch, path)  # noqa: PTH105
+    except OSError as error:
+        raise GradcamoError(
+            f"{path} could not be written ({error.strerror or error}); what stood there before is "
+            "untouched: make room or choose another place"
+        ) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def to_json(value: Any) -> str:
+    """A recipe as JSON text; NumPy numbers, paths and settings become plain values."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, np.generic | np.ndarray):
+            return item.tolist()
+        if hasattr(item, "model_dump"):
+            return item.model_dump(mode="json")
+        return dict(item) if isinstance(item, Mapping) else str(item)
+
+    return json.dumps(value, default=plain, ensure_ascii=False)
