@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import napari
 
 WIDTH = 372
-CELLS_NAME = "Cells (napari-gradcamo)"  # the name that napari gives it from the Plugins menu
+CELLS_NAME = "Cells (Grad-CAMO)"  # the name that napari gives it from the Plugins menu
 
 
 class Workbench(QWidget):
