@@ -116,9 +116,16 @@ class TrainSettings(Settings):
         description="how fast BatchNorm statistics follow the batches (default: 0.01, or faster "
         "where a training is too short for that)",
     )
+    accumulate: int = Field(
+        1, ge=1, description="batches whose gradients make one step, where a large one does not fit"
+    )
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field(
+        "32-true", description="of the arithmetic; mixed is faster on GPUs that support it"
+    )
     workers: int = Field(0, ge=0, description="processes that cut crops beside the training")
     seed: int = Field(0, ge=0, description="of weights, split, order and augmentation")
     device: str = Field("auto", description="auto, cpu, cuda or mps")
+    devices: int = Field(1, ge=1, description="GPUs that share the training")
 
 
 class AuditSettings(Settings):
@@ -143,3 +150,33 @@ class AuditSettings(Settings):
     cutoff: float = Field(0.25, ge=0, le=1, description="cells scoring less are flagged")
     batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+
+
+class PlateSettings(Settings):
+    """Many stacks: what to do with each, and what to make of all."""
+
+    audit: AuditSettings = AuditSettings()
+    segment: SegmentSettings = SegmentSettings()
+    control: str | None = Field(
+        None, description="treatment that profiles are whitened on (default: found by its name)"
+    )
+    whitening_epsilon: float | None = Field(
+        None,
+        ge=0,
+        description="share of the mean variance added to every direction before whitening "
+        "(default: 0, or 0.01 where controls are fewer than features)",
+    )
+    umap_cells: int = Field(
+        20_000, ge=0, description="cells laid out by UMAP, drawn by lot from larger plates; 0: none"
+    )
+    neighbours: int = Field(
+        10, ge=1, description="nearest profiles that vote for a cell's well, site and treatment"
+    )
+    thumbnails: int = Field(
+        24, ge=0, description="pictures kept per stack, from its best to its worst cell"
+    )
+    retries: int = Field(1, ge=0, description="further attempts at a stack that failed")
+    workers: int = Field(
+        0, ge=0, description="local processes (default 0: as cores, GPUs and memory allow)"
+    )
+    seed: int = Field(0, ge=0, description="of sampling and UMAP")

@@ -57,8 +57,10 @@ def leave_wells_out(plate: pd.DataFrame, settings: TrainSettings) -> pd.DataFram
     for key, what in ((WELL, "well"), (["image"], "image")):
         splits = chosen.groupby(key)["split"].nunique()
         if (splits > 1).any():
-            shared = [" ".join(map(str, k)) if isinstance(k, tuple) else str(k) for k in
-                      splits.index[splits > 1]]
+            shared = [
+                " ".join(map(str, k)) if isinstance(k, tuple) else str(k)
+                for k in splits.index[splits > 1]
+            ]
             raise GradcamoError(
                 f"the {what} {shared[0]} is in more than one split ({len(shared)} such): cells of "
                 "one well must stay together, or the test is no test"
