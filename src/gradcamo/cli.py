@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,12 +15,15 @@ from gradcamo import settings as s
 from gradcamo.errors import GradcamoError
 from gradcamo.options import settings_options
 
+if TYPE_CHECKING:
+    from gradcamo.progress import TrainingProgress
+
 T = TypeVar("T")
 _IMAGE = click.argument("image", type=click.Path(path_type=Path))
 _AXES = click.option(
     "--axes", help="Order of the axes, e.g. CZYX, where the file does not declare it."
 )
-_OUT = {"type": click.Path(path_type=Path), "required": True}
+_OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
 
 
 class _Commands(click.Group):
@@ -88,12 +91,18 @@ def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSetting
 @main.command()
 @click.argument("plate", type=click.Path(path_type=Path))
 @click.option("-o", "--out", **_OUT, help="checkpoint to write (.safetensors)")
+@click.option("--resume", is_flag=True, help="go on where a training with the same --out ended")
 @settings_options(s.TrainSettings)
-def train(plate: Path, out: Path, settings: s.TrainSettings) -> None:
-    """Train a network to tell the treatments of PLATE (a CSV) apart, leaving wells out."""
+def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> None:
+    """Train a network to tell the treatments of PLATE (a CSV) apart, leaving wells out.
+
+    Ctrl-C keeps the best weights so far. The report is written beside the checkpoint.
+    """
     from gradcamo.training import train_and_save
 
-    train_and_save(plate, out, settings, say=click.echo)
+    with _training_bar() as show, _ctrl_c() as stop:
+        train_and_save(plate, out, settings, click.echo, show, stop, resume)
+    click.echo(f"written to {out}")
 
 
 @main.command()
@@ -117,19 +126,33 @@ def audit(
     from gradcamo.auditing import audit_batches, audit_recipe, gather
     from gradcamo.checkpoint import Checkpoint
     from gradcamo.stacks import read_labels, read_stack
-    from gradcamo.store import refuse_suffix, write_table
+    from gradcamo.store import write_table
+    from gradcamo.summary import summarise
 
-    refuse_suffix(out)
     stack, labels = read_stack(image, axes), read_labels(labels_path)
-    checkpoint = _bundled(checkpoint_path, Checkpoint)
+    checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
     batches = audit_batches(stack, labels, checkpoint, settings)
     if maps is not None:
         batches = _writing_maps(batches, maps, checkpoint, stack)
     table, profiles = gather(_track_cells(batches))
     recipe = audit_recipe(stack, checkpoint, settings)
     write_table(table, out, recipe, profiles if out.suffix == ".h5ad" else None)
-    click.echo(summary(table, settings.cutoff))
+    click.echo(summarise(table, settings.cutoff))
     click.echo(f"written to {out}")
+
+
+@main.command("open")
+@click.argument("image", type=click.Path(path_type=Path), required=False)
+@click.option("--labels", type=click.Path(path_type=Path), help="label image of its cells")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="network to explain")
+def open_(image: Path | None, labels: Path | None, checkpoint: Path | None) -> None:
+    """Open napari with the Grad-CAMO workbench and what is named loaded."""
+    import napari
+
+    from gradcamo.docks.opening import open_window
+
+    open_window(image, labels, checkpoint and _checkpoint_path(checkpoint))
+    napari.run()
 
 
 @main.command()
@@ -138,7 +161,7 @@ def layers(checkpoint_path: Path) -> None:
     """List the layers of MODEL: channels, grid, stride and where each one looks."""
     from gradcamo.checkpoint import Checkpoint
 
-    checkpoint = _bundled(checkpoint_path, Checkpoint)
+    checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
     click.echo(f"{'layer':<10} {'channels':>8}  {'grid z y x':<12} {'stride':<14} offset (voxels)")
     for name, info in checkpoint.layers.items():
         sight = [_numbers(v) for v in info.sight] if info.sight else ["?", "?"]
@@ -149,26 +172,11 @@ def layers(checkpoint_path: Path) -> None:
         )
 
 
-def summary(table: Any, cutoff: float) -> str:
-    """What was found, in three lines."""
-    scored = table.loc[~table["touches_border"], "grad_camo"]
-    empty = int(scored.isna().sum())
-    passing = int((scored >= cutoff).sum())
-    return (
-        f"{len(table)} cells: {len(scored)} scored, {len(table) - len(scored)} partial (at the "
-        f"border, not scored)\n"
-        f"Grad-CAMO {scored.mean():.2f} ± {scored.std():.2f}; chance "
-        f"{table['chance'].mean():.2f}, ceiling {table['ceiling'].mean():.2f}\n"
-        f"{passing} of {len(scored)} cells score {cutoff:g} or more"
-        + (f"; {empty} have no positive evidence" if empty else "")
-    )
-
-
-def _bundled(path: Path, kind: Any) -> Any:
+def _checkpoint_path(path: Path) -> Path:
     """'bundled' names the demo checkpoint, as it does for Cellpose."""
     from gradcamo.samples import demo_checkpoint_path
 
-    return kind.load(demo_checkpoint_path() if str(path) == "bundled" else path)
+    return demo_checkpoint_path() if str(path) == "bundled" else path
 
 
 def _numbers(values: Iterable[float]) -> str:
@@ -205,6 +213,52 @@ def _track(steps: Iterable[T], what: str, total: int) -> Iterator[T]:
         for step in steps:
             bar.update(1)
             yield step
+
+
+@contextmanager
+def _training_bar() -> Iterator[Callable[[TrainingProgress], None]]:
+    """A bar per stage and one line per epoch."""
+    bar: Any = None
+    shown: Any = None
+    epochs = 0
+
+    def show(step: TrainingProgress) -> None:
+        nonlocal bar, shown, epochs
+        for epoch in step.history[epochs:]:
+            click.echo(
+                f"\repoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation "
+                f"{epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.0%}",
+                err=True,
+            )
+        epochs = len(step.history)
+        if shown != (step.stage, step.epoch):
+            shown = (step.stage, step.epoch)
+            what = f"epoch {step.epoch} of {step.epochs}" if step.epoch else step.stage
+            bar = click.progressbar(length=step.total, label=what, file=sys.stderr, show_pos=True)
+        bar.update(step.done - bar.pos)
+
+    yield show
+    click.echo(err=True)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks to stop, the second insists."""
+    import signal
+
+    asked = False
+
+    def ask(*_: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+        click.echo("\nstopping after this batch; Ctrl-C again to lose what was not saved", err=True)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

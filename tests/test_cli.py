@@ -1,0 +1,132 @@
+"""The command line says what it takes, does what the library does, and fails in one line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import gradcamo as gc
+from gradcamo import settings
+from gradcamo.cli import main
+from gradcamo.options import build
+from gradcamo.samples.design import PlateDesign
+from gradcamo.samples.plate import make_plate
+from gradcamo.stacks import read_labels, read_stack
+
+HEAVY = {"torch", "pandas", "napari", "cellpose", "lightning", "monai", "scipy", "qtpy"}
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory):
+    design = PlateDesign(field_px=128, cells_per_field=8, rows=("D", "E"), columns=("02",), sites=1)
+    return make_plate(tmp_path_factory.mktemp("plate"), design)
+
+
+@pytest.mark.parametrize("code", ["import gradcamo", "from gradcamo.cli import main"])
+def test_nothing_heavy_is_imported_before_it_is_needed(code):
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not HEAVY & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        ("segment", settings.SegmentSettings),
+        ("train", settings.TrainSettings),
+        ("audit", settings.AuditSettings),
+    ],
+)
+def test_every_setting_is_a_flag_with_the_settings_own_help(command, model):
+    shown = " ".join(run(command, "--help").output.split())
+    for name, field in model.model_fields.items():
+        if name == "crop":
+            name, field = "crop_size_yx", settings.CropSettings.model_fields["size_yx"]
+        assert f"--{name.replace('_', '-')}" in shown
+        assert field.description.split()[0] in shown
+
+
+def test_flags_left_out_leave_the_default():
+    assert build(settings.TrainSettings, {"width": None}) == settings.TrainSettings()
+
+
+def test_a_flag_of_a_nested_setting_reaches_it():
+    built = build(settings.TrainSettings, {"crop_size_yx": (64, 48), "epochs": 3})
+    assert built.crop.size_yx == (64, 48)
+    assert built.epochs == 3
+
+
+def test_a_value_out_of_bounds_names_the_flag_and_the_bound():
+    with pytest.raises(gc.GradcamoError, match=r"--cutoff.*less than or equal to 1.*got 3"):
+        build(settings.AuditSettings, {"cutoff": 3})
+
+
+def test_audit_writes_the_table_of_the_library(plate, tmp_path):
+    row = pd.read_csv(plate).iloc[0]
+    image, labels = plate.parent / row["image"], plate.parent / row["labels"]
+    out = tmp_path / "cells.csv"
+    result = run(
+        "audit", image, "--labels", labels, "--checkpoint", "bundled", "-o", out,
+        "--maps", tmp_path / "maps", "--batch-size", 3,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    from gradcamo.samples import demo_checkpoint_path
+
+    checkpoint = gc.Checkpoint.load(demo_checkpoint_path())
+    expected = gc.audit(read_stack(image), read_labels(labels), checkpoint)
+    written = pd.read_csv(out)
+    assert written["label"].tolist() == expected["label"].tolist()
+    np.testing.assert_allclose(written["grad_camo"], expected["grad_camo"], rtol=1e-4)
+    scored = expected.loc[~expected["touches_border"], "label"]
+    assert {int(p.name.split(".")[0]) for p in (tmp_path / "maps").iterdir()} == set(scored)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image": "nowhere.ome.tif"}, "nowhere.ome.tif"),
+        ({"labels": "nowhere.ome.tif"}, "nowhere.ome.tif"),
+        ({"checkpoint": "nowhere.safetensors"}, "gradcamo train"),
+        ({"out": "cells.xlsx"}, ".parquet"),
+        ({"layer": "block_99"}, "block_15"),
+        ({"target": "aspirin"}, "control"),
+        ({"channels": "Hoechst,WGA"}, "6 channels"),
+    ],
+)
+def test_what_cannot_be_audited_is_said_in_one_line_and_nothing_is_written(
+    plate, tmp_path, change, says
+):
+    row = pd.read_csv(plate).iloc[0]
+    given = {
+        "image": plate.parent / row["image"],
+        "labels": plate.parent / row["labels"],
+        "checkpoint": "bundled",
+        "out": tmp_path / "cells.csv",
+    } | change
+    if change.get("out"):
+        given["out"] = tmp_path / change["out"]
+    image = given.pop("image")
+    result = run("audit", image, *[part for k, v in given.items() for part in (f"--{k}", v)])
+    assert result.exit_code == 1
+    assert says in result.output
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_lists_where_each_layer_looks():
+    result = run("layers", "bundled")
+    assert result.exit_code == 0, result.output
+    (row,) = [line for line in result.output.splitlines() if line.startswith("block_4 ")]
+    assert "16 16 16" in row
+    assert "15 15 15" in row

@@ -1,0 +1,23 @@
+"""The demo runs the real chain, here on a plate of four small stacks."""
+
+import pandas as pd
+
+from gradcamo.demo import run_demo
+from gradcamo.samples.design import PlateDesign
+
+
+def test_the_demo_ends_with_a_table_two_pictures_and_a_few_true_lines(tmp_path):
+    design = PlateDesign(field_px=128, cells_per_field=8, rows=("D", "E"), sites=1, planes=21)
+    said = []
+    cells = run_demo(tmp_path, gui=False, say=said.append, design=design)
+    written = pd.read_csv(tmp_path / "cells.csv")
+    assert len(written) == len(cells)
+    assert set(written["well"]) == {"D02", "E02", "D03", "E03"}
+    for picture in ("heatmaps.png", "scores.png"):
+        assert (tmp_path / picture).stat().st_size > 10_000
+    assert len(list((tmp_path / "labels").iterdir())) == 2  # segmented for real
+    scored = written["grad_camo"].notna()
+    passing = int((written["grad_camo"] >= 0.25).sum())
+    assert any(f"{passing} of {int((~written['touches_border']).sum())} cells" in s for s in said)
+    shares = written.loc[scored, ["grad_camo", "neighbour_share", "background_share"]]
+    assert (shares.sum(axis=1) - 1).abs().max() < 1e-4
