@@ -94,7 +94,7 @@ def background_pattern(
     return np.where(labels > 0, 0, design.background_contrast * mottle / mottle.std())
 
 
-def _boxes(places: list[tuple[slice, slice, slice]]) -> np.ndarray:
+def _boxes(places: list[tuple[slice, ...]]) -> np.ndarray:
     """First and one past the last row and column of every cell, (n, 2, 2)."""
     return np.array([[[y.start, x.start], [y.stop, x.stop]] for _, y, x in places])
 

@@ -166,7 +166,7 @@ def _write_stack(folder: Path, design: PlateDesign, well: str, site: int) -> dic
     return row
 
 
-def _grown(place: Box, shape: tuple[int, ...]) -> Box:
+def _grown(place: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
     """A box with one voxel more on every side, inside the field."""
     z, y, x = (
         slice(max(side.start - 1, 0), min(side.stop + 1, size))

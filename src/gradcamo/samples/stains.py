@@ -26,7 +26,7 @@ def _tile(scale_um: float, spacing: Spacing, number: int) -> np.ndarray:
         decay = np.exp(-2 * (np.pi * frequency * scale_um) ** 2)
         white *= decay.reshape([-1 if side == axis else 1 for side in range(3)])
     white[0, 0, 0] = 0
-    noise = np.fft.irfftn(white, shape)
+    noise = np.fft.irfftn(white, shape, axes=(0, 1, 2))
     return (noise / noise.std()).astype(np.float32)
 
 
