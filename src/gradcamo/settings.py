@@ -44,7 +44,7 @@ class SegmentSettings(Settings):
         None,
         gt=0,
         description="expected diameter of a cell in pixels (default: what the model was trained "
-        "on, or estimated where the model can)",
+        "on; 30 for cyto)",
     )
     flow_threshold: float = Field(
         0.75, ge=0, le=3, description="largest flow error of a mask; higher keeps more cells"
