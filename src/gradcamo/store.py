@@ -24,6 +24,7 @@ from gradcamo.formats import (
     write_obs,
 )
 from gradcamo.landing import landing, to_json
+from gradcamo.stacks import ome_spacing
 from gradcamo.types import Profiles
 
 __all__ = [
@@ -203,14 +204,6 @@ def write_maps(
             )
         written.append(Path(folder) / f"{int(label)}.ome.tif")
     return written
-
-
-def ome_spacing(spacing_um: Sequence[float] | None) -> dict[str, Any]:
-    """A voxel size (z, y, x) in µm as tifffile's OME metadata."""
-    if spacing_um is None:
-        return {}
-    sizes = {f"PhysicalSize{axis}": float(s) for axis, s in zip("ZYX", spacing_um, strict=True)}
-    return {**sizes, **{f"{name}Unit": "µm" for name in sizes}}
 
 
 def cytomining_names(

@@ -1,0 +1,54 @@
+"""An image as its file declares it, before it becomes a Z-stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_UM = {
+    "pm": 1e-6,
+    "picometer": 1e-6,
+    "a": 1e-4,
+    "angstrom": 1e-4,
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "m": 1e6,
+    "meter": 1e6,
+    "in": 25400.0,
+    "inch": 25400.0,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """A lazy array with what its file says about it.
+
+    ``axes`` has one letter per dimension, ``?`` where the file says nothing and ``S`` for the
+    samples of a colour image. ``spacing_um`` maps ``Z``, ``Y``, ``X`` to a length in µm, where
+    known. ``channels`` may be of another number than the channels; then it says nothing.
+    """
+
+    data: Any
+    axes: str
+    channels: Sequence[str | None] = ()
+    spacing_um: dict[str, float] | None = None
+
+
+def to_um(value: Any, unit: str | None) -> float | None:
+    """A length in µm; None where the value or its unit says nothing."""
+    unit = (unit or "").replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").strip()
+    unit = unit.replace("Å", "a").replace("Å", "a")
+    try:
+        length = abs(float(value)) * _UM[unit.lower().replace("metre", "meter")]
+    except (TypeError, ValueError, KeyError):
+        return None
+    return length if 0 < length < float("inf") else None
