@@ -153,6 +153,20 @@ def test_a_well_of_another_plate_is_refused():
         make_stack(SMALL, "H01", 1)
 
 
+def test_napari_opens_the_sample_as_layers_that_lie_on_one_another():
+    from napari.layers import Layer
+
+    from gradcamo.samples import one_stack, one_stack_with_labels
+
+    layers = [Layer.create(*data) for data in one_stack_with_labels()]
+    assert [layer.name for layer in layers] == [*CHANNELS, "Cells"]
+    assert [kind for *_, kind in one_stack()] == ["image"] * 6
+    for layer in layers:
+        assert layer.data.shape == (21, 224, 224)
+        assert tuple(layer.scale) == PlateDesign().spacing_um
+        assert {str(unit) for unit in layer.units} == {"micrometer"}
+
+
 @pytest.fixture(scope="module", params=["own", "neighbour", "background", "own+background"])
 def planted(request, tmp_path_factory):
     """Signal, design, plate table and its folder."""
@@ -222,9 +236,9 @@ def test_a_background_signal_lies_between_the_cells_only(planted):
 def test_the_background_signal_can_be_taken_away_or_dealt_by_lot():
     from gradcamo.samples.planting import has_background
 
-    paired = PlateDesign(signal="own+background")
-    removed = PlateDesign(signal="own+background", background="removed")
-    shuffled = PlateDesign(signal="own+background", background="shuffled")
+    paired = PlateDesign(signal="own+background", sites=4)
+    removed = paired.model_copy(update={"background": "removed"})
+    shuffled = paired.model_copy(update={"background": "shuffled"})
     stacks = [(well, site) for well in paired.wells for site in range(1, 5)]
     for well, site in stacks:
         assert has_background(paired, well, site) == (well[0] in "EFG")

@@ -32,7 +32,7 @@ class PlateDesign(Settings):
     cell_um: float = Field(25.0, gt=5, le=100, description="mean width of a cell in µm")
     rows: tuple[str, ...] = Field(tuple(DOSES), description="plate rows to make")
     columns: tuple[str, ...] = Field(("02", "03"), description="plate columns to make")
-    sites: int = Field(4, ge=1, description="stacks per well")
+    sites: int = Field(2, ge=1, description="stacks per well; the paper has 4")
     seed: int = Field(0, ge=0, description="another seed, another plate")
     signal: Signal = Field(
         "dose",
