@@ -12,8 +12,6 @@ import pytest
 os.environ["NAPARI_CONFIG"] = ""
 os.environ["HOME"] = os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="gradcamo-home-")
 
-CHANNELS = ("Hoechst", "phalloidin")
-
 
 @pytest.fixture(autouse=True)
 def _patient_with_leftovers(qtbot):
@@ -104,3 +102,10 @@ def scored_label(session, rank: int = 0) -> int:
     table = session.results.table
     table = table[table["grad_camo"].notna()]
     return int(table.sort_values("volume_um3", ascending=False)["label"].iloc[rank])
+
+
+def centre_of(session, label: int) -> tuple[float, ...]:
+    """World position of a cell's centre."""
+    row = session.results.table.loc[label]
+    voxel = [row["centroid_z"], row["centroid_y"], row["centroid_x"]]
+    return session.labels_layer.data_to_world(voxel)

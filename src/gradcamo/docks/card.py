@@ -14,7 +14,7 @@ from gradcamo.docks.widgets import FAINT
 # Okabe-Ito: told apart with any kind of colour vision
 OWN, NEIGHBOUR, BACKGROUND = QColor("#009e73"), QColor("#e69f00"), QColor("#6b7280")
 SHARES = (
-    ("grad_camo", OWN, "own cell"),
+    ("grad_camo", OWN, "own"),
     ("neighbour_share", NEIGHBOUR, "neighbours"),
     ("background_share", BACKGROUND, "background"),
 )
@@ -69,11 +69,14 @@ class CellCard(QWidget):
         self.bar = ShareBar()
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setStyleSheet("font-size: 11px;")
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(3)
         for part in (self.title, self.bar, self.legend):
             box.addWidget(part)
+        for text in (self.title, self.legend):
+            text.setWordWrap(True)
         self.show_cell(None)
 
     def show_cell(self, row: Any) -> None:
@@ -98,7 +101,7 @@ class CellCard(QWidget):
                 f"<span style='color:{colour.name()}'>■</span>&nbsp;{title} {row[name]:.0%}"
                 for name, colour, title in SHARES
             )
-            self.legend.setText("&nbsp;&nbsp; ".join(parts))
+            self.legend.setText("&nbsp; ".join(parts))
 
     def _hint(self, text: str) -> None:
         self.legend.setText(f"<span style='color:{FAINT}'>{text}</span>")

@@ -56,6 +56,7 @@ class CellsDock(QWidget):
         self.view.setAlternatingRowColors(True)
         self.view.setWordWrap(False)
         self.view.setShowGrid(False)
+        self.view.setStyleSheet("QTableView { alternate-background-color: rgba(127,127,127,24); }")
         self.view.verticalHeader().hide()
         self.view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.view.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
@@ -73,6 +74,7 @@ class CellsDock(QWidget):
         box.addWidget(self.view, 1)
         self._echo = False
 
+        self._show_sorting()
         self.view.setSortingEnabled(True)
         self.view.selectionModel().selectionChanged.connect(self._on_rows)
         session = self.session
@@ -93,7 +95,7 @@ class CellsDock(QWidget):
             self.model.set_table(self.session.results.table)
         finally:
             self._echo = False
-        if self.model.columns != columns:
+        if self.model.columns != columns or not columns:
             for number, name in enumerate(self.model.columns):
                 self.view.setColumnWidth(number, WIDTHS.get(name, 92))
             self._show_sorting()
@@ -102,14 +104,14 @@ class CellsDock(QWidget):
 
     def _show_sorting(self) -> None:
         name, ascending = self.model.sorting
-        if name in self.model.columns:
-            header = self.view.horizontalHeader()
-            header.blockSignals(True)
-            header.setSortIndicator(
-                self.model.columns.index(name),
-                Qt.SortOrder.AscendingOrder if ascending else Qt.SortOrder.DescendingOrder,
-            )
-            header.blockSignals(False)
+        columns = self.model.columns
+        header = self.view.horizontalHeader()
+        header.blockSignals(True)
+        header.setSortIndicator(
+            columns.index(name) if name in columns else -1,
+            Qt.SortOrder.AscendingOrder if ascending else Qt.SortOrder.DescendingOrder,
+        )
+        header.blockSignals(False)
 
     def _on_flags(self) -> None:
         self.model.refresh(self.session.results.table)

@@ -57,6 +57,7 @@ class LabelColours(QObject):
         super().__init__(session)
         self._session = weakref.ref(session)
         self.mode = "score"
+        self.outlines = True
         self._plain = None
         session.labels_changed.connect(self._on_labels)
         session.flags_changed.connect(self._on_flags)
@@ -66,6 +67,13 @@ class LabelColours(QObject):
         """Colour by ``label``, ``score`` or ``flagged``."""
         self.mode = mode
         self.apply()
+
+    def set_outlines(self, outlines: bool) -> None:
+        """Colour the outlines only, or whole cells."""
+        self.outlines = outlines
+        layer = self._session().labels_layer
+        if layer is not None:
+            layer.contour, layer.opacity = (2, 1.0) if outlines else (0, 0.45)
 
     def apply(self) -> None:
         session = self._session()
@@ -79,6 +87,8 @@ class LabelColours(QObject):
             return
         if session.auditing.running:
             return  # once, at the end
+        if layer.colormap is self._plain:  # the first time; afterwards the user decides
+            self.set_outlines(self.outlines)
         layer.colormap = colormap_of(table, self.mode)
 
     def _on_labels(self) -> None:

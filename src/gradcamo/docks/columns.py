@@ -15,6 +15,7 @@ MEANING = {
     "chance": "what a flat map scores: the cell's share of the crop's voxels",
     "ceiling": "the best that any map on this layer's grid can score for this cell",
     "attainable": "0 = no better than a flat map, 1 = as good as this layer allows",
+    "cell_in_crop": "share of the cell that fits into its crop",
     "touches_border": "cut off by the border in y or x: kept, but not scored",
     "volume_um3": "volume of the cell in µm³",
     "centroid_z": "centre of the cell, in voxels",

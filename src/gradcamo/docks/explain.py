@@ -75,14 +75,15 @@ class ExplainDock(QWidget):
         self._loading.failed.connect(self.message.fail)
         self._loading.began.connect(self._enable)
         self._loading.ended.connect(self._enable)
-        for signal in (session.stack_changed, session.labels_changed, session.checkpoint_changed):
+        session.checkpoint_changed.connect(self._on_checkpoint)
+        for signal in (session.stack_changed, session.labels_changed):
             signal.connect(self._describe)
         session.selection_changed.connect(self._enable)
         session.auditing.began.connect(self._enable)
         session.auditing.stepped.connect(self._on_batch)
         session.auditing.failed.connect(self.message.fail)
         session.auditing.ended.connect(self._on_end)
-        self._describe()
+        self._on_checkpoint()
 
     def load(self, path: str | Path) -> None:
         """Read a checkpoint in the background."""
@@ -132,10 +133,15 @@ class ExplainDock(QWidget):
     def _on_loaded(self, item: tuple[Checkpoint, str]) -> None:
         checkpoint, name = item
         self.message.say("")
-        self.rows.set_choices("layer", tuple(checkpoint.layers))
-        self.rows.inputs["layer"].setCurrentText(checkpoint.layer)
-        self.rows.set_choices("target", checkpoint.classes)
         self.session.set_checkpoint(checkpoint, name)
+
+    def _on_checkpoint(self) -> None:
+        checkpoint = self.session.checkpoint
+        if checkpoint is not None:
+            self.rows.set_choices("layer", tuple(checkpoint.layers))
+            self.rows.inputs["layer"].setCurrentText(checkpoint.layer)
+            self.rows.set_choices("target", checkpoint.classes)
+        self._describe()
 
     def _on_batch(self, batch: Any) -> None:
         self.progress.show_progress(batch.done, batch.total)

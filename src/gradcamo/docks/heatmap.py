@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject
 
-from gradcamo.docks.layers import go_to, show_heatmap
+from gradcamo.docks.layers import go_to, show_heatmap, show_outline
 from gradcamo.docks.widgets import notify
 
 if TYPE_CHECKING:
@@ -49,8 +49,21 @@ class HeatmapView(QObject):
         if found is None:
             return False
         cam, start = found
+        active = session.viewer.layers.selection.active
         show_heatmap(session.viewer, cam, session.labels_layer, start, f"cell {label}")
+        self._outline(label, start, cam.shape)
+        if active is not None:  # a new layer makes itself active, and the user did not ask
+            session.viewer.layers.selection.active = active
         return True
+
+    def _outline(self, label: int, start: np.ndarray, shape: tuple[int, ...]) -> None:
+        session = self._session()
+        data = session.labels_layer.data
+        first = np.maximum(start, 0)
+        last = np.minimum(np.add(start, shape), data.shape)
+        window = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+        mask = np.asarray(data[window]) == label
+        show_outline(session.viewer, mask, session.labels_layer, first)
 
     def _on_cell(self, label: int, chooser: str) -> None:
         session = self._session()

@@ -26,6 +26,7 @@ STAINS = (
 )
 OTHERS = ("gray", "green", "magenta", "cyan", "yellow", "red")
 HEATMAP_NAME = "Grad-CAM"
+OUTLINE_NAME = "chosen cell"
 
 
 def colours_of(channels: Sequence[str]) -> list[tuple[str, bool]]:
@@ -178,8 +179,42 @@ def go_to(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float], centre: b
     for axis, where in enumerate(world):
         if axis + offset not in viewer.dims.displayed:
             viewer.dims.set_point(axis + offset, where)
-    if centre:
+    if centre and not _on_canvas(viewer, layer, voxel):
         viewer.camera.center = tuple(world[-3:])
+
+
+def show_outline(
+    viewer: napari.Viewer, mask: np.ndarray, like: Layer, start: Sequence[float]
+) -> Labels:
+    """Draw a white line around a cell, given as a mask (Z, Y, X), in a layer used again."""
+    found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == "outline"]
+    placed = place_like(like, start)
+    if not found:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        layer = viewer.add_labels(
+            mask.astype(np.uint8),
+            name=OUTLINE_NAME,
+            colormap=DirectLabelColormap(color_dict={None: "transparent", 1: "white"}),
+            metadata={"gradcamo": "outline"},
+            **placed,
+        )
+        layer.contour = 1
+    else:
+        layer = found[0]
+        layer.data = mask.astype(np.uint8)
+        layer.translate = placed["translate"]
+    layer.visible = viewer.dims.ndisplay == 2  # in 3D it would hide what it is to show
+    return layer
+
+
+def _on_canvas(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float]) -> bool:
+    if viewer.dims.ndisplay == 3:
+        return False
+    shown = [axis for axis in range(layer.ndim) if axis in viewer.dims.displayed]
+    low, high = layer.corner_pixels
+    margin = (high - low) / 8
+    return all(low[a] + margin[a] < voxel[a] < high[a] - margin[a] for a in shown)
 
 
 def _placement_of(spacing_um: tuple[float, float, float] | None) -> dict[str, Any]:

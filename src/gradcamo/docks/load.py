@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -44,11 +44,11 @@ class LoadDock(QWidget):
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session: Session = session_of(napari_viewer)
-        self.open_stack = QPushButton("Open Z-stack…")
+        self.open_stack = QPushButton("Open file…")
         self.open_stack.setToolTip("TIFF, ImageJ hyperstack or OME-TIFF; one layer per channel")
         self.open_zarr = QPushButton("OME-Zarr…")
         self.open_zarr.setToolTip("choose the folder of an OME-Zarr image")
-        self.adopt = QPushButton("Use open layers")
+        self.adopt = QPushButton("Use layers")
         self.adopt.setToolTip(
             "take the image layers that are open (or the selected ones) as the channels of one "
             "Z-stack, in the order of the layer list"
@@ -69,7 +69,7 @@ class LoadDock(QWidget):
         box.addLayout(_line(self.open_stack, self.open_zarr, self.adopt))
         form = QFormLayout()
         form.addRow("Axes", self.axes)
-        form.addRow("Voxel z y x (µm)", _line(*self.spacing))
+        form.addRow("Voxel (µm)", _line(*self.spacing))
         form.addRow("Cell labels", _line(self.labels, self.open_labels, stretch=0))
         self.form = form
         box.addLayout(form)
@@ -178,8 +178,10 @@ class LoadDock(QWidget):
 
     def _on_spacing(self) -> None:
         session = self.session
-        spacing = tuple(box.value() for box in self.spacing)
-        if session.stack is None or not all(spacing) or spacing == session.stack.spacing_um:
+        if session.stack is None or not all(line.hasAcceptableInput() for line in self.spacing):
+            return
+        spacing = tuple(float(line.text()) for line in self.spacing)
+        if spacing == session.stack.spacing_um:
             return
         session.stack = replace(session.stack, spacing_um=spacing)
         layers = [*session.channel_layers.values()]
@@ -191,11 +193,11 @@ class LoadDock(QWidget):
 
     def _describe(self) -> None:
         stack = self.session.stack
-        for box, value in zip(self.spacing, (stack and stack.spacing_um) or (0, 0, 0), strict=True):
-            box.blockSignals(True)
-            box.setValue(value)
-            box.setEnabled(stack is not None)
-            box.blockSignals(False)
+        for line, step in zip(
+            self.spacing, (stack and stack.spacing_um) or ("", "", ""), strict=True
+        ):
+            line.setText(f"{step:.5g}" if step else "")
+            line.setEnabled(stack is not None)
         if stack is None:
             self.message.say(
                 "Open a Z-stack, or try one: File ▸ Open Sample ▸ Grad-CAMO. Dropping a file on "
@@ -281,18 +283,13 @@ class LoadDock(QWidget):
         if path:
             self.load_labels(path)
 
-    def _spacing_box(self, axis: str) -> QDoubleSpinBox:
-        box = QDoubleSpinBox()
-        box.setDecimals(4)
-        box.setRange(0, 1000)
-        box.setSingleStep(0.01)
-        box.setSpecialValueText("?")
-        box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        box.setKeyboardTracking(False)
-        box.setMinimumWidth(40)
-        box.setToolTip(f"distance of neighbouring voxels along {axis}, in µm")
-        box.valueChanged.connect(self._on_spacing)
-        return box
+    def _spacing_box(self, axis: str) -> QLineEdit:
+        line = QLineEdit()
+        line.setValidator(QDoubleValidator(1e-6, 1e6, 6))
+        line.setPlaceholderText("?")
+        line.setToolTip(f"distance of neighbouring voxels along {axis}, in µm")
+        line.editingFinished.connect(self._on_spacing)
+        return line
 
 
 def _middle(session: Session) -> float:

@@ -14,13 +14,15 @@ def open_window(
     labels: str | Path | None = None,
     checkpoint: str | Path | None = None,
     audit: bool = False,
+    run: bool = False,
 ) -> napari.Viewer:
-    """Open napari with the Grad-CAMO workbench; `napari.run` starts it.
+    """Open napari with the Grad-CAMO workbench.
 
     Parameters
     ----------
     image, labels, checkpoint : paths of what to load, all optional
     audit : score all cells at once, in the background
+    run : come back only when the window is closed
     """
     import napari
 
@@ -46,4 +48,6 @@ def open_window(
         session.set_checkpoint(Checkpoint.load(checkpoint), Path(checkpoint).name)
     if audit:
         session.audit(AuditSettings())
+    if run:
+        napari.run()
     return viewer

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from gradcamo.docks.layers import show_labels
 from gradcamo.docks.rows import SettingRows
 from gradcamo.docks.session import Session, session_of
-from gradcamo.docks.widgets import GOOD, WARN, JobRow, Message
+from gradcamo.docks.widgets import GOOD, WARN, Fold, JobRow, Message
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import SegmentSettings
 
@@ -38,9 +37,7 @@ class SegmentDock(QWidget):
             SegmentSettings,
             ("flow_threshold", "cellprob_threshold", "stitch_threshold", "min_size"),
         )
-        details = QCollapsible("Thresholds")
-        details.setDuration(0)
-        details.addWidget(self.more)
+        details = Fold("Thresholds", self.more)
         self.own_model = QPushButton("Own weights…")
         self.own_model.setToolTip("choose a Cellpose model that you trained")
         self.run = QPushButton("Segment the stack")

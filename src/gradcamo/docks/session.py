@@ -214,9 +214,13 @@ class Session(QObject):
         self.layers_changed.emit()
 
     def _on_layer_inserted(self, event: Any) -> None:
-        from napari.layers import Labels
-
         layer = event.value
-        if isinstance(layer, Labels) and self.labels_layer is None and layer.ndim == 3:
+        if self._holds_cells(layer) and self.labels_layer is None:
             self.set_labels(layer)
         self.layers_changed.emit()
+
+    @staticmethod
+    def _holds_cells(layer: Any) -> bool:
+        from napari.layers import Labels
+
+        return isinstance(layer, Labels) and layer.ndim == 3 and "gradcamo" not in layer.metadata

@@ -29,7 +29,7 @@ class CellTableModel(QAbstractTableModel):
         self._keep = np.ones(0, bool)
         self._order = np.zeros(0, np.intp)  # shown row -> row of the table
         self._row_of: dict[int, int] = {}
-        self._sorting: tuple[str, bool] = ("grad_camo", True)
+        self._sorting: tuple[str, bool] = ("grad_camo", True)  # the worst first
         self.writer: Any = None  # called with (label, column, value) when a cell is edited
 
     def set_table(self, table: pd.DataFrame, keep: np.ndarray | None = None) -> None:
@@ -207,7 +207,7 @@ def sorted_order(values: pd.Series, ascending: bool) -> np.ndarray:
 
 def written(name: str, value: Any) -> str:
     """A value as the table shows it."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    if pd.isna(value):
         return "–"
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else ""

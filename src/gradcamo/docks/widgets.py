@@ -118,6 +118,30 @@ class JobRow(QWidget):
         self.hide()
 
 
+class Fold(QWidget):
+    """A line that opens what is seldom needed."""
+
+    def __init__(self, title: str, body: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.body = body
+        self.button = QToolButton()
+        self.button.setText(title)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setArrowType(Qt.ArrowType.RightArrow)
+        self.button.setCheckable(True)
+        self.button.setStyleSheet(f"border: none; background: transparent; color: {FAINT};")
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self.button)
+        box.addWidget(body)
+        body.hide()
+        self.button.toggled.connect(self._toggle)
+
+    def _toggle(self, opened: bool) -> None:
+        self.body.setVisible(opened)
+        self.button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+
+
 class Step(QFrame):
     """A collapsible step of the workbench: number, title, and what its state is."""
 

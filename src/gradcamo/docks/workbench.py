@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     import napari
 
 WIDTH = 372
+# napari's own styles are made for wider rows
+NARROW = """
+QAbstractSpinBox { min-width: 40px; }
+QPushButton { min-width: 0px; padding: 4px 6px; }
+QComboBox { min-width: 60px; }
+"""
 CELLS_NAME = "Cells (Grad-CAMO)"  # the name that napari gives it from the Plugins menu
 
 
@@ -39,6 +45,7 @@ class Workbench(QWidget):
             for number, (title, body) in enumerate(zip(titles, bodies, strict=True), 1)
         ]
         inside = QWidget()
+        inside.setStyleSheet(NARROW)
         column = QVBoxLayout(inside)
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(6)
@@ -109,7 +116,10 @@ class Workbench(QWidget):
 
 def show_cells(viewer: napari.Viewer) -> Any:
     """The table below the canvas, opened where it is not yet."""
-    window = viewer.window
-    there = getattr(window, "dock_widgets", None) or window._dock_widgets
-    if CELLS_NAME not in there:
-        window.add_dock_widget(CellsDock(viewer), name=CELLS_NAME, area="bottom")
+    if not any(isinstance(widget, CellsDock) for widget in open_docks(viewer)):
+        viewer.window.add_dock_widget(CellsDock(viewer), name=CELLS_NAME, area="bottom")
+
+
+def open_docks(viewer: napari.Viewer) -> list[Any]:
+    """The widgets that are docked in a viewer's window."""
+    return list(viewer.window.dock_widgets.values())

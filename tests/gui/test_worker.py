@@ -1,0 +1,106 @@
+"""Work beside the window always ends, and always says how."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from gradcamo.docks.worker import Job
+from gradcamo.errors import GradcamoError
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def job(qapp):
+    return Job()
+
+
+def gather(job, qtbot, steps, **how):
+    items, errors = [], []
+    job.stepped.connect(items.append)
+    job.failed.connect(errors.append)
+    with qtbot.waitSignal(job.ended, timeout=10_000) as ended:
+        job.start(steps, **how)
+    return items, errors, ended.args[0]
+
+
+def test_every_step_arrives_in_order(job, qtbot):
+    assert gather(job, qtbot, lambda: iter(range(20))) == (list(range(20)), [], True)
+    assert not job.running
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), ValueError("no"), OSError()])
+def test_any_error_arrives_and_the_job_can_run_again(job, qtbot, error):
+    def failing():
+        yield 1
+        raise error
+
+    items, errors, complete = gather(job, qtbot, failing)
+    assert (items, complete, job.running) == ([1], False, False)
+    assert str(errors[0]) == (str(error) or type(error).__name__) or errors[0] is error
+    assert gather(job, qtbot, lambda: iter("ab"))[2]
+
+
+def test_the_work_runs_beside_the_window(job, qtbot):
+    def where():
+        yield threading.current_thread()
+
+    items, _, _ = gather(job, qtbot, where)
+    assert items[0] is not threading.main_thread()
+
+
+def test_cancel_stops_after_the_present_step(job, qtbot):
+    def slow():
+        for number in range(1000):
+            time.sleep(0.02)
+            yield number
+
+    items = []
+    job.stepped.connect(items.append)
+    job.start(slow)
+    qtbot.waitUntil(lambda: len(items) > 3, timeout=5000)
+    pressed = time.monotonic()
+    with qtbot.waitSignal(job.ended, timeout=2000) as ended:
+        job.cancel()
+    assert time.monotonic() - pressed < 1
+    assert ended.args == [False]
+    assert len(items) < 100
+
+
+def test_a_gentle_cancel_brings_home_what_is_done(job, qtbot):
+    def planes():
+        done = []
+        while len(done) < 1000:
+            time.sleep(0.01)
+            done.append(len(done))
+            yield "plane"
+            if job.cancelling:
+                break
+        yield done
+
+    items = []
+    job.stepped.connect(items.append)
+    job.start(planes, gentle=True)
+    qtbot.waitUntil(lambda: len(items) > 3, timeout=5000)
+    with qtbot.waitSignal(job.ended, timeout=2000) as ended:
+        job.cancel()
+    assert isinstance(items[-1], list)
+    assert len(items[-1]) == len(items) - 1
+    assert ended.args == [False]
+
+
+def test_a_job_does_one_thing_at_a_time(job, qtbot):
+    release = threading.Event()
+
+    def waiting():
+        release.wait(5)
+        yield 1
+
+    job.start(waiting)
+    with pytest.raises(GradcamoError, match="still running"):
+        job.start(waiting)
+    with qtbot.waitSignal(job.ended, timeout=5000):
+        release.set()
