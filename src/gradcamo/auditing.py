@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,13 @@ import pandas as pd
 
 from gradcamo.crops import CellCrops
 from gradcamo.errors import GradcamoError
-from gradcamo.settings import AuditSettings
+from gradcamo.matching import chosen_cells, fitting_stack, target_class
+from gradcamo.settings import AuditSettings, CropSettings
 from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gradcamo.checkpoint import Checkpoint
     from gradcamo.infer import Explained
     from gradcamo.overlap import Placement
@@ -36,7 +38,9 @@ class AuditBatch:
     ``table`` has n rows; ``profiles`` (n, C'), coarse ``maps`` (n, *grid) and ``starts`` (n, 3),
     the crops' first voxel in the stack, belong to them row by row. Partial cells come as a batch
     of their own that has rows alone. ``placement`` says where the grid lies in the crop (None:
-    the published way); ``done`` of ``total`` cells are audited.
+    the published way); ``done`` of ``total`` cells are audited. Where permutations were asked for,
+    the last batch brings ``significance`` of all scored cells: ``p_value`` and ``q_value``,
+    indexed by label.
     """
 
     table: pd.DataFrame
@@ -46,14 +50,21 @@ class AuditBatch:
     placement: Placement | None
     done: int
     total: int
+    significance: pd.DataFrame | None = None
 
 
 def audit(
     stack: ZStack,
     labels: Any,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None = None,
     settings: AuditSettings | None = None,
     only: Collection[int] | None = None,
+    *,
+    network: nn.Module | None = None,
+    layer: str | nn.Module | None = None,
+    input_size: Sequence[int] | None = None,
+    crop: CropSettings | None = None,
+    **about: Any,
 ) -> pd.DataFrame:
     """Score every cell of a stack: one row a cell, in ascending label.
 
@@ -64,11 +75,17 @@ def audit(
     checkpoint : Checkpoint
     settings : AuditSettings
     only : labels to audit; all by default
+    network, layer : instead of a checkpoint, a network of your own and the layer to explain
+    input_size : what crops are resized to for ``network``, (z, y, x), or (y, x) for a stack of one
+        plane; the crop's own size by default
+    crop : the window around each cell for ``network``
+    **about : classes, channel_mean, channel_std of `Checkpoint.around`
 
     Returns
     -------
     DataFrame with the columns `COLUMNS`; ``attrs["recipe"]`` says how it was made. Cells that
-    touch the y or x border are partial: they have a row, but no score.
+    touch the y or x border are partial: they have a row, but no score. With
+    ``settings.permutations``, ``p_value`` and ``q_value`` (`gradcamo.null`) follow.
 
     Raises
     ------
@@ -76,13 +93,44 @@ def audit(
         If stack, labels and checkpoint do not fit, there are no cells, or a channel holds NaN.
     """
     settings = settings or AuditSettings()
+    if checkpoint is None:
+        checkpoint = _around(stack, network, layer, input_size, crop, about, settings)
+    elif (network, layer, input_size, crop) != (None,) * 4 or about:
+        raise GradcamoError(
+            "a checkpoint brings its own network and crops: give a checkpoint, or a network and "
+            "layer; another layer of a checkpoint is AuditSettings(layer=…)"
+        )
     table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
     table.attrs["recipe"] = audit_recipe(stack, checkpoint, settings)
     return table
 
 
+def _around(
+    stack: ZStack,
+    network: nn.Module | None,
+    layer: str | nn.Module | None,
+    input_size: Sequence[int] | None,
+    crop: CropSettings | None,
+    about: dict[str, Any],
+    settings: AuditSettings,
+) -> Checkpoint:
+    from gradcamo.checkpoint import Checkpoint
+
+    layer = settings.layer if layer is None else layer
+    if network is None or layer is None:
+        raise GradcamoError("nothing to audit: give a checkpoint, or a network and a layer of it")
+    crop = crop or CropSettings()
+    planes = stack.shape[1:2] if stack.shape[1] > 1 else ()
+    size = input_size or (*planes, *crop.size_yx)
+    channels = settings.channels or stack.channels
+    return Checkpoint.around(network, channels, layer, size, crop, **about)
+
+
 def gather(batches: Iterable[AuditBatch]) -> tuple[pd.DataFrame, np.ndarray]:
-    """Rows and profiles of all batches in ascending label; partial cells have NaN profiles."""
+    """Rows and profiles of all batches in ascending label; partial cells have NaN profiles.
+
+    ``p_value`` and ``q_value`` are added where the batches bring them.
+    """
     seen = list(batches)
     width = max((batch.profiles.shape[1] for batch in seen if batch.profiles.ndim == 2), default=0)
     profiles = [
@@ -92,6 +140,9 @@ def gather(batches: Iterable[AuditBatch]) -> tuple[pd.DataFrame, np.ndarray]:
         for batch in seen
     ]
     table = pd.concat([batch.table for batch in seen], ignore_index=True)
+    for batch in seen:
+        if batch.significance is not None:
+            table = table.join(batch.significance, on="label")
     order = table["label"].argsort(kind="stable").to_numpy()
     return table.iloc[order].reset_index(drop=True), np.concatenate(profiles)[order]
 
@@ -106,14 +157,11 @@ def audit_batches(
     """The same as `audit`, batch by batch, with profiles and maps. Checks come before the first."""
     settings = settings or AuditSettings()
     layer = settings.layer or checkpoint.layer
-    if layer not in checkpoint.layers:
-        raise GradcamoError(
-            f"the checkpoint has no layer {layer!r}: choose from {', '.join(checkpoint.layers)}"
-        )
-    stack = _fitting(stack, checkpoint, settings)
+    checkpoint.info(layer)
+    stack = fitting_stack(stack, checkpoint, settings)
     crops = CellCrops(stack, labels, checkpoint.crop)
-    chosen = _choose(crops, only, stack)
-    target = _target(checkpoint, settings)
+    chosen = chosen_cells(crops, only, stack)
+    target = target_class(checkpoint, settings)
     partial = crops.table["touches_border"].to_numpy()
     return _run(
         crops,
@@ -139,7 +187,7 @@ def _run(
 
     total, done = len(partial) + len(whole), len(partial)
     none = np.empty((0,))
-    if done:
+    if done or not total:
         table = _table(crops, partial, layer, settings)
         yield AuditBatch(table, none, none, none, None, done, total)
     cells = (crops[i] for i in whole)
@@ -152,9 +200,12 @@ def _run(
         settings.batch_size,
         settings.device,
     )
+    kept: list[Explained] = []
     for (seen,) in batches:
         rows = whole[done - len(partial) :][: len(seen.labels)]
         done += len(rows)
+        if settings.permutations:
+            kept.append(seen)
         yield AuditBatch(
             _table(crops, rows, layer, settings, seen, checkpoint.classes),
             seen.profiles,
@@ -163,7 +214,23 @@ def _run(
             seen.placement,
             done,
             total,
+            _significance(kept, settings) if kept and done == total else None,
         )
+
+
+def _significance(seen: list[Explained], settings: AuditSettings) -> pd.DataFrame:
+    """Only coarse maps and masks are kept for it: a stack of 1,000 cells needs a few MB."""
+    from gradcamo.null import permutation_p_values, q_values
+
+    p = permutation_p_values(
+        np.concatenate([batch.maps for batch in seen]),
+        np.concatenate([batch.own for batch in seen]),
+        seen[0].full,
+        settings.permutations,
+        settings.seed,
+    )
+    labels = [label for batch in seen for label in batch.labels]
+    return pd.DataFrame({"p_value": p, "q_value": q_values(p)}, pd.Index(labels, name="label"))
 
 
 def _table(
@@ -182,69 +249,12 @@ def _table(
     else:
         best = seen.probabilities.argmax(1)
         table["predicted"] = pd.Series([classes[k] for k in best], dtype="str")
-        table["confidence"] = seen.probabilities[np.arange(len(rows)), best]
+        table["confidence"] = seen.probabilities[np.arange(len(rows)), best].astype(np.float64)
         for column, values in seen.shares.items():
-            table[column] = values
+            table[column] = values.astype(np.float64)
         # an empty map is no evidence for the cell, so it does not pass
         table["flagged"] = ~(table["grad_camo"] >= settings.cutoff)
     return table.reindex(columns=COLUMNS)
-
-
-def _fitting(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> ZStack:
-    wanted = settings.channels or checkpoint.channels
-    names = ", ".join(checkpoint.channels)
-    expected = f"the checkpoint expects {len(checkpoint.channels)} channels ({names})"
-    if len(wanted) != len(checkpoint.channels):
-        raise GradcamoError(f"{expected}, --channels names {len(wanted)}: name one for each")
-    if any(name not in stack.channels for name in wanted):
-        raise GradcamoError(
-            f"{expected}, {stack.source or 'the stack'} has {len(stack.channels)} "
-            f"({', '.join(stack.channels)}): choose which to use with --channels"
-        )
-    if len(checkpoint.input_size) == 3 and stack.shape[1] == 1:
-        raise GradcamoError(
-            f"the checkpoint is a 3D network, {stack.source or 'the image'} has one plane: "
-            "open a Z-stack, or use a 2D network"
-        )
-    if len(checkpoint.input_size) == 2 and stack.shape[1] > 1:
-        raise GradcamoError(
-            f"the checkpoint is a 2D network, {stack.source or 'the stack'} has "
-            f"{stack.shape[1]} planes: project it, or use a 3D network"
-        )
-    if stack.spacing_um and checkpoint.spacing_um:
-        ratio = np.divide(stack.spacing_um, checkpoint.spacing_um)
-        if np.abs(np.log(ratio)).max() > np.log(1.05):
-            warnings.warn(
-                f"the stack's voxels are {stack.spacing_um} µm, the checkpoint was trained on "
-                f"{checkpoint.spacing_um} µm: cells look larger or smaller to it than they are",
-                stacklevel=3,
-            )
-    return stack.select(wanted).in_memory()
-
-
-def _choose(crops: CellCrops, only: Collection[int] | None, stack: ZStack) -> np.ndarray:
-    if not len(crops):
-        raise GradcamoError(
-            f"the labels of {stack.source or 'the stack'} hold no cells: segment it again, with "
-            "another diameter or model"
-        )
-    if only is None:
-        return np.arange(len(crops))
-    ids = crops.table["label"].to_numpy()
-    if missing := sorted(set(only) - set(ids.tolist())):
-        raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")
-    return np.flatnonzero(np.isin(ids, list(only)))
-
-
-def _target(checkpoint: Checkpoint, settings: AuditSettings) -> int | None:
-    if settings.target is None:
-        return None
-    if settings.target not in checkpoint.classes:
-        raise GradcamoError(
-            f"the checkpoint knows the treatments {', '.join(checkpoint.classes)}, "
-            f"not {settings.target!r}: choose one of them"
-        )
-    return checkpoint.classes.index(settings.target)
 
 
 def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
-from gradcamo.geometry import LayerInfo, describe_layers
-from gradcamo.networks import efficientnet3d
+from gradcamo.geometry import LayerInfo, count_classes, describe_layers
+from gradcamo.landing import landing
+from gradcamo.networks import efficientnet3d, find_taps
 from gradcamo.preprocess import resize, standardise
 from gradcamo.settings import CropSettings
-from gradcamo.store import landing
+from gradcamo.vit import attention_layers, is_transformer
 
 FORMAT = "gradcamo-checkpoint-1"
 
@@ -66,6 +67,54 @@ class Checkpoint:
             raise GradcamoError("channel means must be finite and deviations positive")
         self.network.eval()
 
+    @classmethod
+    def around(
+        cls,
+        network: nn.Module,
+        channels: Sequence[str],
+        layer: str | nn.Module,
+        input_size: Sequence[int],
+        crop: CropSettings | None = None,
+        classes: Sequence[str] | None = None,
+        channel_mean: Sequence[float] | None = None,
+        channel_std: Sequence[float] | None = None,
+    ) -> Checkpoint:
+        """What an audit needs to know about a network of your own.
+
+        Parameters
+        ----------
+        network : any CNN from (N, C, *input_size) to logits (N, K), or a vision transformer
+        channels : stains, in the order that the network expects
+        layer : the layer to explain, by name or as the module
+        input_size : (z, y, x), or (y, x) for a 2D network
+        crop : the window around each cell, 128 x 128 by default
+        classes : names of the logits; "0", "1", … by default
+        channel_mean, channel_std : statistics of crops rescaled to [0, 1]; by default 0 and 1,
+            for a network that was trained on rescaled crops
+
+        Raises
+        ------
+        GradcamoError
+            If the network cannot take such an input, or has no such layer.
+        """
+        shape = (len(channels), *input_size)
+        if classes is None:
+            classes = [str(k) for k in range(count_classes(network, shape))]
+        if isinstance(layer, nn.Module):
+            (layer,) = find_taps(network, [layer])
+        own = cls(
+            network=network,
+            classes=tuple(classes),
+            channels=tuple(channels),
+            channel_mean=tuple([0.0] * len(channels) if channel_mean is None else channel_mean),
+            channel_std=tuple([1.0] * len(channels) if channel_std is None else channel_std),
+            crop=crop or CropSettings(),
+            input_size=tuple(input_size),
+            layer=layer,
+        )
+        own.info(layer)
+        return own
+
     def prepare(self, images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
         """What the network sees of a batch of crops.
 
@@ -76,8 +125,18 @@ class Checkpoint:
         Returns
         -------
         (N, C, *input_size), standardised per channel.
+
+        Raises
+        ------
+        GradcamoError
+            If the crops are no batch of the checkpoint's channels.
         """
         x = torch.as_tensor(images, device=device)
+        if x.ndim != 5 or x.shape[1] != len(self.channels) or not x.is_floating_point():
+            raise GradcamoError(
+                f"expected crops (N, {len(self.channels)}, Z, Y, X) rescaled to [0, 1], got "
+                f"{x.dtype} {tuple(x.shape)}: channels are {', '.join(self.channels)}"
+            )
         if len(self.input_size) == 2:
             x = x[:, :, 0]
         return resize(standardise(x, self.channel_mean, self.channel_std), self.input_size)
@@ -85,7 +144,23 @@ class Checkpoint:
     @cached_property
     def layers(self) -> dict[str, LayerInfo]:
         """Channels, grid, stride and offset of each layer at this input size."""
-        return describe_layers(self.network, (len(self.channels), *self.input_size))
+        describe = attention_layers if is_transformer(self.network) else describe_layers
+        return describe(self.network, (len(self.channels), *self.input_size))
+
+    def info(self, layer: str) -> LayerInfo:
+        """One of the layers.
+
+        Raises
+        ------
+        GradcamoError
+            If there is no such layer, or it has no grid.
+        """
+        if layer not in self.layers:
+            raise GradcamoError(
+                f"the network has no layer {layer!r} with a grid: choose from "
+                f"{', '.join(self.layers)}"
+            )
+        return self.layers[layer]
 
     @cached_property
     def hash(self) -> str:
@@ -108,7 +183,9 @@ class Checkpoint:
             "spacing_um": self.spacing_um,
             "recipe": dict(self.recipe),
         }
-        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        # clones, because the format does not let weights share memory
+        state = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
+        state = {k: v.contiguous() for k, v in state.items()}
         return save(state, {"gradcamo": json.dumps(described, sort_keys=True)})
 
     def save(self, path: str | Path) -> None:
@@ -153,7 +230,7 @@ class Checkpoint:
                 architecture=described["architecture"],
                 recipe=described["recipe"],
             )
-        except (KeyError, TypeError, RuntimeError, GradcamoError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise GradcamoError(
                 f"{path} is a damaged or newer checkpoint: {error}; train it again or update "
                 "napari-gradcamo"
@@ -178,7 +255,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path} is not a checkpoint ({error}): expected a .safetensors file that "
             "'gradcamo train' wrote"
         ) from error
-    if described.get("format") != FORMAT:
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise GradcamoError(
             f"{path} holds weights but no recipe ({FORMAT}): expected a file that "
             "'gradcamo train' wrote"

@@ -143,8 +143,8 @@ class CellCrops(Sequence[CellCrop]):
         held = np.ones(len(cells))
         larger = (cells["y1"] - cells["y0"] >= size_y) | (cells["x1"] - cells["x0"] >= size_x)
         for i in np.flatnonzero(larger):
-            inside = np.count_nonzero(self._window(self.labels, i) == self._ids[i])
-            held[i] = inside / cells["voxels"].iat[i]
+            held[i] = np.count_nonzero(self._window(self.labels, i) == self._ids[i])
+            held[i] /= cells["voxels"].to_numpy()[i]
         return held
 
     def _window(self, array: Any, i: int) -> np.ndarray:
@@ -206,18 +206,17 @@ def rescale(window: np.ndarray, name: Any = str, source: str = "") -> np.ndarray
         If a channel holds NaN or infinite intensities: file, channel and count are named.
     """
     axes = tuple(range(1, window.ndim))
-    if window.dtype.kind == "f":
+    # float32 holds 16 bits exactly; wider intensities are rescaled in float64
+    values = window.astype(np.result_type(window.dtype, np.float32))
+    low = values.min(axis=axes, keepdims=True)
+    span = values.max(axis=axes, keepdims=True) - low
+    if not np.isfinite(span).all():
         bad = np.count_nonzero(~np.isfinite(window), axis=axes)
-        if bad.any():
-            worst = int(bad.argmax())
-            raise GradcamoError(
-                f"{source or 'the stack'}, channel {name(worst)}: {bad[worst]} NaN or infinite "
-                "intensities in one crop: repair or replace them before auditing"
-            )
-    low = window.min(axis=axes, keepdims=True).astype(np.float64)
-    span = window.max(axis=axes, keepdims=True).astype(np.float64) - low
-    scale = np.divide(1.0, span, out=np.zeros_like(span), where=span > 0)
-    out = window.astype(np.float32)
-    out -= low.astype(np.float32)
-    out *= scale.astype(np.float32)
-    return out
+        worst = int(bad.argmax())
+        raise GradcamoError(
+            f"{source or 'the stack'}, channel {name(worst)}: {bad[worst]} NaN or infinite "
+            "intensities in one crop: repair or replace them before auditing"
+        )
+    values -= low
+    values /= np.where(span > 0, span, 1)
+    return values.astype(np.float32, copy=False)

@@ -8,16 +8,18 @@ everything else hands it on. The pass runs on the meta device: shapes only, no a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gradcamo.errors import GradcamoError
-from gradcamo.networks import SMALLEST_INPUT, find_taps, taps
+from gradcamo.networks import SMALLEST_INPUT, find_taps, precision, taps
 from gradcamo.overlap import Placement
 from gradcamo.settings import Alignment
 
@@ -86,18 +88,40 @@ def describe_layers(
         else:
             hook = module.register_forward_hook(lambda m, i, out, name=name: note(name, out))
         hooks.append(hook)
-    x: Any = torch.zeros(1, *input_shape, device="meta")
+    x: Any = torch.zeros(1, *input_shape, device="meta", dtype=precision(network))
     n = len(input_shape) - 1
     x.sight = Sight((1.0,) * n, (0.0,) * n)
+    with torch.no_grad(), _fits(input_shape, wanted), _CarrySight():
+        twin(x)
+    return found
+
+
+@contextmanager
+def _fits(input_shape: Sequence[int], layers: Collection[str] = ()) -> Iterator[None]:
     try:
-        with torch.no_grad(), _CarrySight():
-            twin(x)
+        yield
     except (RuntimeError, ValueError) as error:
-        hint = f" (at least {SMALLEST_INPUT} voxels a side are needed)" if "head" in wanted else ""
+        hint = f" (at least {SMALLEST_INPUT} voxels a side are needed)" if "head" in layers else ""
         raise GradcamoError(
             f"the network cannot take an input of shape {tuple(input_shape)}{hint}: {error}"
         ) from error
-    return found
+
+
+def layer_table(layers: Mapping[str, LayerInfo]) -> pd.DataFrame:
+    """One row a layer: layer, channels, grid, stride, offset (None where they are not known)."""
+    rows = [
+        (name, info.channels, info.grid, *(info.sight or (None, None)))
+        for name, info in layers.items()
+    ]
+    return pd.DataFrame(rows, columns=["layer", "channels", "grid", "stride", "offset"])
+
+
+def count_classes(network: nn.Module, input_shape: Sequence[int]) -> int:
+    """How many logits a network gives for one cell of shape (C, *spatial)."""
+    x = torch.zeros(1, *input_shape, device="meta", dtype=precision(network))
+    with torch.no_grad(), _fits(input_shape):
+        out = copy.deepcopy(network).to("meta").eval()(x)
+    return (out if isinstance(out, Tensor) else out[0]).shape[1]
 
 
 def default_layer(network: nn.Module, input_shape: Sequence[int]) -> str:
@@ -185,11 +209,15 @@ def _see(func: Callable, args: tuple, kwargs: dict, out: Tensor) -> Sight | None
         before = [0] * (len(x.sight.stride) - len(before)) + list(before)[-len(x.sight.stride) :]
         offset = [o - s * p for s, o, p in zip(x.sight.stride, x.sight.offset, before, strict=True)]
         return Sight(x.sight.stride, tuple(offset))
+    if name in _MOVING:
+        return None
     same: list[Any] = [a for a in located if a.shape[2:] == out.shape[2:]]
     return same[0].sight if same and out.ndim == same[0].ndim else None
 
 
 _WINDOW = ("stride", "padding", "dilation")
+# these may keep the shape and yet move the voxels
+_MOVING = {"roll", "flip", "rot90", "transpose", "permute", "movedim", "swapaxes", "grid_sample"}
 
 
 def _hand_on(module: nn.Module, args: tuple, out: Any) -> None:
@@ -203,7 +231,7 @@ def _hand_on(module: nn.Module, args: tuple, out: Any) -> None:
         and out.shape[2:] == x.shape[2:]
         and not list(module.children())
     ):
-        out.sight = x.sight
+        out.sight = x.sight  # type: ignore[attr-defined]
 
 
 def _each(value: Any, n: int) -> list[Any]:

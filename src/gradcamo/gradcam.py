@@ -54,24 +54,39 @@ def grad_cam(
     ``requires_grad`` are given back, also after an exception.
     """
     wanted = find_taps(network, layers)
-    _check_input(x)
+    check_input(x, network)
     head = _closed_form(network, wanted)
-    with _borrowed(network), _tapped(wanted, graph=head is None) as seen:
-        logits = network(x)
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
-            raise GradcamoError("the network must return logits (N, classes) before softmax")
+    with borrowed(network), _tapped(wanted, graph=head is None) as seen:
+        logits = _logits(network, x.detach())
         _check_seen(wanted, seen, len(x))
         predicted = logits.detach().argmax(1)
         chosen = _targets(target, predicted, logits.shape[1])  # (N, T)
         slopes = _closed_slopes(head, seen, chosen) if head else _slopes(seen, logits, chosen)
     maps, profiles = {}, {}
     for name in wanted:
-        a = _at_least_single(seen[name].detach())
+        a = at_least_single(seen[name].detach())
         maps[name] = torch.einsum("ntc,nc...->nt...", slopes[name], a).relu() / a.shape[1]
         profiles[name] = a.flatten(2).mean(-1)
     if not (isinstance(target, str) and target == EVERY):
         chosen, maps = chosen[:, 0], {name: cam[:, 0] for name, cam in maps.items()}
-    return CamResult(_at_least_single(logits.detach()), predicted, chosen, maps, profiles)
+    return CamResult(at_least_single(logits.detach()), predicted, chosen, maps, profiles)
+
+
+def _logits(network: nn.Module, x: Tensor) -> Tensor:
+    try:
+        logits = network(x)
+    except RuntimeError as error:
+        if "memory" in str(error):  # a smaller batch may do
+            raise
+        raise GradcamoError(
+            f"the network cannot take an input of shape {tuple(x.shape)}: {error}"
+        ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise GradcamoError(
+            f"a network returns logits ({len(x)}, classes) before softmax, this one returned {came}"
+        )
+    return logits
 
 
 def _slopes(seen: Mapping[str, Tensor], logits: Tensor, chosen: Tensor) -> dict[str, Tensor]:
@@ -86,7 +101,7 @@ def _slopes(seen: Mapping[str, Tensor], logits: Tensor, chosen: Tensor) -> dict[
         for name, slope in zip(seen, found, strict=True):
             if slope is None:
                 raise GradcamoError(f"the logits do not depend on layer {name!r}: choose another")
-            columns[name].append(_at_least_single(slope).flatten(2).mean(-1))
+            columns[name].append(at_least_single(slope).flatten(2).mean(-1))
     return {name: torch.stack(slopes, 1) for name, slopes in columns.items()}
 
 
@@ -95,10 +110,10 @@ def _closed_slopes(
 ) -> dict[str, Tensor]:
     """Equation 4 under average pooling and one linear map: W_kc / |grid|."""
     ((name, a),) = seen.items()
-    return {name: _at_least_single(head.weight.detach())[chosen] / a[0, 0].numel()}
+    return {name: at_least_single(head.weight.detach())[chosen] / a[0, 0].numel()}
 
 
-def _at_least_single(tensor: Tensor) -> Tensor:
+def at_least_single(tensor: Tensor) -> Tensor:
     """Scores are float32, whatever the network computes in; float64 stays."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
@@ -108,7 +123,7 @@ def _closed_form(network: nn.Module, wanted: Mapping[str, Tap]) -> nn.Linear | N
 
 
 @contextmanager
-def _borrowed(network: nn.Module) -> Iterator[None]:
+def borrowed(network: nn.Module) -> Iterator[None]:
     """Eval mode without parameter gradients; every flag is given back."""
     modes = [(module, module.training) for module in network.modules()]
     needs = [(p, p.requires_grad) for p in network.parameters()]
@@ -153,7 +168,7 @@ def _tapped(wanted: Mapping[str, Tap], graph: bool) -> Iterator[dict[str, Tensor
             hook.remove()
 
 
-def _check_input(x: Tensor) -> None:
+def check_input(x: Tensor, network: nn.Module) -> None:
     if not isinstance(x, Tensor) or x.ndim not in (4, 5) or not x.is_floating_point():
         what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise GradcamoError(
@@ -161,6 +176,12 @@ def _check_input(x: Tensor) -> None:
         )
     if len(x) == 0:
         raise GradcamoError("the batch is empty: pass one cell at least")
+    weights = next(network.parameters(), x)
+    if (weights.device, weights.dtype) != (x.device, x.dtype):
+        raise GradcamoError(
+            f"the network is {weights.dtype} on {weights.device}, the input {x.dtype} on "
+            f"{x.device}: move one to the other with .to()"
+        )
 
 
 def _check_seen(wanted: Iterable[str], seen: Mapping[str, Tensor], n: int) -> None:
@@ -182,7 +203,12 @@ def _targets(target: Any, predicted: Tensor, classes: int) -> Tensor:
         if target != EVERY:
             raise GradcamoError(f"targets are classes or {EVERY!r}, got {target!r}")
         return torch.arange(classes, device=predicted.device).expand(len(predicted), -1)
-    chosen = torch.as_tensor(target, device=predicted.device).expand(predicted.shape)
-    if chosen.is_floating_point() or bool(((chosen < 0) | (chosen >= classes)).any()):
+    chosen = torch.as_tensor(target, device=predicted.device)
+    whole = not (chosen.is_floating_point() or chosen.dtype == torch.bool)
+    if not whole or bool(((chosen < 0) | (chosen >= classes)).any()):
         raise GradcamoError(f"targets are classes 0 to {classes - 1}, got {target}")
-    return chosen.long()[:, None]
+    if chosen.shape not in ((), predicted.shape):
+        raise GradcamoError(
+            f"{tuple(chosen.shape)} targets for {len(predicted)} cells: give one, or one per cell"
+        )
+    return chosen.long().expand(predicted.shape)[:, None]

@@ -7,21 +7,26 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor, nn
 
 from gradcamo.checkpoint import Checkpoint
+from gradcamo.errors import GradcamoError
 from gradcamo.geometry import place
 from gradcamo.gradcam import grad_cam
-from gradcamo.overlap import Placement, attention_shares
+from gradcamo.networks import precision
+from gradcamo.overlap import Placement, project_labels, score_footprint
 from gradcamo.preprocess import choose_device
 from gradcamo.settings import Alignment
 from gradcamo.types import CamResult, CellCrop
+from gradcamo.vit import attention_cam, is_transformer
 
 
 class Explained(NamedTuple):
     """One layer's view of a batch of n cells, as arrays.
 
     ``probabilities`` (n, K), ``target`` (n,), ``maps`` (n, *grid) after equation 3, ``profiles``
-    (n, C'), ``shares`` the columns of equation 5, (n,) each.
+    (n, C'), ``shares`` the columns of equation 5, (n,) each. ``own`` (n, *grid) and ``full``
+    (*grid) are the cells' masks and the whole crop projected on the grid.
     """
 
     layer: str
@@ -32,6 +37,8 @@ class Explained(NamedTuple):
     profiles: np.ndarray
     shares: dict[str, np.ndarray]
     placement: Placement | None
+    own: np.ndarray
+    full: np.ndarray
 
 
 def explain(
@@ -49,11 +56,26 @@ def explain(
     rest = iter(crops)
     while batch := list(islice(rest, batch_size)):
         x = checkpoint.prepare(np.stack([crop.image for crop in batch]), where)
-        result = grad_cam(network, x, layers, target)
+        result = _localize(network, x.to(precision(network)), layers, target)
+        if result.logits.shape[1] != len(checkpoint.classes):
+            raise GradcamoError(
+                f"the network gives {result.logits.shape[1]} logits for {len(checkpoint.classes)} "
+                f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
+            )
         probabilities = result.logits.softmax(1).cpu().numpy()
         yield tuple(
             _explained(name, batch, checkpoint, result, probabilities, alignment) for name in layers
         )
+
+
+def _localize(
+    network: nn.Module, x: Tensor, layers: tuple[str, ...], target: int | None
+) -> CamResult:
+    if not is_transformer(network):
+        return grad_cam(network, x, layers, target)
+    if target is not None:
+        raise GradcamoError("attention is the same for every treatment: leave the target out")
+    return attention_cam(network, x, layers)
 
 
 def _explained(
@@ -69,15 +91,18 @@ def _explained(
     if len(checkpoint.input_size) == 2:
         windows = windows[:, 0]
     placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape[1:], alignment)
-    maps = result.maps[name].cpu()
-    shares = attention_shares(maps, windows, ids, placement)
+    maps = result.maps[name].float().cpu()
+    footprint = project_labels(windows, ids, maps.shape[1:], placement)
+    shares = score_footprint(maps, footprint)
     return Explained(
         layer=name,
         labels=ids,
         probabilities=probabilities,
         target=result.target.cpu().numpy(),
         maps=maps.numpy(),
-        profiles=result.profiles[name].cpu().numpy(),
+        profiles=result.profiles[name].float().cpu().numpy(),
         shares={column: values.numpy() for column, values in shares.items()},
         placement=placement,
+        own=footprint.own.numpy(),
+        full=footprint.full[0].numpy(),
     )

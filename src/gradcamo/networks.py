@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,7 +80,7 @@ def load_efficientnet_pytorch_3d(
     GradcamoError
         If the file holds anything but tensors, or weights of another network.
     """
-    state = dict(_read_state(weights) if isinstance(weights, str | Path) else weights)
+    state = _tensors(weights, "these weights") if isinstance(weights, Mapping) else _read(weights)
     state = {key.removeprefix("module."): value for key, value in state.items()}
     lacking = [key for key in ("_conv_stem.weight", "_fc.weight") if key not in state]
     if lacking:
@@ -101,13 +100,13 @@ def load_efficientnet_pytorch_3d(
     return network.eval()
 
 
-def _read_state(path: str | Path) -> Mapping[str, Tensor]:
+def _read(path: str | Path) -> Mapping[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise GradcamoError(f"{path} does not exist: give the path of a .pth state dict")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged pickle can raise anything
         raise GradcamoError(
             f"{path} is not a plain state dict; objects are never unpickled. Where it was made, "
             "run torch.save(model.state_dict(), path)"
@@ -115,8 +114,15 @@ def _read_state(path: str | Path) -> Mapping[str, Tensor]:
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise GradcamoError(f"{path} holds {type(state).__name__}, expected names and tensors")
+    return _tensors(state, str(path))
+
+
+def _tensors(state: Any, source: str) -> Mapping[str, Tensor]:
+    values = list(state.values()) if isinstance(state, Mapping) else [state]
+    if odd := [type(v).__name__ for v in values if not isinstance(v, Tensor)]:
+        raise GradcamoError(
+            f"{source} hold {odd[0]}, expected names and tensors: pass the model's state_dict()"
+        )
     return state
 
 
@@ -128,7 +134,7 @@ def _published_name(key: str) -> str:
 def _load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     expected = {k: v for k, v in network.state_dict().items() if not k.endswith("_tracked")}
     given = {k: v for k, v in state.items() if not k.endswith("_tracked")}
-    for key in expected.keys() | given.keys():
+    for key in sorted(expected.keys() | given.keys()):
         ours, theirs = expected.get(key), given.get(key)
         if ours is None or theirs is None or ours.shape != theirs.shape:
             came = "nothing" if theirs is None else tuple(theirs.shape)
@@ -138,6 +144,11 @@ def _load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) -
                 "name the variant and width that were trained"
             )
     network.load_state_dict({**network.state_dict(), **given})
+
+
+def precision(network: nn.Module) -> torch.dtype:
+    """The type of number that a network computes with."""
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
 
 
 class Tap(NamedTuple):

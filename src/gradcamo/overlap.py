@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,6 +106,46 @@ def grad_camo(cam: Any, mask: Any) -> Any:
     return share if isinstance(cam, Tensor) else share.numpy()
 
 
+class Footprint(NamedTuple):
+    """A cell's label crop on a layer's grid: the weight of each coarse voxel in a masked sum.
+
+    ``own``, ``cells`` (this or another cell) and ``full`` (the whole crop) are (N, *grid) or
+    broadcast to it; ``chance`` (N,) is the cell's share of the crop's voxels.
+    """
+
+    own: Tensor
+    cells: Tensor
+    full: Tensor
+    chance: Tensor
+
+
+def project_labels(
+    labels: Any, label: Any, grid: Sequence[int], placement: Placement | None = None
+) -> Footprint:
+    """Label crops (N, *crop) and ids (N,) on a layer's grid.
+
+    Raises
+    ------
+    GradcamoError
+        If labels are not whole numbers, shapes do not fit, or a crop lacks its own cell.
+    """
+    crops, ids = _as_integers(labels), _as_integers(label)
+    if crops.ndim != len(grid) + 1 or ids.shape != crops.shape[:1]:
+        raise GradcamoError(
+            f"labels {tuple(crops.shape)} and ids {tuple(ids.shape)} do not fit maps on a grid "
+            f"{tuple(grid)}: expected (N, *crop) and (N,), with as many axes as the grid"
+        )
+    own = crops == ids.to(crops.device).view(-1, *[1] * len(grid))
+    if lacking := ids[~own.flatten(1).any(1).to(ids.device)].tolist():
+        raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
+    return Footprint(
+        own=project_mask(own, grid, placement),
+        cells=project_mask(crops != 0, grid, placement),
+        full=project_mask(torch.ones_like(crops[:1]), grid, placement),
+        chance=own.flatten(1).float().mean(1),
+    )
+
+
 def attention_shares(
     cam: Any, labels: Any, label: Any, placement: Placement | None = None
 ) -> dict[str, Any]:
@@ -134,44 +175,34 @@ def attention_shares(
         If shapes do not fit, a map is negative or not finite, or a crop lacks its own cell.
     """
     maps = _as_maps(cam)
-    cells, ids = _as_integers(labels, maps.device), _as_integers(label, maps.device)
-    _check_maps(maps)
-    if cells.ndim != maps.ndim or len(cells) != len(maps) or ids.shape != (len(maps),):
-        raise GradcamoError(
-            f"maps {tuple(maps.shape)}, labels {tuple(cells.shape)} and ids {tuple(ids.shape)} do "
-            "not fit: expected (N, *grid), (N, *crop) and (N,)"
-        )
-    grid = maps.shape[1:]
-    own = cells == ids.view(-1, *[1] * len(grid))
-    if lacking := ids[~own.flatten(1).any(1)].tolist():
-        raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
-    own_weight = project_mask(own, grid, placement)
-    any_weight = project_mask(cells != 0, grid, placement)
-    full_weight = project_mask(torch.ones_like(own[:1]), grid, placement)
-    shares = overlap_shares(maps, own_weight, any_weight, full_weight)
-    shares["chance"] = own.flatten(1).float().mean(1)
-    shares["ceiling"] = (own_weight / full_weight).nan_to_num(0.0).flatten(1).amax(1)
-    room = shares["ceiling"] - shares["chance"]
-    shares["attainable"] = torch.where(
-        room > 0, (shares["grad_camo"] - shares["chance"]) / room, torch.nan
-    )
+    footprint = project_labels(labels, label, maps.shape[1:], placement)
+    shares = score_footprint(maps, Footprint(*(part.to(maps.device) for part in footprint)))
     return shares if isinstance(cam, Tensor) else {k: v.numpy() for k, v in shares.items()}
 
 
-def overlap_shares(
-    maps: Tensor, own_weight: Tensor, any_weight: Tensor, full_weight: Tensor
-) -> dict[str, Tensor]:
-    """Own, neighbour and background share of coarse maps, from projected masks.
+def score_footprint(maps: Tensor, footprint: Footprint) -> dict[str, Tensor]:
+    """The columns of `attention_shares` from coarse maps and projected labels, (N,) each.
 
-    All (N, *grid), ``full_weight`` (1, *grid). Differentiable in ``maps``.
+    Differentiable in ``maps``.
     """
-    total = (maps * full_weight).flatten(1).sum(1)  # 0 for an empty map: its shares are NaN
+    _check_maps(maps)
+    own, cells, full, chance = footprint
+    if maps.shape != own.shape:
+        raise GradcamoError(
+            f"maps {tuple(maps.shape)} and labels of {len(own)} cells on the grid "
+            f"{tuple(own.shape[1:])} do not fit: expected (N, *grid) and (N, *crop)"
+        )
+    total = (maps * full).flatten(1).sum(1)  # 0 for an empty map: its shares are NaN
     parts = {
-        "grad_camo": own_weight,
-        "neighbour_share": (any_weight - own_weight).clamp(min=0),
-        "background_share": (full_weight - any_weight).clamp(min=0),
+        "grad_camo": own,
+        "neighbour_share": (cells - own).clamp(min=0),
+        "background_share": (full - cells).clamp(min=0),
     }
-    return {name: (maps * weight).flatten(1).sum(1) / total for name, weight in parts.items()}
+    shares = {name: (maps * weight).flatten(1).sum(1) / total for name, weight in parts.items()}
+    ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
+    room = ceiling - chance
+    attainable = torch.where(room > 0, (shares["grad_camo"] - chance) / room, torch.nan)
+    return {**shares, "chance": chance, "ceiling": ceiling, "attainable": attainable}
 
 
 def _apply(matrix: Tensor, array: Tensor, axis: int) -> Tensor:
@@ -196,14 +227,15 @@ def _as_maps(cam: Any) -> Tensor:
     return maps.float()
 
 
-def _as_integers(values: Any, device: torch.device) -> Tensor:
+def _as_integers(values: Any) -> Tensor:
     if not isinstance(values, Tensor):
-        import numpy as np
-
         values = np.asarray(values)
-        if values.dtype.kind in "u":  # torch compares few unsigned types
+        if values.dtype.kind == "u":  # torch compares few unsigned types
             values = values.astype(np.int64)
-    return torch.as_tensor(values, device=device)
+        values = torch.as_tensor(values)
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise GradcamoError(f"labels and ids are whole numbers, got {values.dtype}")
+    return values
 
 
 def _check_maps(maps: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gradcamo.errors import GradcamoError
 from gradcamo.overlap import plain_matrix
 
 
@@ -36,9 +37,20 @@ def resize(images: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` takes the GPU if there is one."""
+    """The device called ``name``; ``auto`` takes the GPU if there is one.
+
+    Raises
+    ------
+    GradcamoError
+        If there is no such device.
+    """
     if name != "auto":
-        return torch.device(name)
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise GradcamoError(
+                f"this computer has no device {name!r} that torch can use: choose auto or cpu"
+            ) from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -148,6 +148,13 @@ class AuditSettings(Settings):
         "(default: those of the same name)",
     )
     cutoff: float = Field(0.25, ge=0, le=1, description="cells scoring less are flagged")
+    permutations: int = Field(
+        0,
+        ge=0,
+        description="other cells' masks and maps that each cell is compared with, for p_value and "
+        "q_value; 0: none",
+    )
+    seed: int = Field(0, ge=0, description="of the permutations")
     batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
@@ -173,7 +180,7 @@ class PlateSettings(Settings):
         10, ge=1, description="nearest profiles that vote for a cell's well, site and treatment"
     )
     thumbnails: int = Field(
-        24, ge=0, description="pictures kept per stack, from its best to its worst cell"
+        48, ge=0, description="pictures kept per stack, from its best to its worst cell"
     )
     retries: int = Field(1, ge=0, description="further attempts at a stack that failed")
     workers: int = Field(
