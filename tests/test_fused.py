@@ -1,0 +1,62 @@
+"""The network made ready for inference gives the numbers of the network that was trained."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import gradcamo as gc
+from gradcamo.fused import _InputGradient, fused
+
+LAYERS = [*(f"block_{i}" for i in range(16)), "head"]
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A small network whose BatchNorms have seen something."""
+    torch.manual_seed(0)
+    made = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.25)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = 1.0
+    made.train()(torch.randn(2, 2, 64, 96, 96))
+    return made.double().eval()  # so that rounding hides nothing
+
+
+def test_logits_profiles_and_maps_of_every_layer_are_those_of_the_network(network):
+    x = torch.randn(2, 2, 64, 96, 96, dtype=torch.float64)
+    quick = fused(network)
+    expected, got = gc.grad_cam(network, x, LAYERS), gc.grad_cam(quick, x, LAYERS)
+    torch.testing.assert_close(got.logits, expected.logits, rtol=1e-9, atol=1e-9)
+    for name in LAYERS:
+        for a, b in ((got.maps, expected.maps), (got.profiles, expected.profiles)):
+            assert (a[name] - b[name]).abs().max() <= 1e-9 * b[name].abs().max(), name
+
+
+def test_the_network_itself_is_left_as_it_was(network):
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    fused(network)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert any(isinstance(module, nn.BatchNorm3d) for module in network.modules())
+    assert not any(isinstance(module, nn.BatchNorm3d) for module in fused(network).modules())
+
+
+def test_a_network_of_ones_own_comes_back_as_it_is():
+    own = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert fused(own) is own
+
+
+@pytest.mark.parametrize("size", [(5, 9, 8), (6, 7, 7)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(3, 1, 1), (5, 1, 2), (3, 2, 0), (5, 2, 0), (3, 2, 1)]
+)
+def test_the_gradient_through_a_depthwise_convolution_is_torchs_own(size, kernel, stride, padding):
+    x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 1, kernel, kernel, kernel, dtype=torch.float64)
+    strides, paddings = (stride,) * 3, (padding,) * 3
+    ours = _InputGradient.apply(x, weight, None, strides, paddings)
+    theirs = F.conv3d(x, weight, None, strides, paddings, groups=4)
+    slope = torch.randn_like(theirs)
+    (a,) = torch.autograd.grad(ours, x, slope)
+    (b,) = torch.autograd.grad(theirs, x, slope)
+    torch.testing.assert_close(a, b)
