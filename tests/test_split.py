@@ -56,7 +56,7 @@ def test_a_split_column_goes_before_the_plate_columns():
     [
         (a_plate(), {"train_columns": ("07",)}, "no well is left to train on.*B02, C02"),
         (a_plate(), {"test_columns": ("2",)}, "column 02 is both trained and tested"),
-        (a_plate(well="nucleus"), {}, "'nucleus' has no plate column.*add a column split"),
+        (a_plate(well="nucleus"), {}, "'nucleus' has no plate column.*or a column split"),
         (a_plate(split="practice"), {}, "'practice': expected train, validation, test"),
         (
             a_plate(well="B02", split=["train", "train", "test", "test", ""]),

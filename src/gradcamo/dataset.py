@@ -66,7 +66,7 @@ def index_cells(
         partial += int(table["touches_border"].sum())
         table = table.loc[~table["touches_border"], ["label", "start_y", "start_x"]]
         named = treatment_of_cells(row)
-        table["treatment"] = [named.get(label, "") for label in table["label"]]
+        table["treatment"] = [named.get(label, row["treatment"]) for label in table["label"]]
         table = table[table["treatment"] != ""]
         tables.append(table.assign(**row[["image", "labels", "plate", "well", "split"]]))
     progress(len(plate), len(plate))

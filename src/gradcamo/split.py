@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 
 from gradcamo.doses import in_dose_order
 from gradcamo.errors import GradcamoError
+from gradcamo.plates import well_column
 from gradcamo.settings import TrainSettings
 
 TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
@@ -89,13 +88,10 @@ def _number(column: str) -> int:
 
 
 def _column(well: str) -> int:
-    match = re.fullmatch(r"\s*[A-Za-z]{1,2}0*(\d{1,2})\s*", well)
-    if match is None:
-        raise GradcamoError(
-            f"the well {well!r} has no plate column (expected names such as B02): add a column "
-            "split (train, test) to the plate"
-        )
-    return int(match[1])
+    try:
+        return int(well_column(well))
+    except GradcamoError as error:
+        raise GradcamoError(f"{error}, or a column split (train, test) in the plate") from error
 
 
 def check_classes(cells: pd.DataFrame) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from gradcamo.split import (
     leave_wells_out,
 )
 from gradcamo.training_report import describe_cells, describe_results, report_text, write_report
+from gradcamo.training_state import TrainingState
 
 Progress = Callable[[TrainingProgress], None]
 
@@ -98,7 +99,10 @@ def train(
             _loader(learning, classes, settings, True),
             _loader(cells[cells["split"] == VALIDATION], classes, settings),
         )
-        fitted = _fit(network, (mean, std), settings, loaders, tell, stopped, state_file, resume)
+        keep = None
+        if state_file is not None:
+            keep = TrainingState(Path(state_file), settings, cells, resume)
+        fitted = _fit(network, (mean, std), settings, loaders, tell, stopped, keep)
     checkpoint = Checkpoint(
         network=network,
         classes=classes,
@@ -235,8 +239,7 @@ def _fit(
     loaders: tuple[DataLoader, DataLoader],
     tell: Progress,
     stopped: Callable[[], bool],
-    state_file: str | Path | None,
-    resume: bool,
+    keep: TrainingState | None,
 ) -> dict[str, Any]:
     """Fit in place and keep the best weights; how it went, for the recipe."""
     import lightning as L
@@ -245,8 +248,8 @@ def _fit(
 
     keeper = Keeper()
     callbacks: list[Any] = [keeper, early_stopping(settings), Reporter(keeper, tell, stopped)]
-    if state_file is not None:
-        callbacks.append(StateFile(Path(state_file), {"settings": settings.model_dump_json()}))
+    if keep is not None:
+        callbacks.append(StateFile(keep.path, keep.about))
     with _quiet():
         trainer = L.Trainer(
             accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
@@ -256,18 +259,17 @@ def _fit(
             max_epochs=settings.epochs,
             callbacks=callbacks,
             logger=False,
-            enable_checkpointing=state_file is not None,
+            enable_checkpointing=keep is not None,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        going_on = resume and state_file is not None and Path(state_file).is_file()
         ended = "stopped"
         with contextlib.suppress(Stopped):
             trainer.fit(
                 Fitting(network, *statistics, settings),
                 *loaders,
-                ckpt_path=state_file if going_on else None,
+                ckpt_path=keep.path if keep is not None and keep.going_on else None,
                 weights_only=True,
             )
             early = len(keeper.history) < settings.epochs
@@ -308,10 +310,9 @@ def _provenance(plate_csv: Path) -> dict[str, Any]:
     """Which plate it was, and the design of a built-in one."""
     import json
 
-    data: dict[str, Any] = {
-        "plate": plate_csv.name,
-        "sha256": sha256(plate_csv.read_bytes()).hexdigest(),
-    }
+    data: dict[str, Any] = {"plate": plate_csv.name}
+    if plate_csv.is_file():
+        data["sha256"] = sha256(plate_csv.read_bytes()).hexdigest()
     design = plate_csv.with_name("design.json")
     if design.is_file():
         data["design"] = json.loads(design.read_text())
