@@ -1,0 +1,253 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from gradcamo.errors import GradcamoError
+from gradcamo.plate_sources import plate_from_folder, plate_from_zarr
+from gradcamo.plates import read_plate, treatment_of_cells, well_column
+from gradcamo.stacks import read_labels, read_stack
+
+HEADER = "image,labels,plate,well,site,treatment,dose µM,batch\n"
+LINES = [
+    "stacks/a.tif,stacks/a_labels.tif,P1,D02,1,control,0.00,007\n",
+    "stacks/b.tif,,P1,D02,2,NA,0.06,007\n",
+    "stacks/c.tif,,02,B02,1,0.06×,1e3,\n",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "stacks").mkdir()
+    for name in ("a", "a_labels", "b", "c"):
+        tifffile.imwrite(tmp_path / "stacks" / f"{name}.tif", np.zeros((8, 8), np.uint8))
+    return tmp_path
+
+
+def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
+    path = folder / "plate.csv"
+    path.write_text(header + "".join(lines), encoding="utf-8")
+    return path
+
+
+def test_every_value_of_a_plate_is_the_text_that_stands_in_the_file(folder):
+    plate = read_plate(write(folder, *LINES))
+    assert list(plate["plate"]) == ["P1", "P1", "02"]
+    assert list(plate["well"]) == ["D02", "D02", "B02"]
+    assert list(plate["site"]) == ["1", "2", "1"]
+    assert list(plate["treatment"]) == ["control", "NA", "0.06×"]
+    assert list(plate["dose µM"]) == ["0.00", "0.06", "1e3"]
+    assert list(plate["batch"]) == ["007", "007", ""]
+
+
+def test_paths_of_a_plate_are_relative_to_it_and_come_back_absolute(folder, monkeypatch):
+    path = write(folder, *LINES)
+    monkeypatch.chdir(folder / "stacks")
+    plate = read_plate(Path("..") / path.name)
+    assert plate["image"][0] == str((folder / "stacks" / "a.tif").resolve())
+    assert list(plate["labels"]) == [str((folder / "stacks" / "a_labels.tif").resolve()), "", ""]
+
+
+def test_a_plate_saved_by_a_spreadsheet_reads_alike(folder):
+    plain = read_plate(write(folder, *LINES))
+    text = "\ufeff" + (HEADER + "".join(LINES)).replace("\n", "\r\n").replace(",", " , ")
+    (folder / "excel.csv").write_bytes(text.encode())
+    assert read_plate(folder / "excel.csv").equals(plain)
+
+
+def test_missing_columns_are_named_beside_those_found(folder):
+    path = write(folder, "a,b\n", header="image,well\n")
+    with pytest.raises(GradcamoError, match=r"lacks the columns plate, site, treatment.*it has im"):
+        read_plate(path)
+    path = write(folder, header=HEADER.replace(",", ";"))
+    with pytest.raises(GradcamoError, match="semicolons"):
+        read_plate(path)
+
+
+def test_missing_files_are_all_counted_and_the_first_named(folder):
+    gone = [f"gone{i}.tif,,P,A01,{i},x,,\n" for i in range(8)]
+    with pytest.raises(
+        GradcamoError, match=r"8 files.*rows 3, 4.*gone0\.tif.*gone4\.tif …"
+    ) as error:
+        read_plate(write(folder, LINES[0], *gone))
+    assert "gone5" not in str(error.value)
+    with pytest.raises(GradcamoError, match=r"1 files.*nolabels"):
+        read_plate(write(folder, LINES[1].replace(",,", ",nolabels.tif,", 1)))
+
+
+def test_a_stack_or_an_image_that_is_there_twice_is_refused(folder):
+    with pytest.raises(GradcamoError, match=r"same plate, well and site in rows 2, 4 \(P1, D02, 1"):
+        read_plate(write(folder, *LINES[:2], LINES[2].replace("02,B02", "P1,D02")))
+    with pytest.raises(GradcamoError, match="same image in rows 2, 3"):
+        read_plate(write(folder, LINES[0], LINES[1].replace("b.tif", "a.tif")))
+
+
+@pytest.mark.parametrize("name", ["image", "plate", "well", "site", "treatment"])
+def test_empty_cells_of_the_table_are_refused_with_their_row(folder, name):
+    values = LINES[1].split(",")
+    values[HEADER.split(",").index(name)] = "  "
+    with pytest.raises(GradcamoError, match=f"no {name} in row 3"):
+        read_plate(write(folder, LINES[0], ",".join(values)))
+
+
+def test_no_rows_no_file_and_no_csv_are_refused(folder):
+    with pytest.raises(GradcamoError, match="no rows"):
+        read_plate(write(folder))
+    with pytest.raises(GradcamoError, match="no table"):
+        read_plate(folder / "none.csv")
+    (folder / "plate.csv").write_bytes(b"\x89PNG\x00\xff\xfe")
+    with pytest.raises(GradcamoError, match=r"plate\.csv"):
+        read_plate(folder / "plate.csv")
+    (folder / "plate.csv").write_text("")
+    with pytest.raises(GradcamoError, match=r"plate\.csv"):
+        read_plate(folder / "plate.csv")
+
+
+def test_single_cells_may_have_a_treatment_of_their_own(folder):
+    (folder / "cells.csv").write_text("label,treatment\n7,40×\n70000,02\n")
+    header = HEADER.replace("batch", "cells")
+    plate = read_plate(write(folder, LINES[0].replace("007", "cells.csv"), header=header))
+    assert treatment_of_cells(plate.iloc[0]) == {7: "40×", 70000: "02"}
+    assert treatment_of_cells({"treatment": "x"}) == {}
+    (folder / "cells.csv").write_text("label,treatment\n7,\n")
+    assert treatment_of_cells(plate.iloc[0]) == {7: ""}  # takes no part in a training
+    assert treatment_of_cells({"cells": float("nan")}) == {}
+
+
+@pytest.mark.parametrize("lines", ["1,a\n1,b\n", "1.5,a\n", "-1,a\n", ",a\n"])
+def test_cells_that_are_not_named_once_are_refused(folder, lines):
+    (folder / "cells.csv").write_text("label,treatment\n" + lines)
+    with pytest.raises(GradcamoError, match="row"):
+        treatment_of_cells({"cells": str(folder / "cells.csv")})
+
+
+def test_wells_of_one_plate_column_agree_however_they_are_written():
+    assert [well_column(well) for well in ("D02", "d2", "AF48", "B012")] == ["02", "02", "48", "12"]
+    for bad in ("02", "D", "control", ""):
+        with pytest.raises(GradcamoError, match="such as D02"):
+            well_column(bad)
+
+
+# -- folders -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    run = tmp_path / "run7"
+    run.mkdir()
+    for well in ("D02", "B10"):
+        for site in (1, 2, 10):
+            for kind in ("", "_labels"):
+                name = f"{well}_s{site}{kind}.ome.tif"
+                tifffile.imwrite(run / name, np.zeros((8, 8), np.uint8))
+    (run / "notes.txt").write_text("x")
+    return run
+
+
+def test_a_folder_of_named_files_is_a_plate(files):
+    plate = plate_from_folder(files)
+    assert list(plate["well"]) == ["B10"] * 3 + ["D02"] * 3
+    assert list(plate["site"]) == ["1", "2", "10"] * 2
+    assert set(plate["plate"]) == {"run7"}
+    assert set(plate["treatment"]) == {""}
+    assert plate["image"][0] == str((files / "B10_s1.ome.tif").resolve())
+
+
+def test_a_layout_and_labels_complete_a_folder(files):
+    layout = files.parent / "layout.csv"
+    layout.write_text("well,treatment,dose\nD02,control,0.00\nB10,drug,0.06\n")
+    plate = plate_from_folder(files, labels="{well}_s{site}_labels.ome.tif", layout=layout)
+    assert list(plate["treatment"]) == ["drug"] * 3 + ["control"] * 3
+    assert list(plate["dose"]) == ["0.06"] * 3 + ["0.00"] * 3
+    assert plate["labels"][5].endswith("D02_s10_labels.ome.tif")
+    again = files.parent / "again.csv"
+    plate.to_csv(again, index=False)
+    assert read_plate(again).equals(plate)
+    layout.write_text("well,treatment\nD02,control\n")
+    with pytest.raises(GradcamoError, match="no treatment for the wells B10"):
+        plate_from_folder(files, layout=layout)
+
+
+def test_patterns_may_span_folders_and_name_further_columns(files):
+    plate = plate_from_folder(files.parent, "{plate}/{well}_s{site}_{kind}.ome.*")
+    assert len(plate) == 6
+    assert set(plate["plate"]) == {"run7"}
+    assert set(plate["kind"]) == {"labels"}
+
+
+def test_a_pattern_that_fits_nothing_says_what_is_there(files):
+    with pytest.raises(GradcamoError, match=r"B10_s1\.ome\.tif"):
+        plate_from_folder(files, "{well}-{site}.tif")
+    with pytest.raises(GradcamoError, match="should hold"):
+        plate_from_folder(files, "{site}.tif")
+    with pytest.raises(GradcamoError, match="does not name"):
+        plate_from_folder(files, labels="{well}_{field}.tif")
+    with pytest.raises(GradcamoError, match="12 such rows"):
+        plate_from_folder(files, "{well}_s*.ome.tif")
+
+
+# -- OME-Zarr plates -----------------------------------------------------------------------------
+
+
+def say(group: zarr.Group, version: str, **attributes: object) -> None:
+    group.attrs.update({"ome": attributes} if version == "0.5" else attributes)
+
+
+def multiscales(version: str) -> list[dict[str, object]]:
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    scale = [{"type": "scale", "scale": [0.6, 0.35, 0.35]}]
+    data = [{"path": "0", "coordinateTransformations": scale}]
+    return [{"version": version, "axes": axes, "datasets": data}]
+
+
+@pytest.fixture(params=["0.4", "0.5"])
+def zarr_plate(request, tmp_path: Path) -> Path:
+    version, path = request.param, tmp_path / "hepg2.ome.zarr"
+    plate = zarr.create_group(path, zarr_format=3 if version == "0.5" else 2)
+    wells = ["D/2", "B/03"]
+    say(plate, version, plate={"wells": [{"path": well} for well in wells]})
+    for number, well in enumerate(wells):
+        group = plate.create_group(well)
+        say(group, version, well={"images": [{"path": "0"}, {"path": "1"}]})
+        for site in ("0", "1"):
+            field = group.create_group(site)
+            say(field, version, multiscales=multiscales(version))
+            voxels = np.full((2, 8, 8), 10 * number + int(site), np.uint8)
+            field.create_array("0", data=voxels)
+            labels = field.create_group("labels")
+            say(labels, version, labels=["cells"])
+            cells = labels.create_group("cells")
+            say(cells, version, multiscales=multiscales(version))
+            cells.create_array("0", data=voxels + 1)
+    return path
+
+
+def test_an_ome_zarr_plate_is_a_plate(zarr_plate):
+    plate = plate_from_zarr(zarr_plate)
+    assert list(plate.columns) == ["image", "labels", "plate", "well", "site", "treatment"]
+    assert list(plate["well"]) == ["B03", "B03", "D02", "D02"]
+    assert list(plate["site"]) == ["0", "1", "0", "1"]
+    assert set(plate["plate"]) == {"hepg2"}
+    assert [int(read_stack(image).data.max()) for image in plate["image"]] == [10, 11, 0, 1]
+    assert [int(read_labels(labels).max()) for labels in plate["labels"]] == [11, 12, 1, 2]
+    assert read_plate(zarr_plate).equals(plate)
+
+
+def test_an_ome_zarr_plate_takes_a_layout(zarr_plate, tmp_path):
+    (tmp_path / "l.csv").write_text("well,treatment\nB03,drug\nD02,control\n")
+    plate = plate_from_zarr(zarr_plate, layout=tmp_path / "l.csv")
+    assert list(plate["treatment"]) == ["drug", "drug", "control", "control"]
+
+
+def test_a_field_that_the_plate_promises_must_be_there(zarr_plate):
+    (zarr_plate / "B" / "03" / "1").rename(zarr_plate / "B" / "03" / "lost")
+    with pytest.raises(GradcamoError, match=r"not there.*B/03/1"):
+        plate_from_zarr(zarr_plate)
+
+
+def test_an_image_is_no_plate(zarr_plate, tmp_path):
+    for path in (zarr_plate / "B" / "03" / "0", tmp_path / "none.zarr"):
+        with pytest.raises(GradcamoError, match="no OME-Zarr plate"):
+            plate_from_zarr(path)
