@@ -109,6 +109,17 @@ class TrainSettings(Settings):
         0.5, ge=0, le=1, description="chance of raising intensities to a power"
     )
     gamma_range: tuple[float, float] = Field((0.5, 1.5), description="range of the power")
+    regularise_weight: float = Field(
+        0.0,
+        ge=0,
+        description="λ of loss + λ · (1 - Grad-CAMO): how much attention off the cell costs",
+    )
+    regularise_layers: tuple[str, ...] = Field(
+        (), description="layers whose Grad-CAMO enters the loss (default: the one explained)"
+    )
+    regularise_alignment: Alignment = Field(
+        "paper", description="where the maps that enter the loss are drawn, as in an audit"
+    )
     batch_norm_momentum: float | None = Field(
         None,
         gt=0,

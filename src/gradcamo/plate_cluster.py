@@ -1,0 +1,219 @@
+"""Stacks on Dask: a local cluster sized to the machine, or any cluster by its address."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from gradcamo.errors import GradcamoError
+from gradcamo.plate_tasks import Outcome, StackJob, audit_stack
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+GIB = 1 << 30
+NETWORK_BYTES = 3 * GIB // 2
+"""What a worker needs beside its stack: Python, PyTorch, a network, a batch."""
+LOST_AFTER_S = 20.0
+NO_WORKER_AFTER_S = 600.0
+
+
+class ClusterLostError(GradcamoError):
+    """The scheduler went away, or no worker came."""
+
+
+def local_workers(stack_bytes: int, wanted: int = 0, device: str = "auto") -> int:
+    """How many processes this machine carries: one per GPU, else one per core that has memory.
+
+    Parameters
+    ----------
+    stack_bytes : size of the largest stack in memory
+    wanted : takes precedence where it is not 0
+    device : as in the settings; on the CPU, GPUs do not count
+    """
+    import psutil
+
+    if wanted:
+        return wanted
+    if gpus := _gpus(device):
+        return gpus
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    fitting = psutil.virtual_memory().available // (NETWORK_BYTES + 3 * stack_bytes)
+    return int(max(1, min(cores or 1, fitting)))
+
+
+@contextmanager
+def cluster(scheduler: str | None, workers: int, device: str = "auto") -> Iterator[Client]:
+    """A client of the cluster at ``scheduler``, or of a local one that ends with the block.
+
+    Raises
+    ------
+    ClusterLostError
+        If nobody answers at the address.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=15, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ClusterLostError(
+                f"no Dask scheduler answers at {scheduler} ({error}): start one with "
+                "'dask scheduler', or leave the address out to run on this machine"
+            ) from error
+        try:
+            yield client
+        finally:
+            client.close(timeout=5)
+        return
+    gpus = _gpus(device)
+    environ = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": environ}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            memory_limit=None,  # few stacks are in flight, and a killed worker helps nobody
+            resources={"GPU": 1} if gpus else None,
+        ) as local,
+        Client(local, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def run_jobs(
+    jobs: Sequence[StackJob], client: Client, retries: int = 1
+) -> Iterator[Outcome | None]:
+    """Audit stacks, at most two per worker thread in flight; outcomes come as they are done.
+
+    None comes about once a second, a moment to show progress or to stop. A stack that failed is
+    tried again at the end; what it then says is its outcome.
+
+    Raises
+    ------
+    ClusterLostError
+        If the scheduler is away for 20 s, or there was no worker for ten minutes.
+    """
+    queue = deque((job, retries) for job in jobs)
+    pending: dict[Future, tuple[StackJob, int]] = {}
+    lost_since = idle_since = None
+    try:
+        while queue or pending:
+            if client.status != "running":
+                lost_since = lost_since or time.monotonic()
+                if time.monotonic() - lost_since > LOST_AFTER_S:
+                    raise ClusterLostError(
+                        "the Dask scheduler went away: what landed is kept, start it again and "
+                        "run the same command to go on"
+                    )
+                queue.extendleft(pending.values())  # a scheduler that comes back knows nothing
+                pending.clear()
+                time.sleep(0.5)
+                yield None
+                continue
+            lost_since = None
+            try:
+                threads, gpu = _capacity(client)
+            except (OSError, TimeoutError):
+                yield None
+                continue
+            idle_since = None if threads else idle_since or time.monotonic()
+            if idle_since and time.monotonic() - idle_since > NO_WORKER_AFTER_S:
+                raise ClusterLostError(
+                    "the Dask scheduler had no worker for ten minutes: what landed is kept, start "
+                    "workers and run the same command to go on"
+                )
+            while queue and len(pending) < 2 * threads:
+                job, left = queue.popleft()
+                pending[_submit(client, job, gpu)] = job, left
+            for future in _some_done(pending):
+                job, left = pending.pop(future)
+                outcome = _outcome(future, job)
+                if outcome is None:
+                    queue.appendleft((job, left))
+                elif outcome.reason and left and not outcome.cannot_write:
+                    queue.append((job, left - 1))
+                else:
+                    yield outcome
+            yield None
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _on_worker(job: StackJob) -> Outcome:
+    """`audit_stack` on this worker's device: one process, one GPU."""
+    from distributed import get_worker
+
+    gpus = _gpus(job.folder.settings.audit.device)
+    name = str(get_worker().name)
+    if gpus > 1:
+        return audit_stack(job, f"cuda:{int(name) % gpus if name.isdigit() else 0}")
+    return audit_stack(job)
+
+
+def _submit(client: Client, job: StackJob, gpu: bool) -> Future:
+    return client.submit(
+        _on_worker,
+        job,
+        key=f"{job.name}-{uuid.uuid4().hex[:8]}",
+        resources={"GPU": 1} if gpu else None,
+        pure=False,
+    )
+
+
+def _some_done(pending: dict[Future, Any]) -> list[Future]:
+    from distributed import wait
+
+    if not pending:
+        time.sleep(0.2)
+        return []
+    try:
+        return list(wait(list(pending), timeout=1, return_when="FIRST_COMPLETED").done)
+    except TimeoutError:
+        return []
+    except Exception:  # a cancelled or lost future: its own status tells which
+        return [future for future in pending if future.done()]
+
+
+def _outcome(future: Future, job: StackJob) -> Outcome | None:
+    """The outcome of a future that ended; None if it was lost and must be asked for again."""
+    if future.status == "finished":
+        try:
+            result: Outcome = future.result(timeout=30)
+        except Exception:  # the worker died with the result; the file tells whether it landed
+            return None
+        return result
+    if future.status in ("lost", "cancelled"):
+        return None
+    error = future.exception(timeout=30)
+    return Outcome(
+        job.name,
+        reason=f"its worker died or could not run it ({type(error).__name__}): often the memory "
+        "was too small; use fewer workers",
+        details=str(error),
+    )
+
+
+def _capacity(client: Client) -> tuple[int, bool]:
+    """Threads of all workers, or of those with a GPU where some have one."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    tagged = [worker for worker in workers if worker.get("resources", {}).get("GPU")]
+    return sum(worker["nthreads"] for worker in tagged or workers), bool(tagged)
+
+
+def _gpus(device: str) -> int:
+    """How many GPUs there are to choose from; none where the settings name a device."""
+    import torch
+
+    return torch.cuda.device_count() if device == "auto" else 0

@@ -1,0 +1,126 @@
+"""One self-contained page about a plate: opens in any browser, without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.landing import landing
+from gradcamo.report.data import page_data
+from gradcamo.report.pictures import galleries, read_pictures
+from gradcamo.report.words import findings, flat_recipe, number
+from gradcamo.settings import AuditSettings
+from gradcamo.store import TABLE_SUFFIXES, read_table
+
+__all__ = ["write_plate_report", "write_report"]
+
+
+def write_report(source: str | Path, out: str | Path) -> Path:
+    """Write the report of a plate's folder, or of one table of cells.
+
+    Parameters
+    ----------
+    source : path
+        The folder that `audit_plate` wrote, or a table of cells (.csv, .parquet, .h5ad).
+    out : path of the page to write (.html)
+
+    Returns
+    -------
+    Path of the page.
+
+    Raises
+    ------
+    GradcamoError
+        If there is no table, it lacks ``grad_camo``, or the page cannot be written.
+    """
+    source, out = Path(source), Path(out)
+    if not source.is_dir():
+        return _write(out, read_table(source), source.parent / "-none-", {}, source.name)
+    table_path = next(
+        (p for suffix in TABLE_SUFFIXES if (p := source / f"cells{suffix}").is_file()), None
+    )
+    if table_path is None:
+        raise GradcamoError(
+            f"{source} holds no cells.parquet: expected a folder that 'gradcamo plate' wrote, or "
+            "give the path of a table of cells"
+        )
+    return _write(out, read_table(table_path), source, _failed(source), source.name)
+
+
+def write_plate_report(folder: Path, failed: Mapping[str, str]) -> Path:
+    """``report.html`` in the folder of a plate, naming the stacks that failed."""
+    table = read_table(folder / "cells.parquet")
+    return _write(folder / "report.html", table, folder, failed, folder.name)
+
+
+def _write(
+    out: Path, table: pd.DataFrame, folder: Path, failed: Mapping[str, str], title: str
+) -> Path:
+    from jinja2 import Environment, PackageLoader, select_autoescape
+    from plotly.offline import get_plotlyjs
+
+    recipe = dict(table.attrs.get("recipe", {}))
+    table = _complete(table)
+    cutoff = recipe.get("settings", {}).get("cutoff", AuditSettings().cutoff)
+    confounding, costs = _beside(folder, "confounding"), _beside(folder, "cutoffs")
+    pictures = read_pictures(folder, table, recipe)
+    shown = files("gradcamo.report")
+    templates = Environment(
+        loader=PackageLoader("gradcamo", "report"),
+        autoescape=select_autoescape(),
+    )
+    templates.globals["number"] = number
+    page = templates.get_template("page.html")
+    html = page.render(
+        title=title,
+        plotly=get_plotlyjs(),
+        script=(shown / "page.js").read_text(encoding="utf-8"),
+        style=(shown / "page.css").read_text(encoding="utf-8"),
+        data=page_data(table, cutoff, pictures, _beside(folder, "layers")),
+        findings=findings(table, cutoff, recipe, confounding),
+        cautions=recipe.get("cautions", []),
+        galleries=galleries(pictures),
+        confounding=None if confounding is None else confounding.to_dict("records"),
+        costs=None if costs is None else costs.to_dict("records"),
+        failed=failed,
+        recipe=flat_recipe(recipe),
+        cutoff=cutoff,
+    )
+    with landing(out) as scratch:
+        scratch.write_text(html, encoding="utf-8")
+    return out
+
+
+def _complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Scored cells tell their treatment, well and site, if need be as nothing."""
+    if "grad_camo" not in table:
+        raise GradcamoError(
+            "the table has no column grad_camo: give a table that 'gradcamo audit' or "
+            "'gradcamo plate' wrote"
+        )
+    defaults = {"plate": "", "well": "", "site": "", "treatment": "all cells", "predicted": ""}
+    lacking = {name: value for name, value in defaults.items() if name not in table}
+    table = table.assign(**lacking)
+    text = {name: table[name].fillna("").astype(str) for name in defaults}
+    return table.assign(**text)
+
+
+def _beside(folder: Path, name: str) -> pd.DataFrame | None:
+    """A table of the plate's folder, None where it is not there."""
+    for suffix in TABLE_SUFFIXES:
+        if (path := folder / f"{name}{suffix}").is_file():
+            return read_table(path)
+    return None
+
+
+def _failed(folder: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
+    if not path.is_file():
+        return {}
+    return dict(json.loads(path.read_text(encoding="utf-8")).get("failed", {}))

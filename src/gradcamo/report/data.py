@@ -1,0 +1,140 @@
+"""The numbers behind the page; their size follows the plate's layout, not its cells."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.doses import in_dose_order
+from gradcamo.figures import BUDGET, SITES
+
+STEPS = 100
+"""The slider's steps: pass counts are exact at every hundredth."""
+DRAWN = 400
+"""Scores drawn per violin; counts come from all cells."""
+
+
+def page_data(
+    table: pd.DataFrame,
+    cutoff: float,
+    pictures: pd.DataFrame,
+    layers: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    """All that the page's script draws, as plain values."""
+    whole = _whole(table)
+    scored = whole[whole["grad_camo"].notna()]
+    treatments = in_dose_order(whole["treatment"])
+    sites = sorted(scored["site"].unique(), key=lambda site: (len(site), site))
+    return {
+        "cutoff": cutoff,
+        "treatments": treatments,
+        "sites": sites,
+        "colours": {site: SITES[i % len(SITES)] for i, site in enumerate(sites)},
+        "wells": _wells(whole),
+        "groups": _groups(scored, treatments, sites),
+        "passing": [_passing(whole[whole["treatment"] == name], name) for name in treatments],
+        "budget": _budget(scored, treatments),
+        "cells": _cells(pictures),
+        "layers": None if layers is None else _layers(layers),
+    }
+
+
+def at_least(scores: pd.Series) -> list[int]:
+    """How many scores reach 0, 0.01, … 1; missing ones reach none but 0."""
+    steps = np.arange(STEPS + 1) / STEPS
+    ranked = np.sort(scores.dropna().to_numpy())
+    counts = len(ranked) - np.searchsorted(ranked, steps, side="left")
+    counts[0] = len(scores)
+    return [int(n) for n in counts]
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    if "touches_border" not in table:
+        return table
+    return table[~table["touches_border"].astype(bool)]
+
+
+def _passing(cells: pd.DataFrame, name: str) -> dict[str, Any]:
+    return {"name": name, "at_least": at_least(cells["grad_camo"])}
+
+
+def _wells(whole: pd.DataFrame) -> list[dict[str, Any]]:
+    """Median score and pass counts per well, with its row and column on the plate."""
+    wells = []
+    for key, cells in whole.groupby(["plate", "well"], sort=True):
+        plate, well = map(str, key)
+        place = re.fullmatch(r"\s*([A-Za-z]{1,2})0*(\d{1,2})\s*", well)
+        median = cells["grad_camo"].median()
+        wells.append(
+            {
+                "plate": plate,
+                "well": well,
+                "row": place[1].upper() if place else "",
+                "column": int(place[2]) if place else None,
+                "treatment": ", ".join(dict.fromkeys(cells["treatment"])),
+                "median": None if np.isnan(median) else round(float(median), 4),
+                "at_least": at_least(cells["grad_camo"]),
+            }
+        )
+    return [well for well in wells if well["column"] is not None]
+
+
+def _groups(scored: pd.DataFrame, treatments: list[str], sites: list[str]) -> list[dict[str, Any]]:
+    groups = []
+    rng = np.random.default_rng(0)
+    for treatment in treatments:
+        for site in sites:
+            chosen = (scored["treatment"] == treatment) & (scored["site"] == site)
+            scores = scored.loc[chosen, "grad_camo"].to_numpy()
+            if len(scores) > DRAWN:
+                scores = rng.permutation(scores)[:DRAWN]
+            if len(scores):
+                rounded = [round(float(s), 4) for s in scores]
+                groups.append({"treatment": treatment, "site": site, "scores": rounded})
+    return groups
+
+
+def _budget(scored: pd.DataFrame, treatments: list[str]) -> dict[str, Any] | None:
+    if any(column not in scored for column in BUDGET) or scored.empty:
+        return None
+    columns = [*BUDGET, *(["chance"] if "chance" in scored else [])]
+    means = scored.groupby("treatment")[columns].mean().reindex(treatments)
+    return {
+        "shares": [
+            {"name": name, "colour": colour, "values": _plain(means[column])}
+            for column, (name, colour) in BUDGET.items()
+        ],
+        "chance": _plain(means["chance"]) if "chance" in means else None,
+    }
+
+
+def _cells(pictures: pd.DataFrame) -> dict[str, list[Any]] | None:
+    """Cells with a place on the map and a picture, column by column."""
+    if "umap_1" not in pictures:
+        return None
+    placed = pictures[pictures["umap_1"].notna()]
+    if placed.empty:
+        return None
+    text = ["label", "plate", "well", "site", "treatment", "predicted", "picture"]
+    numbers = ["umap_1", "umap_2", "grad_camo"]
+    return {name: placed[name].astype(str).tolist() for name in text} | {
+        name: _plain(placed[name]) for name in numbers
+    }
+
+
+def _layers(layers: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for name in dict.fromkeys(layers["layer"]):
+        cells = layers[(layers["layer"] == name) & layers["grad_camo"].notna()]
+        low, middle, high = cells["grad_camo"].quantile([0.25, 0.5, 0.75])
+        row = {"layer": name, "low": low, "median": middle, "high": high}
+        row |= {column: cells[column].mean() for column in ("chance", "ceiling")}
+        rows.append({k: v if isinstance(v, str) else round(float(v), 4) for k, v in row.items()})
+    return rows
+
+
+def _plain(values: pd.Series) -> list[float | None]:
+    return [None if np.isnan(v) else round(float(v), 4) for v in values]

@@ -1,0 +1,212 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442",
+    "#555555"];
+  const config = { responsive: true, displaylogo: false,
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+  const layout = (extra) => ({ margin: { l: 60, r: 20, t: 20, b: 50 }, paper_bgcolor: "#fff",
+    plot_bgcolor: "#fff", font: { family: "inherit", size: 13 }, hoverlabel: { align: "left" },
+    ...extra });
+  const percent = (share) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "–");
+  let step = Number(byId("cutoff").value);
+
+  const show = (id) => { byId(`${id}-section`).hidden = false; return byId(id); };
+  const passing = (counts) => counts[step];
+
+  function drawPlate() {
+    if (!data.wells.length) return;
+    const plates = [...new Set(data.wells.map((w) => w.plate))];
+    const kind = byId("plate-colour").value;
+    const value = (w) => (kind === "median" ? w.median : passing(w.at_least) / w.at_least[0]);
+    const traces = [], axes = {}, notes = [];
+    let most = 1;
+    plates.forEach((plate, i) => {
+      const wells = data.wells.filter((w) => w.plate === plate);
+      const range = (numbers) => {
+        const low = Math.min(...numbers), high = Math.max(...numbers);
+        return Array.from({ length: high - low + 1 }, (_, k) => low + k);
+      };
+      const letter = (row) => [...row].reduce((n, c) => 26 * n + c.charCodeAt(0) - 64, 0);
+      const name = (n) => (n > 26 ? String.fromCharCode(64 + Math.floor((n - 1) / 26)) : "")
+        + String.fromCharCode(65 + (n - 1) % 26);
+      const rows = range(wells.map((w) => letter(w.row))).map(name);
+      const columns = range(wells.map((w) => w.column));
+      const at = new Map(wells.map((w) => [`${w.row} ${w.column}`, w]));
+      const grid = (f) => rows.map((r) => columns.map((c) => {
+        const well = at.get(`${r} ${c}`);
+        return well ? f(well) : null;
+      }));
+      most = Math.max(most, rows.length);
+      const n = i === 0 ? "" : i + 1;
+      traces.push({ type: "heatmap", xaxis: `x${n}`, yaxis: `y${n}`, z: grid(value),
+        x: columns.map(String), y: rows, zmin: 0, zmax: kind === "median" ? undefined : 1,
+        xgap: 3, ygap: 3, coloraxis: "coloraxis", hoverongaps: false,
+        text: grid((w) => (value(w) === null ? "" : value(w).toFixed(2))),
+        texttemplate: "%{text}",
+        customdata: grid((w) => `${w.plate ? `${w.plate}, ` : ""}well ${w.well}, ${w.treatment}<br>`
+          + `median score ${w.median === null ? "–" : w.median.toFixed(2)}<br>`
+          + `${passing(w.at_least)} of ${w.at_least[0]} cells pass`),
+        hovertemplate: "%{customdata}<extra></extra>" });
+      axes[`xaxis${n}`] = { type: "category", side: "top", showgrid: false, fixedrange: true,
+        domain: [i / plates.length, (i + 0.9) / plates.length] };
+      axes[`yaxis${n}`] = { type: "category", autorange: "reversed", showgrid: false,
+        fixedrange: true, anchor: `x${n}` };
+      if (plates.length > 1) {
+        notes.push({ text: plate, showarrow: false, xref: `x${n} domain`, yref: "paper", x: 0.5,
+          y: -0.02, yanchor: "top" });
+      }
+    });
+    Plotly.react(show("plate"), traces, layout({ ...axes, annotations: notes,
+      height: 110 + 34 * Math.max(4, most), margin: { l: 40, r: 20, t: 40, b: 30 },
+      coloraxis: { colorscale: "Viridis", cmin: 0, cmax: 1,
+        colorbar: { title: { text: kind === "median" ? "median<br>score" : "share" } } } }), config);
+  }
+
+  function drawScores() {
+    if (!data.groups.length) return;
+    const traces = data.sites.map((site) => {
+      const groups = data.groups.filter((g) => g.site === site);
+      return { type: "violin", name: site === "" ? "all" : site, legendgroup: site,
+        x: groups.flatMap((g) => g.scores.map(() => g.treatment)),
+        y: groups.flatMap((g) => g.scores), line: { color: data.colours[site], width: 1 },
+        fillcolor: `${data.colours[site]}88`, meanline: { visible: false }, points: false,
+        box: { visible: true, width: 0.25 }, scalemode: "width", spanmode: "hard",
+        hoveron: "violins", hoverinfo: "name+y" };
+    });
+    Plotly.react(show("scores"), traces, layout({ violinmode: "group", violingap: 0.15,
+      height: 420, xaxis: { categoryorder: "array", categoryarray: data.treatments,
+        fixedrange: true },
+      yaxis: { title: { text: "Grad-CAMO" }, range: [-0.02, 1.02], gridcolor: "#eee" },
+      legend: { title: { text: "site" }, orientation: "h", y: -0.18 },
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: step / 100, y1: step / 100,
+        line: { dash: "dash", width: 1.5, color: "#000" } }] }), config);
+    const rows = data.passing.map((treatment) => {
+      const wells = data.wells.filter((w) => w.treatment === treatment.name);
+      const left = wells.filter((w) => passing(w.at_least) > 0).length;
+      return [treatment.name, treatment.at_least[0], passing(treatment.at_least),
+        percent(passing(treatment.at_least) / treatment.at_least[0]),
+        wells.length ? `${left} of ${wells.length}` : "–"];
+    });
+    const body = byId("pass-table").tBodies[0];
+    body.replaceChildren(...rows.map((row) => {
+      const tr = document.createElement("tr");
+      tr.append(...row.map((text) => {
+        const td = document.createElement("td");
+        td.textContent = typeof text === "number" ? text.toLocaleString("en") : text;
+        return td;
+      }));
+      return tr;
+    }));
+  }
+
+  function drawBudget() {
+    if (!data.budget) return;
+    const traces = data.budget.shares.map((share) => ({ type: "bar", name: share.name,
+      x: data.treatments, y: share.values, marker: { color: share.colour },
+      text: share.values.map((v) => (v === null || v < 0.05 ? "" : percent(v))),
+      textposition: "inside", insidetextanchor: "middle",
+      hovertemplate: "%{x}: %{y:.1%}<extra>%{fullData.name}</extra>" }));
+    if (data.budget.chance) {
+      traces.push({ type: "scatter", mode: "markers", name: "chance", x: data.treatments,
+        y: data.budget.chance, marker: { symbol: "line-ew", size: 40,
+          line: { width: 2, color: "#000" } },
+        hovertemplate: "%{x}: %{y:.1%}<extra>chance</extra>" });
+    }
+    Plotly.react(show("budget"), traces, layout({ barmode: "stack", height: 360,
+      xaxis: { type: "category", fixedrange: true },
+      yaxis: { title: { text: "mean share of attention" }, range: [0, 1], tickformat: ".0%",
+        fixedrange: true }, legend: { orientation: "h", y: -0.15 } }), config);
+  }
+
+  function drawMap() {
+    if (!data.cells) return;
+    const cells = data.cells, kind = byId("map-colour").value;
+    const indices = cells.umap_1.map((_, i) => i);
+    const trace = (chosen, marker, name) => ({ type: "scatter", mode: "markers", name,
+      x: chosen.map((i) => cells.umap_1[i]), y: chosen.map((i) => cells.umap_2[i]),
+      customdata: chosen, hoverinfo: "none", marker: { size: 6, opacity: 0.85, ...marker } });
+    let traces;
+    if (kind === "grad_camo") {
+      traces = [trace(indices, { color: cells.grad_camo, colorscale: "Viridis", cmin: 0, cmax: 1,
+        colorbar: { title: { text: "score" } } }, "")];
+    } else {
+      const of = (i) => (kind === "pass"
+        ? (cells.grad_camo[i] >= step / 100 ? "passes" : "fails") : cells[kind][i]);
+      const found = [...new Set(indices.map(of))];
+      const order = kind === "treatment" || kind === "predicted" ? data.treatments
+        : kind === "pass" ? ["passes", "fails"] : data.sites;
+      found.sort((a, b) => (order.indexOf(a) - order.indexOf(b))
+        || a.localeCompare(b, "en", { numeric: true }));
+      traces = found.map((name, n) => trace(indices.filter((i) => of(i) === name), {
+        color: kind === "pass" && name === "fails" ? "#BBBBBB" : PALETTE[n % PALETTE.length],
+        symbol: n < PALETTE.length ? "circle" : "diamond" }, name || "none"));
+    }
+    const square = { showgrid: false, zeroline: false, showticklabels: false };
+    const plot = show("map");
+    Plotly.react(plot, traces, layout({ height: 520, hovermode: "closest",
+      showlegend: kind !== "grad_camo", xaxis: { ...square, title: { text: "UMAP 1" } },
+      yaxis: { ...square, title: { text: "UMAP 2" } } }), config);
+    if (plot.dataset.ready) return;
+    plot.dataset.ready = "yes";
+    plot.on("plotly_hover", (event) => {
+      const i = event.points[0].customdata;
+      const image = document.querySelector("#cell img");
+      image.src = cells.picture[i];
+      image.hidden = false;
+      const lines = [`score ${cells.grad_camo[i].toFixed(2)}, predicted ${cells.predicted[i]}`,
+        `${cells.treatment[i]}, well ${cells.well[i]}, site ${cells.site[i]}`,
+        `cell ${cells.label[i]}`];
+      const caption = document.querySelector("#cell figcaption");
+      caption.replaceChildren(...lines.flatMap((line) =>
+        [document.createTextNode(line), document.createElement("br")]));
+    });
+  }
+
+  function drawLayers() {
+    if (!data.layers) return;
+    const names = data.layers.map((l) => l.layer);
+    const line = (column, dash, name) => ({ type: "scatter", mode: "lines+markers", name, x: names,
+      y: data.layers.map((l) => l[column]), line: { dash, color: "#777" } });
+    Plotly.react(show("layers"), [line("ceiling", "dot", "ceiling"), line("chance", "dash", "chance"),
+      { type: "scatter", mode: "markers", name: "median and quartiles", x: names,
+        y: data.layers.map((l) => l.median), marker: { size: 9, color: "#0072B2" },
+        error_y: { type: "data", symmetric: false, color: "#0072B2",
+          array: data.layers.map((l) => l.high - l.median),
+          arrayminus: data.layers.map((l) => l.median - l.low) } }],
+    layout({ height: 340, xaxis: { type: "category" }, yaxis: { range: [0, 1],
+      title: { text: "Grad-CAMO" } }, legend: { orientation: "h", y: -0.2 } }), config);
+  }
+
+  function cutoffMoved() {
+    step = Number(byId("cutoff").value);
+    byId("cutoff-value").textContent = (step / 100).toFixed(2);
+    const all = data.passing.reduce((n, t) => n + t.at_least[0], 0);
+    const pass = data.passing.reduce((n, t) => n + passing(t.at_least), 0);
+    byId("passing").textContent = `${pass.toLocaleString("en")} of ${all.toLocaleString("en")} `
+      + `cells pass (${percent(pass / all)})`;
+    drawScores();
+    drawPlate();
+    if (byId("map-colour").value === "pass") drawMap();
+  }
+
+  document.querySelectorAll(".tabs button").forEach((button) => {
+    button.addEventListener("click", () => {
+      const chosen = button.dataset.gallery;
+      document.querySelectorAll(".tabs button").forEach((other) => {
+        other.setAttribute("aria-selected", String(other === button));
+      });
+      document.querySelectorAll(".gallery").forEach((gallery) => {
+        gallery.hidden = gallery.dataset.gallery !== chosen;
+      });
+    });
+  });
+  byId("cutoff").addEventListener("input", cutoffMoved);
+  byId("plate-colour").addEventListener("change", drawPlate);
+  byId("map-colour").addEventListener("change", drawMap);
+  cutoffMoved();
+  drawBudget();
+  drawMap();
+  drawLayers();
+})();

@@ -1,0 +1,54 @@
+"""Pictures of cells that the workers kept, as the page shows them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MOST = 2_500
+"""Pictures in a page; at about 4 KB each they are most of its size."""
+SHOWN = 12
+_CELL = ["image", "label", "plate", "well", "site", "treatment", "predicted", "grad_camo"]
+
+
+def read_pictures(folder: Path, table: pd.DataFrame, recipe: Mapping[str, Any]) -> pd.DataFrame:
+    """Cells with a picture: their rows of the table and ``picture``, a data address.
+
+    Of more than 2,500 an even sample by score is taken.
+    """
+    files = _files(folder, recipe)
+    if not files:
+        return pd.DataFrame(columns=[*_CELL, "picture"])
+    kept = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
+    columns = [name for name in [*_CELL, "umap_1", "umap_2"] if name in table]
+    cells = table[columns].merge(kept.drop(columns="grad_camo"), on=["image", "label"])
+    cells = cells.sort_values("grad_camo", ascending=False, kind="stable", ignore_index=True)
+    if len(cells) > MOST:
+        cells = cells.iloc[np.linspace(0, len(cells) - 1, MOST).round().astype(int)]
+    addresses = ["data:image/jpeg;base64," + b64encode(jpeg).decode() for jpeg in cells["jpeg"]]
+    return cells.drop(columns="jpeg").assign(picture=addresses)
+
+
+def galleries(pictures: pd.DataFrame) -> list[dict[str, Any]]:
+    """Best, typical and worst cells, the typical ones from around the median."""
+    if pictures.empty:
+        return []
+    n = min(SHOWN, len(pictures))
+    middle = max(0, len(pictures) // 2 - n // 2)
+    parts = {
+        "Best": pictures.head(n),
+        "Typical": pictures.iloc[middle : middle + n],
+        "Worst": pictures.tail(n)[::-1],
+    }
+    return [{"name": name, "cells": cells.to_dict("records")} for name, cells in parts.items()]
+
+
+def _files(folder: Path, recipe: Mapping[str, Any]) -> list[Path]:
+    """The pictures that belong to this very table."""
+    names = recipe.get("pictures", [])
+    return [path for name in names if (path := folder / str(name)).is_file()]

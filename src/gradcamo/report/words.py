@@ -1,0 +1,123 @@
+"""What was found, in plain language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from gradcamo.doses import in_dose_order
+
+
+def findings(
+    table: pd.DataFrame,
+    cutoff: float,
+    recipe: Mapping[str, Any],
+    confounding: pd.DataFrame | None = None,
+) -> list[str]:
+    """Sentences for somebody who was not there."""
+    partial = table.get("touches_border", pd.Series(False, table.index)).astype(bool)
+    whole = table[~partial]
+    scored = whole[whole["grad_camo"].notna()]
+    said = [_extent(table, whole)]
+    if scored.empty:
+        return [*said, "No cell has a score."]
+    layer = recipe.get("settings", {}).get("layer")
+    score = scored["grad_camo"]
+    sentence = f"The mean Grad-CAMO score is {score.mean():.2f} ± {score.std(ddof=0):.2f}"
+    if {"chance", "ceiling"} <= set(scored):
+        sentence += (
+            f"; a network that looked everywhere alike would score {scored['chance'].mean():.2f}, "
+            f"the best possible map {'on ' + layer if layer else 'of this layer'} "
+            f"{scored['ceiling'].mean():.2f}"
+        )
+    said.append(sentence + ".")
+    said.append(_passing(whole, cutoff))
+    shares = [name for name in ("neighbour_share", "background_share") if name in scored]
+    if len(shares) == 2:
+        mean = scored[["grad_camo", *shares]].mean()
+        said.append(
+            f"On average the network spends {mean.iloc[0]:.0%} of its attention on the cell "
+            f"itself, {mean.iloc[1]:.0%} on its neighbours and {mean.iloc[2]:.0%} on the "
+            "background."
+        )
+    said += _accuracy(whole)
+    if confounding is not None:
+        said += _confounding(confounding)
+    return said
+
+
+def flat_recipe(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A recipe as rows of name and value."""
+    rows = []
+    for name, value in recipe.items():
+        if name in ("cautions", "pictures", "input_files"):
+            continue
+        if isinstance(value, Mapping):
+            rows += flat_recipe(value, f"{prefix}{name} · ")
+        elif value is not None:
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            rows.append((prefix + name, text))
+    return rows
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number for a table; a dash where there is none."""
+    return "–" if value is None or value != value else f"{value:,.{digits}f}"
+
+
+def _extent(table: pd.DataFrame, whole: pd.DataFrame) -> str:
+    wells = table[["plate", "well"]].drop_duplicates()
+    known = (wells["well"] != "").any()
+    stacks = table["image"].nunique() if "image" in table else 1
+    where = f" in {len(wells)} wells under {table['treatment'].nunique()} treatments"
+    return (
+        f"{len(table):,} cells of {stacks:,} {'stack' if stacks == 1 else 'stacks'}"
+        f"{where if known else ''}: {len(whole):,} lie whole in their stack and were scored, "
+        f"{len(table) - len(whole):,} are cut by its border and were not."
+    )
+
+
+def _passing(whole: pd.DataFrame, cutoff: float) -> str:
+    passes = whole["grad_camo"] >= cutoff
+    sentence = (
+        f"{int(passes.sum()):,} of {len(whole):,} cells ({passes.mean():.0%}) reach the cut-off "
+        f"of {cutoff:g}"
+    )
+    share = passes.groupby(whole["treatment"]).mean()
+    if len(share) > 1:
+        share = share.reindex(in_dose_order(share.index))
+        sentence += (
+            f": fewest of {share.idxmin()} ({share.min():.0%}), most of {share.idxmax()} "
+            f"({share.max():.0%})"
+        )
+    return sentence + "."
+
+
+def _accuracy(whole: pd.DataFrame) -> list[str]:
+    known = whole[(whole["predicted"] != "") & (whole["treatment"] != "all cells")]
+    held_out = known[known["split"] == "test"] if "split" in known else known[:0]
+    cells, which = (held_out, "of wells held out from training") if len(held_out) else (known, "")
+    if cells.empty or not cells["predicted"].isin(cells["treatment"]).any():
+        return []
+    right = (cells["predicted"] == cells["treatment"]).mean()
+    return [f"The network names the treatment of {right:.0%} of the cells {which}".rstrip() + "."]
+
+
+def _confounding(confounding: pd.DataFrame) -> list[str]:
+    asked = confounding[(confounding["measure"] == "neighbours") & (confounding["cells"] == "all")]
+    said = []
+    for of in ("whitened profiles", "profiles"):
+        site = asked[(asked["of"] == of) & (asked["question"] == "site")]
+        if len(site):
+            row = site.iloc[0]
+            error = row["error"] if row["error"] == row["error"] else 0.05
+            clear = row["value"] > row["chance"] + 2 * max(error, 0.01)
+            said.append(
+                f"From the {of}, the site of a cell within its well can be told in "
+                f"{row['value']:.0%} of cases, by chance in {row['chance']:.0%}: "
+                + ("profiles also describe where a cell lay." if clear else "sites hardly show.")
+            )
+            break
+    return said
