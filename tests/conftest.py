@@ -1,0 +1,63 @@
+"""What several tests share: reference data, small networks, small stacks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Network, inputs, logits and maps of the published code, axes in its order y, x, z."""
+    with np.load(DATA / "efficientnet3d_reference.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="session")
+def golden_state(golden):
+    """The published state dict."""
+    import torch
+
+    return {k[6:]: torch.from_numpy(v) for k, v in golden.items() if k.startswith("state/")}
+
+
+@pytest.fixture(scope="session")
+def golden_input(golden):
+    """The published input with axes in our order, (4, 6, 64, 96, 128) float32."""
+    import torch
+
+    x = torch.from_numpy(golden["input_quarter_resolution"]).float()
+    for axis in (2, 3, 4):
+        x = x.repeat_interleave(4, axis)
+    return x.permute(0, 1, 4, 2, 3).contiguous()
+
+
+@pytest.fixture(scope="session")
+def golden_network(golden_state):
+    """The published network, loaded."""
+    from gradcamo import load_efficientnet_pytorch_3d
+
+    return load_efficientnet_pytorch_3d(golden_state, width=0.25)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def field(random):
+    """Stack (2, 6, 60, 70) uint16 and labels of five cells, one at the border, ids with gaps."""
+    from gradcamo import ZStack
+
+    labels = np.zeros((6, 60, 70), np.int32)
+    labels[1:4, 20:31, 25:40] = 7
+    labels[2:5, 31:40, 30:45] = 40
+    labels[0:6, 5:15, 50:60] = 41
+    labels[3, 45:50, 45:52] = 90_000
+    labels[1:3, 50:60, 5:15] = 12
+    data = random.integers(100, 4000, (2, *labels.shape), np.uint16)
+    data[0] += (labels > 0).astype(np.uint16) * 3000
+    return ZStack(data, ("DNA", "actin"), (0.6, 0.35, 0.35), "field.tif"), labels
