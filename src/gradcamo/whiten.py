@@ -1,0 +1,95 @@
+"""Whitening of profiles on control cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcamo.errors import GradcamoError
+
+# Smallest over largest eigenvalue: below it lies what float32 profiles lose by rounding.
+_SINGULAR = 1e-14
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """A map of profiles after which the control cells vary alike in all directions.
+
+    ``mean`` (d,) and ``matrix`` (d, d), symmetric: profiles x become (x − mean) matrix.
+    """
+
+    mean: np.ndarray
+    matrix: np.ndarray
+    epsilon: float = 0.0
+
+    @classmethod
+    def fit(cls, controls: np.ndarray, epsilon: float = 0.0) -> Whitening:
+        """Fit on control cells: W = (Σ + ε·tr(Σ)/d · I)^(−1/2), Σ = XᵀX/N of the centred profiles.
+
+        Parameters
+        ----------
+        controls : array, (N, d)
+        epsilon : float
+            Share of the mean variance that is added to every direction. With 0 the whitened
+            controls have covariance I; that takes more controls than features.
+
+        Raises
+        ------
+        GradcamoError
+            If there are too few controls, features that do not vary on their own while epsilon is
+            0, or values that are not finite.
+        """
+        controls = _finite(controls)
+        n, d = controls.shape
+        if not 0 <= epsilon < np.inf:
+            raise GradcamoError(f"epsilon is 0 or a small positive number, got {epsilon}")
+        if not n or not d or (n <= d and epsilon == 0):
+            raise GradcamoError(
+                f"there are {n} control cells for {d} features, no more controls than features: "
+                "use epsilon > 0 (such as 0.01) or more controls"
+            )
+        mean = controls.mean(0)
+        # Eigenvectors and eigenvalues s²/N of Σ, from X = QR: squaring X would halve the digits.
+        _, s, vectors = np.linalg.svd(np.linalg.qr(controls - mean, mode="r"))
+        variance = np.zeros(d)
+        variance[: len(s)] = s**2 / n
+        variance += epsilon * variance.mean()
+        directions = int((variance > _SINGULAR * variance.max()).sum())
+        if directions < d:
+            raise GradcamoError(
+                f"{n} control cells vary in {directions} of {d} directions only (some features are "
+                "constant or follow from others): use epsilon > 0 (such as 0.01)"
+            )
+        matrix = (vectors.T / np.sqrt(variance)) @ vectors
+        return cls(mean, (matrix + matrix.T) / 2, float(epsilon))
+
+    def __call__(self, profiles: np.ndarray) -> np.ndarray:
+        """Whitened profiles, (n, d) to (n, d) in float64.
+
+        Raises
+        ------
+        GradcamoError
+            If they have another number of features or values that are not finite.
+        """
+        profiles = _finite(profiles)
+        if profiles.shape[1] != len(self.mean):
+            raise GradcamoError(
+                f"the whitening was fitted to {len(self.mean)} features, these profiles have "
+                f"{profiles.shape[1]}: fit it on controls of the same layer"
+            )
+        return (profiles - self.mean) @ self.matrix
+
+
+def _finite(profiles: np.ndarray) -> np.ndarray:
+    profiles = np.asarray(profiles, np.float64)
+    if profiles.ndim != 2:
+        raise GradcamoError(f"profiles are (cells, features), got shape {profiles.shape}")
+    bad = np.flatnonzero(~np.isfinite(profiles).all(1))
+    if len(bad):
+        raise GradcamoError(
+            f"{len(bad)} of {len(profiles)} profiles are not finite (rows "
+            f"{', '.join(map(str, bad[:8]))}{' …' if len(bad) > 8 else ''}): leave these cells "
+            "out; partial cells have no profile"
+        )
+    return profiles
