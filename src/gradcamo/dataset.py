@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gradcamo.augment import Augmentation
 from gradcamo.crops import CellCrops, crop_image, inside, padded
@@ -195,10 +195,29 @@ class EpochOrder(Sampler):
         return iter([(self.epoch, int(i)) for i in order])
 
 
+def loader(
+    cells: pd.DataFrame, classes: Sequence[str], settings: TrainSettings, training: bool = False
+) -> DataLoader:
+    """Batches of cells: in their order, or shuffled and augmented for training."""
+    masks = training and settings.regularise_weight > 0
+    return DataLoader(
+        CellDataset(cells, classes, settings, augmented=training, with_masks=masks),
+        batch_size=settings.batch_size,
+        sampler=EpochOrder(len(cells), settings.seed) if training else None,
+        drop_last=training,  # BatchNorm cannot learn from one cell
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+
+
 def channel_statistics(
-    dataset: CellDataset, progress: Callable[[int, int], None] = lambda done, total: None
+    cells: pd.DataFrame,
+    settings: TrainSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over all voxels of the crops, in one pass."""
+    dataset = CellDataset(cells, sorted(cells["treatment"].unique()), settings)
     total = squares = np.float64(0)
     voxels = 0
     for i in range(len(dataset)):

@@ -5,9 +5,11 @@ Imported only where a training starts: Lightning takes seconds to import.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lightning as L
@@ -15,11 +17,14 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from gradcamo.landing import landing
 from gradcamo.preprocess import resize, standardise
-from gradcamo.progress import EpochResult, TrainingProgress
+from gradcamo.progress import EpochResult, StoppedEarly, TrainingProgress, Watch
+from gradcamo.regularise import Regulariser
 from gradcamo.settings import TrainSettings
+from gradcamo.training_state import TrainingState
 
 
 class Stopped(Exception):
@@ -35,9 +40,11 @@ class Fitting(L.LightningModule):
         mean: Sequence[float],
         std: Sequence[float],
         settings: TrainSettings,
+        regulariser: Regulariser | None = None,
     ) -> None:
         super().__init__()
         self.network, self.mean, self.std, self.settings = network, mean, std, settings
+        self.regulariser = regulariser
 
     def forward(self, images: Tensor) -> Tensor:
         size = self.settings.input_size
@@ -48,14 +55,26 @@ class Fitting(L.LightningModule):
         torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch + self.global_rank)
 
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
-        return self._step("train", batch)
+        if self.regulariser is None:
+            return self._step("train", batch, self(batch[0]))
+        images, targets, masks = batch
+        with self.regulariser.watching() as seen:
+            logits = self(images)
+        on_cell = self.regulariser.grad_camo(logits, targets, masks, seen)
+        self.log(
+            "train_grad_camo",
+            on_cell.detach(),
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(targets),
+        )
+        return self._step("train", batch, logits) + self.regulariser.weight * (1 - on_cell)
 
     def validation_step(self, batch: Sequence[Tensor], index: int) -> None:
-        self._step("validation", batch)
+        self._step("validation", batch, self(batch[0]))
 
-    def _step(self, split: str, batch: Sequence[Tensor]) -> Tensor:
-        images, targets = batch[:2]
-        logits = self(images)
+    def _step(self, split: str, batch: Sequence[Tensor], logits: Tensor) -> Tensor:
+        targets = batch[1]
         loss = F.cross_entropy(logits, targets)
         right = (logits.detach().argmax(1) == targets).float().mean()
         parts = {f"{split}_loss": loss.detach(), f"{split}_accuracy": right}
@@ -100,29 +119,24 @@ class Keeper(Callback):
 class StateFile(Checkpoint):
     """Writes all that a resumed training needs after every epoch, whole or not at all."""
 
-    def __init__(self, path: Path, about: dict[str, Any]) -> None:
-        self.path, self.about = path, about
+    def __init__(self, state: TrainingState) -> None:
+        self.state = state
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        with landing(self.path) as scratch:
+        with landing(self.state.path) as scratch:
             trainer.save_checkpoint(scratch)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["gradcamo"] = copy.deepcopy(self.about)
+        checkpoint["gradcamo"] = copy.deepcopy(self.state.about)
 
 
 class Reporter(Callback):
     """Tells how far the training is after every batch, and ends it when asked to."""
 
-    def __init__(
-        self,
-        keeper: Keeper,
-        progress: Callable[[TrainingProgress], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        self.keeper, self.progress, self.stop = keeper, progress, stop
+    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+        self.keeper, self.watch = keeper, watch
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, index: int
@@ -135,14 +149,10 @@ class Reporter(Callback):
     ) -> None:
         self._tell(trainer, "validation", index + 1, int(trainer.num_val_batches[0]), None)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, module: Any) -> None:
-        total = int(trainer.num_training_batches)
-        self._tell(trainer, "training", total, total, None)
-
     def _tell(
         self, trainer: L.Trainer, stage: str, done: int, total: int, loss: float | None
     ) -> None:
-        self.progress(
+        self.watch.tell(
             TrainingProgress(
                 stage=stage,
                 done=done,
@@ -153,11 +163,91 @@ class Reporter(Callback):
                 history=tuple(self.keeper.history),
             )
         )
-        if self.stop():
+        if self.watch.stopped():
             raise Stopped
 
 
-def early_stopping(settings: TrainSettings) -> EarlyStopping:
-    return EarlyStopping(
-        "validation_loss", patience=settings.patience, check_on_train_epoch_end=True
-    )
+def fit(
+    network: nn.Module,
+    statistics: tuple[Sequence[float], Sequence[float]],
+    settings: TrainSettings,
+    loaders: tuple[DataLoader, DataLoader],
+    watch: Watch,
+    regulariser: Regulariser | None = None,
+    state: TrainingState | None = None,
+) -> dict[str, Any]:
+    """Fit a network in place and leave it with its best weights; how it went, for the recipe.
+
+    Raises
+    ------
+    StoppedEarly
+        If asked to end before the first epoch did.
+    """
+    momentum = _batch_norm_momentum(settings, len(loaders[0]))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = momentum
+    keeper = Keeper()
+    callbacks: list[Callback] = [
+        keeper,
+        Reporter(keeper, watch),
+        EarlyStopping("validation_loss", patience=settings.patience, check_on_train_epoch_end=True),
+    ]
+    if state is not None:
+        callbacks.append(StateFile(state))
+    ended = "stopped"
+    with _quiet(), contextlib.suppress(Stopped):
+        trainer = L.Trainer(
+            accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
+            devices=settings.devices,
+            precision=settings.precision,
+            accumulate_grad_batches=settings.accumulate,
+            max_epochs=settings.epochs,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=state is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(
+            Fitting(network, *statistics, settings, regulariser),
+            *loaders,
+            ckpt_path=state.path if state is not None and state.going_on else None,
+            weights_only=True,
+        )
+        early = len(keeper.history) < settings.epochs
+        ended = "early: no better validation loss" if early else "all epochs"
+    if keeper.best is None:
+        raise StoppedEarly
+    network.cpu().load_state_dict(keeper.best)
+    return {
+        "ended": ended,
+        "best_epoch": keeper.best_epoch,
+        "history": [epoch._asdict() for epoch in keeper.history],
+        "batch_norm_momentum": momentum,
+    }
+
+
+def _batch_norm_momentum(settings: TrainSettings, steps: int) -> float:
+    """As set, else fast enough that the statistics settle within an epoch of that many steps."""
+    if settings.batch_norm_momentum is not None:
+        return settings.batch_norm_momentum
+    return min(max(5 / steps, 0.01), 0.1)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice is about its own flags; what users need is in progress and report."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

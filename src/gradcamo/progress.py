@@ -1,18 +1,26 @@
-"""What a training tells while it runs."""
+"""What a training tells while it runs, and how it is asked to end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
+
+from gradcamo.errors import GradcamoError
 
 
 class EpochResult(NamedTuple):
-    """One epoch (from 1 on): mean losses, and shares of cells that were classified correctly."""
+    """One epoch (from 1 on): mean losses, and shares of cells that were classified correctly.
+
+    Training values are those of the augmented cells while the weights change; ``train_grad_camo``
+    is there where Grad-CAMO is part of the loss.
+    """
 
     epoch: int
     train_loss: float
     train_accuracy: float
     validation_loss: float
     validation_accuracy: float
+    train_grad_camo: float | None = None
 
 
 class TrainingProgress(NamedTuple):
@@ -20,7 +28,7 @@ class TrainingProgress(NamedTuple):
 
     ``stage`` is reading, statistics, training, validation or testing; ``done`` of ``total`` steps
     of it are done (batches while training). ``loss`` is the last batch's, ``history`` holds the
-    epochs that ended.
+    epochs that ended, ``note`` says what the user should know.
     """
 
     stage: str
@@ -30,3 +38,41 @@ class TrainingProgress(NamedTuple):
     epochs: int = 0
     loss: float | None = None
     history: tuple[EpochResult, ...] = ()
+    note: str = ""
+
+
+class StoppedEarly(GradcamoError):
+    """Stopped before there was anything to keep."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the training was stopped before its first epoch ended: there is nothing to keep"
+        )
+
+
+class Watch:
+    """Who is told how far a training is, and who may end it; by default nobody."""
+
+    def __init__(
+        self,
+        progress: Callable[[TrainingProgress], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self._progress, self._stop = progress, stop
+
+    def tell(self, event: TrainingProgress) -> None:
+        if self._progress is not None:
+            self._progress(event)
+
+    def stopped(self) -> bool:
+        return self._stop is not None and self._stop()
+
+    def stage(self, name: str) -> Callable[[int, int], None]:
+        """Progress of a stage before the first epoch, as a function of (done, total)."""
+
+        def report(done: int, total: int) -> None:
+            self.tell(TrainingProgress(name, done, total))
+            if self.stopped():
+                raise StoppedEarly
+
+        return report

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +14,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from gradcamo.checkpoint import Checkpoint
-from gradcamo.dataset import CellDataset, EpochOrder, channel_statistics, index_cells
+from gradcamo.dataset import channel_statistics, index_cells, loader
 from gradcamo.errors import GradcamoError
 from gradcamo.geometry import default_layer, describe_layers
 from gradcamo.memory import keep_buffers
 from gradcamo.networks import efficientnet3d
 from gradcamo.preprocess import choose_device
-from gradcamo.progress import TrainingProgress
+from gradcamo.progress import TrainingProgress, Watch
+from gradcamo.regularise import Regulariser
 from gradcamo.settings import TrainSettings
 from gradcamo.split import (
     SPLITS,
@@ -34,16 +33,20 @@ from gradcamo.split import (
     hold_out_validation,
     leave_wells_out,
 )
-from gradcamo.training_report import describe_cells, describe_results, report_text, write_report
+from gradcamo.training_report import (
+    describe_cells,
+    describe_layer_scores,
+    describe_results,
+    report_text,
+    write_report,
+)
 from gradcamo.training_state import TrainingState
-
-Progress = Callable[[TrainingProgress], None]
 
 
 def train(
     plate_csv: str | Path,
     settings: TrainSettings | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
     state_file: str | Path | None = None,
     resume: bool = False,
@@ -79,60 +82,49 @@ def train(
         before its first epoch ended.
     """
     settings = settings or TrainSettings()
-    tell, stopped = progress or _silent, stop or (lambda: False)
+    watch = Watch(progress, stop)
     keep_buffers()
-    plate_csv = Path(plate_csv)
-    cells, classes = _cells(plate_csv, settings, tell, stopped)
-    channels, spacing_um = cells.attrs["channels"], cells.attrs["spacing_um"]
+    cells, classes = _cells(Path(plate_csv), settings, watch)
+    state = state_file and TrainingState(Path(state_file), settings, cells, resume)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        network = efficientnet3d(settings.network, len(channels), len(classes), settings.width)
-        layer = _layer(network, settings, len(channels))
-        learning = cells[cells["split"] == TRAIN]
-        momentum = _batch_norm_momentum(settings, len(learning) // settings.batch_size)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm3d):
-                module.momentum = momentum
-        plain = CellDataset(learning, classes, settings)
-        mean, std = channel_statistics(plain, _stage(tell, stopped, "statistics"))
-        loaders = (
-            _loader(learning, classes, settings, True),
-            _loader(cells[cells["split"] == VALIDATION], classes, settings),
+        network, layer = _network(settings, cells.attrs["channels"], classes)
+        statistics = channel_statistics(
+            cells[cells["split"] == TRAIN], settings, watch.stage("statistics")
         )
-        keep = None
-        if state_file is not None:
-            keep = TrainingState(Path(state_file), settings, cells, resume)
-        fitted = _fit(network, (mean, std), settings, loaders, tell, stopped, keep)
+        settings, fitted = _fit(
+            network, layer, statistics, cells, classes, settings, watch, state or None
+        )
     checkpoint = Checkpoint(
         network=network,
         classes=classes,
-        channels=channels,
-        channel_mean=mean,
-        channel_std=std,
+        channels=cells.attrs["channels"],
+        channel_mean=statistics[0],
+        channel_std=statistics[1],
         crop=settings.crop,
         input_size=settings.input_size,
         layer=layer,
-        spacing_um=spacing_um,
+        spacing_um=cells.attrs["spacing_um"],
         architecture={
             "name": settings.network,
-            "in_channels": len(channels),
+            "in_channels": len(cells.attrs["channels"]),
             "num_classes": len(classes),
             "width": settings.width,
         },
-        recipe={
-            "software": f"napari-gradcamo {version('napari-gradcamo')}, torch {torch.__version__}",
-            "data": _provenance(plate_csv),
-            "settings": settings.model_dump(mode="json"),
-            "batch_norm_momentum": momentum,
-            **describe_cells(cells, classes),
-            **fitted,
-        },
     )
+    recipe: dict[str, Any] = {
+        "software": f"napari-gradcamo {version('napari-gradcamo')}, torch {torch.__version__}",
+        "data": _provenance(Path(plate_csv)),
+        "settings": settings.model_dump(mode="json"),
+        **describe_cells(cells, classes),
+        **fitted,
+    }
     predicted = None
     if fitted["ended"] != "stopped":
-        predicted = _classify(checkpoint, cells, classes, settings, tell, stopped)
-    checkpoint.recipe.update(describe_results(cells, classes, predicted))  # type: ignore[attr-defined]
-    return checkpoint
+        predicted = _classify(checkpoint, cells, settings, watch)
+    recipe |= describe_results(cells, classes, predicted)
+    if predicted is not None and settings.regularise_weight:
+        recipe |= _layer_scores(checkpoint, cells, settings, watch)
+    return replace(checkpoint, recipe=recipe)
 
 
 def train_and_save(
@@ -140,7 +132,7 @@ def train_and_save(
     out: str | Path,
     settings: TrainSettings | None = None,
     say: Callable[[str], Any] = print,
-    progress: Progress | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
     resume: bool = False,
 ) -> Checkpoint:
@@ -159,33 +151,14 @@ def train_and_save(
     return checkpoint
 
 
-def _silent(event: TrainingProgress) -> None:
-    pass
-
-
-class _StoppedEarly(GradcamoError):
-    """Stopped before there was anything to keep."""
-
-
-def _stage(tell: Progress, stopped: Callable[[], bool], name: str) -> Callable[[int, int], None]:
-    def report(done: int, total: int) -> None:
-        tell(TrainingProgress(name, done, total))
-        if stopped():
-            raise _StoppedEarly(
-                "the training was stopped before its first epoch ended: there is nothing to keep"
-            )
-
-    return report
-
-
 def _cells(
-    plate_csv: Path, settings: TrainSettings, tell: Progress, stopped: Callable[[], bool]
+    plate_csv: Path, settings: TrainSettings, watch: Watch
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The cells that take part, with their split, and the classes."""
     from gradcamo.plates import read_plate
 
     plate = leave_wells_out(read_plate(plate_csv), settings)
-    cells = index_cells(plate, settings, _stage(tell, stopped, "reading"))
+    cells = index_cells(plate, settings, watch.stage("reading"))
     attrs = cells.attrs
     classes = check_classes(cells)
     cells = hold_out_validation(cells, settings)
@@ -199,138 +172,121 @@ def _cells(
     return cells, classes
 
 
-def _layer(network: nn.Module, settings: TrainSettings, channels: int) -> str:
-    shape = (channels, *settings.input_size)
-    if settings.layer is None:
-        return default_layer(network, shape)
+def _network(
+    settings: TrainSettings, channels: Sequence[str], classes: Sequence[str]
+) -> tuple[nn.Module, str]:
+    """The untrained network, always the same for a seed, and the layer to explain."""
+    torch.manual_seed(settings.seed)
+    network = efficientnet3d(settings.network, len(channels), len(classes), settings.width)
+    shape = (len(channels), *settings.input_size)
+    layer = settings.layer or default_layer(network, shape)
     known = describe_layers(network, shape)
-    if settings.layer not in known:
-        raise GradcamoError(
-            f"the network has no layer {settings.layer!r}: choose from {', '.join(known)}"
-        )
-    return settings.layer
-
-
-def _batch_norm_momentum(settings: TrainSettings, steps: int) -> float:
-    """As set, else fast enough that the statistics settle within an epoch of that many steps."""
-    if settings.batch_norm_momentum is not None:
-        return settings.batch_norm_momentum
-    return float(np.clip(5 / max(steps, 1), 0.01, 0.1))
-
-
-def _loader(
-    cells: pd.DataFrame, classes: Sequence[str], settings: TrainSettings, training: bool = False
-) -> DataLoader:
-    return DataLoader(
-        CellDataset(cells, classes, settings, augmented=training),
-        batch_size=settings.batch_size,
-        sampler=EpochOrder(len(cells), settings.seed) if training else None,
-        drop_last=training,  # BatchNorm cannot learn from one cell
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-        generator=torch.Generator().manual_seed(settings.seed),
-    )
+    for name in (layer, *settings.regularise_layers):
+        if name not in known:
+            raise GradcamoError(
+                f"the network has no layer {name!r}: choose from {', '.join(known)}"
+            )
+    return network, layer
 
 
 def _fit(
     network: nn.Module,
-    statistics: tuple[Sequence[float], Sequence[float]],
-    settings: TrainSettings,
-    loaders: tuple[DataLoader, DataLoader],
-    tell: Progress,
-    stopped: Callable[[], bool],
-    keep: TrainingState | None,
-) -> dict[str, Any]:
-    """Fit in place and keep the best weights; how it went, for the recipe."""
-    import lightning as L
-
-    from gradcamo.fitting import Fitting, Keeper, Reporter, StateFile, Stopped, early_stopping
-
-    keeper = Keeper()
-    callbacks: list[Any] = [keeper, early_stopping(settings), Reporter(keeper, tell, stopped)]
-    if keep is not None:
-        callbacks.append(StateFile(keep.path, keep.about))
-    with _quiet():
-        trainer = L.Trainer(
-            accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
-            devices=settings.devices,
-            precision=settings.precision,
-            accumulate_grad_batches=settings.accumulate,
-            max_epochs=settings.epochs,
-            callbacks=callbacks,
-            logger=False,
-            enable_checkpointing=keep is not None,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        ended = "stopped"
-        with contextlib.suppress(Stopped):
-            trainer.fit(
-                Fitting(network, *statistics, settings),
-                *loaders,
-                ckpt_path=keep.path if keep is not None and keep.going_on else None,
-                weights_only=True,
-            )
-            early = len(keeper.history) < settings.epochs
-            ended = "early: no better validation loss" if early else "all epochs"
-    if keeper.best is None:
-        raise _StoppedEarly(
-            "the training was stopped before its first epoch ended: there is nothing to keep"
-        )
-    network.cpu().load_state_dict(keeper.best)
-    history = [epoch._asdict() for epoch in keeper.history]
-    return {"ended": ended, "best_epoch": keeper.best_epoch, "history": history}
-
-
-def _classify(
-    checkpoint: Checkpoint,
+    layer: str,
+    statistics: tuple[tuple[float, ...], tuple[float, ...]],
     cells: pd.DataFrame,
     classes: Sequence[str],
     settings: TrainSettings,
-    tell: Progress,
-    stopped: Callable[[], bool],
+    watch: Watch,
+    state: TrainingState | None,
+) -> tuple[TrainSettings, dict[str, Any]]:
+    """Fit in place, in smaller batches where the GPU's memory demands it."""
+    from gradcamo.fitting import fit
+
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    regulariser = _regulariser(network, settings, layer)
+    learning, deciding = cells[cells["split"] == TRAIN], cells[cells["split"] == VALIDATION]
+    while True:
+        loaders = (
+            loader(learning, classes, settings, training=True),
+            loader(deciding, classes, settings),
+        )
+        try:
+            return settings, fit(network, statistics, settings, loaders, watch, regulariser, state)
+        except torch.OutOfMemoryError as error:
+            if settings.batch_size < 4:
+                raise GradcamoError(
+                    "the GPU's memory does not hold two cells: use a smaller --input-size, a "
+                    "narrower --width, or --device cpu"
+                ) from error
+        torch.cuda.empty_cache()
+        network.cpu().load_state_dict(start)
+        settings = settings.model_copy(
+            update={
+                "batch_size": settings.batch_size // 2,
+                "accumulate": settings.accumulate * 2,
+            }
+        )
+        note = f"out of GPU memory: going on with batches of {settings.batch_size}"
+        watch.tell(TrainingProgress("training", 0, len(learning), note=note))
+
+
+def _regulariser(network: nn.Module, settings: TrainSettings, layer: str) -> Regulariser | None:
+    if not settings.regularise_weight:
+        return None
+    channels = network._conv_stem.in_channels  # type: ignore[union-attr]
+    known = describe_layers(network, (channels, *settings.input_size))  # type: ignore[arg-type]
+    return Regulariser(
+        network,
+        {name: known[name] for name in settings.regularise_layers or (layer,)},
+        settings.input_size,
+        settings.regularise_weight,
+        settings.regularise_alignment,
+    )
+
+
+def _classify(
+    checkpoint: Checkpoint, cells: pd.DataFrame, settings: TrainSettings, watch: Watch
 ) -> np.ndarray | None:
     """The class predicted for every cell, without augmentation; None if stopped."""
     where = choose_device(settings.device)
     network = checkpoint.network.to(where).eval()
-    loader = _loader(cells, classes, settings)
+    batches = loader(cells, checkpoint.classes, settings)
     predicted = []
     with torch.inference_mode():
-        for done, (images, *_) in enumerate(loader):
-            tell(TrainingProgress("testing", done, len(loader)))
-            if stopped():
+        for done, (images, *_) in enumerate(batches):
+            watch.tell(TrainingProgress("testing", done, len(batches)))
+            if watch.stopped():
                 return None
             predicted.append(network(checkpoint.prepare(images, where)).argmax(1).cpu().numpy())
     network.cpu()
     return np.concatenate(predicted)
 
 
+def _layer_scores(
+    checkpoint: Checkpoint, cells: pd.DataFrame, settings: TrainSettings, watch: Watch
+) -> dict[str, Any]:
+    """Grad-CAMO of every layer on validation cells: does it follow where it was not asked to?"""
+    from gradcamo.layer_audit import explain_cells
+
+    deciding = cells[cells["split"] == VALIDATION].reset_index(drop=True)
+    table, _ = explain_cells(
+        deciding,
+        checkpoint,
+        tuple(checkpoint.layers),
+        settings.regularise_alignment,
+        settings.batch_size,
+        settings.device,
+        lambda done, total: watch.tell(TrainingProgress("scoring", done, total)),
+    )
+    return describe_layer_scores(table, settings.regularise_layers or (checkpoint.layer,))
+
+
 def _provenance(plate_csv: Path) -> dict[str, Any]:
     """Which plate it was, and the design of a built-in one."""
-    import json
-
     data: dict[str, Any] = {"plate": plate_csv.name}
     if plate_csv.is_file():
         data["sha256"] = sha256(plate_csv.read_bytes()).hexdigest()
     design = plate_csv.with_name("design.json")
     if design.is_file():
-        data["design"] = json.loads(design.read_text())
+        data["design"] = json.loads(design.read_text(encoding="utf-8"))
     return data
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's advice is about its own flags; what users need is in progress and report."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -13,6 +13,9 @@ from gradcamo.landing import landing, to_json
 from gradcamo.split import SPLITS, TEST, TRAIN, VALIDATION, WELL
 
 IMBALANCE = 3.0
+"""Training cells of the largest class per cell of the smallest, from which it is noted."""
+FOLLOWS = 0.5
+"""Share of the regularised layers' attainable score that another layer should reach."""
 
 
 def describe_cells(cells: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
@@ -25,12 +28,13 @@ def describe_cells(cells: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any
         split: sorted(cells.loc[cells["split"] == split, "well"].astype(str).unique())
         for split in SPLITS
     }
-    learnt = counts.loc[TRAIN].astype(int)
+    learnt = counts.loc[TRAIN]
+    most, least = int(max(learnt)), int(min(learnt))
     notes = []
-    if learnt.max() > IMBALANCE * learnt.min():
+    if most > IMBALANCE * least:
         notes.append(
-            f"classes are unbalanced: {learnt.max()} training cells of {learnt.idxmax()}, "
-            f"{learnt.min()} of {learnt.idxmin()}; accuracy favours the larger"
+            f"classes are unbalanced: {most} training cells of {learnt.idxmax()}, "
+            f"{least} of {learnt.idxmin()}; accuracy favours the larger"
         )
     if not wells[TEST]:
         notes.append("no well was held out: how well it does on unseen wells is not known")
@@ -40,7 +44,7 @@ def describe_cells(cells: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any
         "cells": {split: counts.loc[split].astype(int).to_dict() for split in SPLITS},
         "cells_per_well": per_well.to_dict("records"),
         "partial_cells_left_out": int(cells.attrs.get("partial", 0)),
-        "imbalance": int(learnt.max()) / int(learnt.min()),
+        "imbalance": most / least,
         "notes": notes,
     }
 
@@ -73,6 +77,30 @@ def describe_results(
     }
 
 
+def describe_layer_scores(table: pd.DataFrame, regularised: Sequence[str]) -> dict[str, Any]:
+    """Grad-CAMO of each layer after a regularised training, and whether the others followed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Cells at every layer: ``layer, grad_camo, chance, ceiling, attainable``.
+    regularised : layers whose Grad-CAMO was part of the loss
+    """
+    columns = ["grad_camo", "chance", "ceiling", "attainable"]
+    scores = table.groupby("layer", sort=False)[columns].mean()
+    asked = scores.index.isin(regularised)
+    fine = scores["ceiling"] > 2 * scores["chance"]  # a layer that can localize at all
+    reached, others = scores.loc[asked, "attainable"].mean(), scores[~asked & fine]["attainable"]
+    notes = []
+    if not others.empty and others.max() < FOLLOWS * reached:
+        notes.append(
+            f"Grad-CAMO rose where it was asked for ({', '.join(regularised)}: attainable "
+            f"{reached:.2f}) but on no other layer (best: {others.idxmax()}, {others.max():.2f}). "
+            "The network may have learnt to please the score; do not trust it there"
+        )
+    return {"layer_scores": scores.reset_index().to_dict("records"), "layer_notes": notes}
+
+
 def report_text(recipe: Mapping[str, Any]) -> str:
     """A training in a page of plain text."""
     classes = list(recipe["cells"][TRAIN])
@@ -103,7 +131,12 @@ def report_text(recipe: Mapping[str, Any]) -> str:
         lines += [f"(always the largest class: {largest:.1%})", ""]
         lines += _confusion_text(recipe["confusion"][split], classes, names[split])
     lines += ["", *_wells_text(recipe)]
-    lines += [f"Note: {note}" for note in recipe["notes"]]
+    lines += [
+        f"{row['layer']:<9} Grad-CAMO {row['grad_camo']:.2f} (chance {row['chance']:.2f}, ceiling "
+        f"{row['ceiling']:.2f}), attainable {row['attainable']:.2f}"
+        for row in recipe.get("layer_scores", ())
+    ]
+    lines += [f"Note: {note}" for note in [*recipe["notes"], *recipe.get("layer_notes", ())]]
     return "\n".join(lines)
 
 

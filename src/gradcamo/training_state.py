@@ -37,13 +37,20 @@ class TrainingState:
     ) -> None:
         listed = cells[["label", "treatment", "plate", "well", "split"]].to_csv(index=False)
         self.path = path
-        self.about = {
+        self.about: dict[str, Any] = {
             "settings": settings.model_dump(mode="json"),
             "cells": sha256(listed.encode()).hexdigest(),
         }
-        self.going_on = resume and path.is_file()
-        if self.going_on:
-            self._check(_read(path))
+        if path.is_file():
+            if resume:
+                self._check(_read(path))
+            else:
+                path.unlink()
+
+    @property
+    def going_on(self) -> bool:
+        """Whether an epoch was kept already."""
+        return self.path.is_file()
 
     def _check(self, found: dict[str, Any]) -> None:
         before, now = found["settings"], self.about["settings"]
