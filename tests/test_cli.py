@@ -81,9 +81,9 @@ def test_audit_writes_the_table_of_the_library(plate, tmp_path):
         "--maps", tmp_path / "maps", "--batch-size", 3,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    from gradcamo.samples import demo_checkpoint_path
+    from gradcamo.checkpoint import BUNDLED
 
-    checkpoint = gc.Checkpoint.load(demo_checkpoint_path())
+    checkpoint = gc.Checkpoint.load(BUNDLED)
     expected = gc.audit(read_stack(image), read_labels(labels), checkpoint)
     written = pd.read_csv(out)
     assert written["label"].tolist() == expected["label"].tolist()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from gradcamo.settings import CropSettings
 from gradcamo.vit import attention_layers, is_transformer
 
 FORMAT = "gradcamo-checkpoint-1"
+BUNDLED = Path(str(files("gradcamo.samples") / "demo_checkpoint.safetensors"))
+"""A small network trained on the built-in plate, for the demo and to try things."""
 
 
 @dataclass(frozen=True, eq=False)

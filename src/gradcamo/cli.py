@@ -147,12 +147,9 @@ def audit(
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="network to explain")
 def open_(image: Path | None, labels: Path | None, checkpoint: Path | None) -> None:
     """Open napari with the Grad-CAMO workbench and what is named loaded."""
-    import napari
-
     from gradcamo.docks.opening import open_window
 
-    open_window(image, labels, checkpoint and _checkpoint_path(checkpoint))
-    napari.run()
+    open_window(image, labels, checkpoint and _checkpoint_path(checkpoint), run=True)
 
 
 @main.command()
@@ -174,9 +171,9 @@ def layers(checkpoint_path: Path) -> None:
 
 def _checkpoint_path(path: Path) -> Path:
     """'bundled' names the demo checkpoint, as it does for Cellpose."""
-    from gradcamo.samples import demo_checkpoint_path
+    from gradcamo.checkpoint import BUNDLED
 
-    return demo_checkpoint_path() if str(path) == "bundled" else path
+    return BUNDLED if str(path) == "bundled" else path
 
 
 def _numbers(values: Iterable[float]) -> str:

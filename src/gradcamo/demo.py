@@ -41,17 +41,18 @@ def run_demo(
     -------
     DataFrame, one row a cell with the plate's columns.
     """
-    from gradcamo.checkpoint import Checkpoint
+    from gradcamo.checkpoint import BUNDLED, Checkpoint
     from gradcamo.plates import read_plate
-    from gradcamo.samples import demo_checkpoint_path
     from gradcamo.store import write_table
 
     plate = read_plate(_make(design, out / "plate", track))
     say(f"plate: {len(plate)} stacks in {out / 'plate'}")
-    checkpoint = Checkpoint.load(demo_checkpoint_path())
+    checkpoint = Checkpoint.load(BUNDLED)
 
     chosen = _spread(plate, len(plate) if segment_all else SEGMENTED_FOR_REAL)
-    agreement = {i: _segment(plate.loc[i], out, track) for i in chosen}
+    agreement: dict[Any, float] = {
+        i: _segment(row, out, track) for i, row in plate.loc[chosen].iterrows()
+    }
     say(
         f"segmented by Cellpose (bundled weights): {len(agreement)} of {len(plate)} stacks, "
         f"AP@0.5 {np.mean(list(agreement.values())):.2f} against the known cells; "
@@ -68,7 +69,7 @@ def run_demo(
     say(f"pictures {out / 'heatmaps.png'}, {out / 'scores.png'}")
     if gui and has_display():
         say("opening napari: click a cell to see where the network looks")
-        _open_napari(plate.loc[chosen[-1]], out)
+        _open_napari(plate.loc[chosen].iloc[-1], out)
     elif gui:
         say("no display here: on a desktop this ends in napari with everything loaded")
     return cells
@@ -130,7 +131,7 @@ def _audit(row: pd.Series, labels: Path, checkpoint: Any) -> pd.DataFrame:
 
 
 def _draw(
-    cells: pd.DataFrame, plate: pd.DataFrame, checkpoint: Any, out: Path, segmented: Collection[int]
+    cells: pd.DataFrame, plate: pd.DataFrame, checkpoint: Any, out: Path, segmented: Collection[Any]
 ) -> None:
     from gradcamo.figures import heatmap_gallery, scores_by_dose_and_site
 
@@ -178,11 +179,8 @@ def _findings(cells: pd.DataFrame, checkpoint: Any) -> str:
 
 
 def _open_napari(row: pd.Series, out: Path) -> None:
-    import napari
-
+    from gradcamo.checkpoint import BUNDLED
     from gradcamo.docks.opening import open_window
-    from gradcamo.samples import demo_checkpoint_path
 
     labels = _labels_path(row, out, True)
-    open_window(row["image"], labels, demo_checkpoint_path(), audit=True)
-    napari.run()
+    open_window(row["image"], labels, BUNDLED, audit=True, run=True)

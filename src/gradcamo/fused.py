@@ -53,14 +53,15 @@ class _InputGradient(torch.autograd.Function):
         return F.conv3d(x, weight, bias, stride, padding, groups=len(weight))
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple:
         (weight,) = ctx.saved_tensors
         kernel = weight.shape[2:]
         if any(step > 1 for step in ctx.stride):
             sizes = zip(ctx.grid, kernel, ctx.padding, strict=True)
             spread = slope.new_zeros(*slope.shape[:2], *[n - k + 1 + 2 * p for n, k, p in sizes])
             spread = spread.contiguous(memory_format=torch.channels_last_3d)
-            spread[(..., *[slice(None, None, step) for step in ctx.stride])] = slope
+            z, y, x = ctx.stride
+            spread[:, :, ::z, ::y, ::x] = slope
             slope = spread
         padding = [k - 1 - p for k, p in zip(kernel, ctx.padding, strict=True)]
         flipped = weight.flip(2, 3, 4)
@@ -95,7 +96,7 @@ def fused(network: nn.Module) -> nn.Module:
     for module in twin.modules():
         if hasattr(module, "_swish"):
             module._swish = nn.SiLU(inplace=True)
-    return twin.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return twin.to(memory_format=torch.channels_last_3d)
 
 
 def _fold(owner: nn.Module, name: str, norm: str | None = None) -> None:

@@ -105,9 +105,9 @@ class ExplainDock(QWidget):
 
     def load_demo(self) -> None:
         """Read the checkpoint that comes with the package."""
-        from gradcamo.samples import demo_checkpoint_path
+        from gradcamo.checkpoint import BUNDLED
 
-        self.load(demo_checkpoint_path())
+        self.load(BUNDLED)
 
     def start(self) -> None:
         """Audit all cells."""

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 LayerData = tuple[Any, dict[str, Any], str]
-
-
-def demo_checkpoint_path() -> Path:
-    """The small checkpoint that ``gradcamo demo`` uses, trained on the built-in plate."""
-    return Path(str(files(__name__) / "demo_checkpoint.safetensors"))
 
 
 def one_stack() -> list[LayerData]:
