@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from gradcamo import settings as s
 from gradcamo.errors import GradcamoError
 from gradcamo.options import settings_options
+from gradcamo.terminal import ctrl_c, plate_line, track, track_cells, training_bar
 
-if TYPE_CHECKING:
-    from gradcamo.progress import TrainingProgress
-
-T = TypeVar("T")
 _IMAGE = click.argument("image", type=click.Path(path_type=Path))
 _AXES = click.option(
     "--axes", help="Order of the axes, e.g. CZYX, where the file does not declare it."
@@ -64,7 +60,7 @@ def demo(out: Path, gui: bool, segment_all: bool) -> None:
     """Run the whole chain on the built-in plate."""
     from gradcamo.demo import run_demo
 
-    run_demo(out, segment_all=segment_all, gui=gui, say=click.echo, track=_track)
+    run_demo(out, segment_all=segment_all, gui=gui, say=click.echo, track=track)
 
 
 @main.command()
@@ -78,9 +74,7 @@ def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSetting
     from gradcamo.stacks import read_stack, write_labels
 
     stack = read_stack(image, axes)
-    planes = [
-        p.masks for p in _track(segment_planes(stack, settings), "Segmenting", stack.shape[1])
-    ]
+    planes = [p.masks for p in track(segment_planes(stack, settings), "Segmenting", stack.shape[1])]
     labels = stitch(planes, settings)
     write_labels(out, labels, stack.spacing_um)
     click.echo(f"{labels.max()} cells, written to {out}")
@@ -100,7 +94,7 @@ def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> No
     """
     from gradcamo.training import train_and_save
 
-    with _training_bar() as show, _ctrl_c() as stop:
+    with training_bar() as show, ctrl_c() as stop:
         train_and_save(plate, out, settings, click.echo, show, stop, resume)
     click.echo(f"written to {out}")
 
@@ -134,11 +128,54 @@ def audit(
     batches = audit_batches(stack, labels, checkpoint, settings)
     if maps is not None:
         batches = _writing_maps(batches, maps, checkpoint, stack)
-    table, profiles = gather(_track_cells(batches))
+    table, profiles = gather(track_cells(batches))
     recipe = audit_recipe(stack, checkpoint, settings)
     write_table(table, out, recipe, profiles if out.suffix == ".h5ad" else None)
     click.echo(summarise(table, settings.cutoff))
     click.echo(f"written to {out}")
+
+
+@main.command()
+@click.argument("plate", metavar="PLATE", type=click.Path(path_type=Path))
+@click.option("--checkpoint", "checkpoint_path", **_OUT, help="network to audit (.safetensors)")
+@click.option("-o", "--out", **_OUT, help="folder of results; a run that was killed goes on there")
+@click.option("--scheduler", help="address of a Dask scheduler (default: a local cluster)")
+@click.option("--dry-run", is_flag=True, help="say what would be done, and stop")
+@settings_options(s.PlateSettings)
+def plate(
+    plate: Path,
+    checkpoint_path: Path,
+    out: Path,
+    scheduler: str | None,
+    dry_run: bool,
+    settings: s.PlateSettings,
+) -> None:
+    """Audit every stack of PLATE: a CSV, an OME-Zarr plate, or a folder of named files.
+
+    The exit status is 1 if any stack is missing from the table.
+    """
+    checkpoint_path = _checkpoint_path(checkpoint_path)
+    if dry_run:
+        from gradcamo.plate_plan import plan_plate
+
+        click.echo(plan_plate(plate, checkpoint_path, out, settings))
+        return
+    from gradcamo.plate import audit_plate
+
+    with plate_line() as show:
+        summary = audit_plate(plate, checkpoint_path, out, settings, scheduler, show)
+    click.echo(summary)
+    sys.exit(summary.exit_status)
+
+
+@main.command()
+@click.argument("source", metavar="DIR|CELLS", type=click.Path(path_type=Path))
+@click.option("-o", "--out", **_OUT, help="page to write (.html)")
+def report(source: Path, out: Path) -> None:
+    """Write one self-contained page about a plate's folder or a table of cells."""
+    from gradcamo.report import write_report
+
+    click.echo(f"written to {write_report(source, out)}")
 
 
 @main.command("open")
@@ -195,73 +232,6 @@ def _writing_maps(
             maps = upsample_cam(batch.maps, shape, batch.placement)
             write_maps(folder, batch.table["label"], maps, batch.starts, stack.spacing_um, about)
         yield batch
-
-
-def _track_cells(batches: Iterable[Any]) -> Iterator[Any]:
-    with _bar("Auditing") as bar:
-        for batch in batches:
-            bar.length = batch.total
-            bar.update(batch.done - bar.pos)
-            yield batch
-
-
-def _track(steps: Iterable[T], what: str, total: int) -> Iterator[T]:
-    with _bar(what, total) as bar:
-        for step in steps:
-            bar.update(1)
-            yield step
-
-
-@contextmanager
-def _training_bar() -> Iterator[Callable[[TrainingProgress], None]]:
-    """A bar per stage and one line per epoch."""
-    bar: Any = None
-    shown: Any = None
-    epochs = 0
-
-    def show(step: TrainingProgress) -> None:
-        nonlocal bar, shown, epochs
-        for epoch in step.history[epochs:]:
-            click.echo(
-                f"\repoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation "
-                f"{epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.0%}",
-                err=True,
-            )
-        epochs = len(step.history)
-        if shown != (step.stage, step.epoch):
-            shown = (step.stage, step.epoch)
-            what = f"epoch {step.epoch} of {step.epochs}" if step.epoch else step.stage
-            bar = click.progressbar(length=step.total, label=what, file=sys.stderr, show_pos=True)
-        bar.update(step.done - bar.pos)
-
-    yield show
-    click.echo(err=True)
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C asks to stop, the second insists."""
-    import signal
-
-    asked = False
-
-    def ask(*_: Any) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
-        click.echo("\nstopping after this batch; Ctrl-C again to lose what was not saved", err=True)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _bar(what: str, total: int | None = None) -> Iterator[Any]:
-    with click.progressbar(length=total or 1, label=what, file=sys.stderr, show_pos=True) as bar:
-        yield bar
 
 
 if __name__ == "__main__":
