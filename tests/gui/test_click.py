@@ -47,6 +47,8 @@ def test_a_click_on_a_cell_in_2d_chooses_it_everywhere(audited, viewer, cells, q
 
 def test_a_click_in_3d_chooses_the_first_cell_in_the_line_of_sight(audited, viewer, cells, qtbot):
     label = scored_label(audited)
+    for layer in audited.channel_layers.values():
+        layer.visible = False  # volumes are slow to draw without a graphics card
     viewer.dims.ndisplay = 3
     viewer.camera.angles = (0, 0, 90)  # along z: the first cell is the top one at this (y, x)
     viewer.reset_view()

@@ -76,6 +76,7 @@ class CellsDock(QWidget):
 
         self._show_sorting()
         self.view.setSortingEnabled(True)
+        self.model.modelReset.connect(self._select_again)
         self.view.selectionModel().selectionChanged.connect(self._on_rows)
         session = self.session
         session.results_changed.connect(self._on_results)
@@ -144,6 +145,10 @@ class CellsDock(QWidget):
             self.session.select(labels)
         finally:
             self._echo = False
+
+    def _select_again(self) -> None:  # Qt forgets the selection when rows move
+        if not self._echo:
+            self._on_selection(self.session.selection)
 
     def _on_selection(self, labels: np.ndarray) -> None:
         if self._echo:

@@ -1,0 +1,271 @@
+"""The steps of the workbench, with real files, a real network and real errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import scored_label
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+
+from gradcamo.docks.cells import CellsDock
+from gradcamo.docks.explain import ExplainDock
+from gradcamo.docks.load import LoadDock
+from gradcamo.docks.session import session_of
+from gradcamo.docks.workbench import WIDTH, Workbench, open_docks
+from gradcamo.settings import AuditSettings, SegmentSettings
+
+pytestmark = pytest.mark.gui
+
+
+def docked(viewer, widget_class):
+    widget = widget_class(viewer)
+    viewer.window.add_dock_widget(widget)
+    return widget
+
+
+def last_notification() -> str:
+    return str(notification_manager.records[-1].message)
+
+
+@pytest.fixture
+def files(field, tmp_path):
+    import tifffile
+
+    stack, labels = field
+    image, cells = tmp_path / "stack.ome.tif", tmp_path / "cells.tif"
+    tifffile.imwrite(
+        image,
+        np.moveaxis(np.asarray(stack.data), 0, 1),
+        ome=True,
+        metadata={
+            "axes": "ZCYX",
+            "Channel": {"Name": list(stack.channels)},
+            **{f"PhysicalSize{a}": s for a, s in zip("ZYX", stack.spacing_um, strict=True)},
+        },
+    )
+    tifffile.imwrite(cells, labels, metadata={"axes": "ZYX"})
+    return image, cells
+
+
+def test_a_stack_and_labels_are_loaded_from_files(viewer, files, field, qtbot):
+    dock = docked(viewer, LoadDock)
+    session = session_of(viewer)
+    for load, path in ((dock.load_stack, files[0]), (dock.load_labels, files[1])):
+        with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+            load(path)
+    stack, labels = field
+    assert session.stack.channels == stack.channels
+    assert [layer.name for layer in viewer.layers] == [*stack.channels, "cells"]
+    np.testing.assert_array_equal(session.labels_layer.data, labels)
+    assert session.labels_layer.scale == pytest.approx(stack.spacing_um)
+    assert [line.text() for line in dock.spacing] == [f"{s:.5g}" for s in stack.spacing_um]
+
+
+def test_a_missing_file_is_reported_and_the_dock_goes_on(viewer, files, qtbot, tmp_path):
+    dock = docked(viewer, LoadDock)
+    session = session_of(viewer)
+    with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+        dock.load_stack(tmp_path / "nowhere.tif")
+    assert "nowhere.tif" in dock.message.text()
+    assert "nowhere.tif" in last_notification()
+    assert dock.open_stack.isEnabled()
+    with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+        dock.load_stack(files[0])
+    assert session.stack is not None
+
+
+def test_a_stack_that_does_not_declare_its_axes_asks_for_them(viewer, qtbot, tmp_path):
+    import tifffile
+
+    path = tmp_path / "bare.tif"
+    tifffile.imwrite(path, np.zeros((5, 32, 32), np.uint16), metadata=None)
+    dock = docked(viewer, LoadDock)
+    session = session_of(viewer)
+    with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+        dock.load_stack(path)
+    assert dock.axes.isVisible()
+    dock.axes.setText("zyx")
+    with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+        qtbot.keyClick(dock.axes, Qt.Key.Key_Return)
+    assert session.stack.shape == (1, 5, 32, 32)
+    assert not dock.axes.isVisible()
+
+
+def test_labels_of_another_shape_are_refused(session, viewer, qtbot, tmp_path):
+    import tifffile
+
+    path = tmp_path / "other.tif"
+    tifffile.imwrite(path, np.ones((9, 50, 50), np.uint16), metadata={"axes": "ZYX"})
+    dock, before = docked(viewer, LoadDock), session.labels_layer
+    with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+        dock.load_labels(path)
+    assert "(9, 50, 50)" in dock.message.text()
+    assert session.labels_layer is before
+
+
+def test_layers_that_are_open_already_are_taken_up(viewer, field, qtbot):
+    stack, labels = field
+    for name, channel in zip(stack.channels, stack.data, strict=True):
+        viewer.add_image(channel, name=name, scale=stack.spacing_um, units=("um",) * 3)
+    dock = docked(viewer, LoadDock)
+    session = session_of(viewer)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=5000)
+    assert session.stack.channels == stack.channels
+    assert session.stack.spacing_um == pytest.approx(stack.spacing_um)
+    viewer.add_labels(labels, name="mine")
+    assert session.labels_layer is viewer.layers["mine"]
+    assert dock.labels.currentText() == "mine"
+
+
+def test_a_typed_voxel_size_reaches_stack_and_layers(session, viewer, qtbot):
+    dock = docked(viewer, LoadDock)
+    for line, text in zip(dock.spacing, ("1.2", "0.5", "0.5"), strict=True):
+        line.setText(text)
+    qtbot.keyClick(dock.spacing[-1], Qt.Key.Key_Return)
+    assert session.stack.spacing_um == (1.2, 0.5, 0.5)
+    assert session.labels_layer.scale == pytest.approx((1.2, 0.5, 0.5))
+
+
+def test_settings_rows_take_name_bounds_and_help_from_the_settings(viewer):
+    dock = docked(viewer, Workbench).segment
+    for rows in (dock.rows, dock.more):
+        for name, widget in rows.inputs.items():
+            assert widget.toolTip() == SegmentSettings.model_fields[name].description
+    assert dock.rows.settings(**dock.more.values()) == SegmentSettings()
+    flow = dock.more.inputs["flow_threshold"]
+    assert (flow.minimum(), flow.maximum()) == (0, 3)
+
+
+def test_auditing_scores_every_cell_as_the_library_does(session, checkpoint, viewer, qtbot):
+    from gradcamo import audit
+
+    dock = docked(viewer, ExplainDock)
+    session.set_checkpoint(checkpoint, "small")
+    with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
+        qtbot.mouseClick(dock.audit_all, Qt.MouseButton.LeftButton)
+    expected = audit(session.stack, session.labels_layer.data, checkpoint)
+    got = session.results.table[list(expected.columns)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(got, expected, check_dtype=False)
+    assert "scored" in dock.message.text()
+
+
+def test_cancelling_an_audit_keeps_the_cells_that_are_done(session, checkpoint, viewer, qtbot):
+    dock = docked(viewer, ExplainDock)
+    session.set_checkpoint(checkpoint, "small")
+    session.auditing.stepped.connect(dock.progress.cancel.click)  # at the first batch
+    with qtbot.waitSignal(session.auditing.ended, timeout=60_000) as ended:
+        session.audit(AuditSettings(batch_size=1))
+    assert ended.args == [False]
+    cells = len(np.unique(session.labels_layer.data)) - 1
+    assert 0 < len(session.results) < cells
+    assert "kept" in dock.message.text()
+    assert dock.audit_all.isEnabled()
+
+
+def test_a_runtime_error_in_the_network_reaches_the_user(session, checkpoint, viewer, qtbot):
+    from dataclasses import replace
+
+    import torch
+
+    class Bursting(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("CUDA out of memory")
+
+    broken = replace(checkpoint)
+    _ = broken.layers
+    object.__setattr__(broken, "network", Bursting())
+    dock = docked(viewer, ExplainDock)
+    session.set_checkpoint(broken, "broken")
+    notification_manager.records.clear()
+    with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
+        session.audit(AuditSettings(layer=checkpoint.layer))
+    assert dock.audit_all.isEnabled()
+    assert dock.message.text()
+    assert notification_manager.records
+
+
+def test_an_audit_that_fails_at_its_checks_takes_no_scores_away(audited, viewer, qtbot):
+    dock = docked(viewer, ExplainDock)
+    before = audited.results.table
+    with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
+        audited.audit(AuditSettings(layer="block_99"))
+    assert "block_99" in dock.message.text()
+    pd.testing.assert_frame_equal(audited.results.table, before)
+
+
+def test_channels_with_other_names_are_matched_by_hand(session, checkpoint, viewer, qtbot):
+    from dataclasses import replace
+
+    renamed = replace(checkpoint, channels=("DNA", "concanavalin", "actin"))
+    dock = docked(viewer, ExplainDock)
+    session.set_checkpoint(renamed, "renamed")
+    assert list(dock.matches) == ["DNA", "concanavalin", "actin"]
+    assert dock.matches["concanavalin"].currentText() == "concanavalin"
+    for channel, name in (("DNA", "Hoechst"), ("actin", "phalloidin")):
+        dock.matches[channel].setCurrentText(name)
+    with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
+        dock.start()
+    assert session.results.counts()["scored"] > 0
+
+
+def test_flagged_cells_are_exported_as_the_table_shows_them(audited, viewer, qtbot, tmp_path):
+    bench = docked(viewer, Workbench)
+    scores = audited.results.table["grad_camo"].dropna()
+    bench.review.cutoff.setValue(round(float(scores.median()), 3))
+    path = tmp_path / "flagged.csv"
+    bench.review.export("flagged", str(path))
+    written = pd.read_csv(path)
+    shown = audited.results.table
+    assert written["label"].tolist() == shown["label"][shown["flagged"]].tolist()
+    assert 0 < len(written) < len(scores)
+    assert (written["grad_camo"] < audited.results.cutoff).all()
+
+
+def test_exporting_nothing_says_so_and_writes_nothing(audited, viewer, tmp_path):
+    bench = docked(viewer, Workbench)
+    audited.set_cutoff(0.0)
+    path = tmp_path / "none.csv"
+    bench.review.export("flagged", str(path))
+    assert "no cell is flagged" in bench.review.message.text()
+    assert not path.exists()
+
+
+def test_the_workbench_opens_the_next_step_and_the_table(session, checkpoint, viewer, qtbot):
+    bench = docked(viewer, Workbench)
+    assert [step.is_open for step in bench.steps] == [False, False, True, False]
+    session.set_checkpoint(checkpoint, "small")
+    with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
+        session.audit(AuditSettings())
+    assert [step.is_open for step in bench.steps] == [False, False, False, True]
+    assert any(isinstance(widget, CellsDock) for widget in open_docks(viewer))
+    for step in bench.steps:  # nothing is cut off in a dock of this width
+        step.open(True)
+        assert step.minimumSizeHint().width() <= WIDTH - 30
+
+
+def test_closing_docks_and_deleting_layers_breaks_nothing(audited, viewer, qtbot):
+    bench, cells = docked(viewer, Workbench), docked(viewer, CellsDock)
+    audited.choose(scored_label(audited), "table")
+    for widget in (bench, cells):
+        viewer.window.remove_dock_widget(widget)
+        widget.deleteLater()
+    qtbot.wait(20)
+    audited.set_cutoff(0.4)
+    audited.choose(scored_label(audited, 1), "table")
+    reopened = docked(viewer, Workbench)
+    assert reopened.review.cutoff.value() == 0.4
+    viewer.layers.remove("Grad-CAM")
+    audited.choose(scored_label(audited, 2), "table")
+    viewer.layers.remove(audited.labels_layer)
+    assert audited.labels_layer is None
+    viewer.layers.clear()
+    assert audited.stack is None
+
+
+def test_closing_the_window_during_an_audit_ends_quietly(audited, viewer, qtbot):
+    audited.audit(AuditSettings(batch_size=1))
+    job = audited.auditing
+    viewer.close()
+    qtbot.waitUntil(lambda: not job.running, timeout=30_000)
