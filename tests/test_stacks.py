@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import os
 import sys
@@ -210,12 +211,12 @@ def test_a_file_cut_anywhere_is_refused_when_it_is_opened(tmp_path, kind):
     whole = path.read_bytes()
     for length in [0, 1, 7, 8, *np.linspace(9, len(whole) - 1, 60).astype(int)]:
         cut.write_bytes(whole[:length])
-        try:
-            stack = read_stack(cut, axes)
-        except GradcamoError:
-            continue
-        check(stack, voxels)
-        assert length > len(whole) - 8  # only padding is gone
+        if length > len(whole) - 8:  # padding, perhaps
+            with contextlib.suppress(GradcamoError):
+                check(read_stack(cut, axes), voxels)
+        else:
+            with pytest.raises(GradcamoError, match=r"cut\.tif .*(truncated|damaged)"):
+                read_stack(cut, axes)
 
 
 def test_what_is_no_image_is_refused_by_name(tmp_path):
