@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import gradcamo as gc
-from gradcamo.fused import _InputGradient, fused
+from gradcamo.fused import fused
 
 LAYERS = [*(f"block_{i}" for i in range(16)), "head"]
 
@@ -44,19 +43,3 @@ def test_the_network_itself_is_left_as_it_was(network):
 def test_a_network_of_ones_own_comes_back_as_it_is():
     own = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert fused(own) is own
-
-
-@pytest.mark.parametrize("size", [(5, 9, 8), (6, 7, 7)])
-@pytest.mark.parametrize(
-    ("kernel", "stride", "padding"), [(3, 1, 1), (5, 1, 2), (3, 2, 0), (5, 2, 0), (3, 2, 1)]
-)
-def test_the_gradient_through_a_depthwise_convolution_is_torchs_own(size, kernel, stride, padding):
-    x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(4, 1, kernel, kernel, kernel, dtype=torch.float64)
-    strides, paddings = (stride,) * 3, (padding,) * 3
-    ours = _InputGradient.apply(x, weight, None, strides, paddings)
-    theirs = F.conv3d(x, weight, None, strides, paddings, groups=4)
-    slope = torch.randn_like(theirs)
-    (a,) = torch.autograd.grad(ours, x, slope)
-    (b,) = torch.autograd.grad(theirs, x, slope)
-    torch.testing.assert_close(a, b)

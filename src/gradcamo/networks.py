@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gradcamo.convolutions import quicken
 from gradcamo.errors import GradcamoError
 
 # the seven standard stages, but with stride 2 in the first, as EfficientNet-PyTorch-3D has it
@@ -58,10 +59,7 @@ def efficientnet3d(
         image_size=_PADDING_SIZE,
         drop_connect_rate=drop_connect,
     )
-    for module in list(network.modules()):
-        if hasattr(module, "_swish"):
-            module._swish = nn.SiLU()  # the same function, in one pass
-    return network
+    return quicken(network)
 
 
 def load_efficientnet_pytorch_3d(

@@ -1,0 +1,88 @@
+"""The quick forms of convolutions compute what torch's own compute."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gradcamo.convolutions import Depthwise, Pointwise, quicken
+from gradcamo.networks import efficientnet3d
+
+CASES = [(3, 1, 1), (5, 1, 2), (3, 2, 0), (5, 2, 0), (3, 2, 1)]
+
+
+def _as(kind, conv):
+    twin = copy.deepcopy(conv)
+    twin.__class__ = kind
+    return twin
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("size", [(5, 9, 8), (6, 7, 7)])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), CASES)
+def test_depthwise_output_and_gradients_are_torchs_own(size, kernel, stride, padding, bias):
+    theirs = nn.Conv3d(4, 4, kernel, stride, padding, groups=4, bias=bias).double()
+    ours = _as(Depthwise, theirs)
+    x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    slope = torch.randn_like(theirs(x))
+    for a, b in zip(_gradients(ours, x, slope), _gradients(theirs, x, slope), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def _gradients(conv, x, slope):
+    y = conv(x)
+    return y, *torch.autograd.grad(y, [x, *conv.parameters()], slope)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_pointwise_output_and_gradients_are_torchs_own(bias):
+    theirs = nn.Conv3d(5, 3, 1, bias=bias).double()
+    x = torch.randn(2, 5, 3, 4, 2, dtype=torch.float64, requires_grad=True)
+    slope = torch.randn(2, 3, 3, 4, 2, dtype=torch.float64)
+    ours = _gradients(_as(Pointwise, theirs), x, slope)
+    for a, b in zip(ours, _gradients(theirs, x, slope), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_depthwise_gradients_can_be_differentiated_again():
+    weight = torch.randn(2, 1, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    conv = _as(Depthwise, nn.Conv3d(2, 2, 3, 2, 1, groups=2, bias=False))
+
+    def product(x, w):
+        return torch.func.functional_call(conv, {"weight": w}, (x,))
+
+    x = torch.randn(1, 2, 4, 5, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(product, (x, weight))
+
+
+def test_a_network_keeps_its_weights_and_its_output():
+    from monai.networks.nets.efficientnet import EfficientNetBN
+
+    torch.manual_seed(0)
+    theirs = EfficientNetBN("efficientnet-b0", pretrained=False, spatial_dims=3, in_channels=2)
+    theirs = theirs.double().eval()
+    ours = quicken(copy.deepcopy(theirs))
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: v.shape for k, v in theirs.state_dict().items()
+    }
+    x = torch.randn(1, 2, 32, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x))
+    kinds = {type(module) for module in ours.modules()}
+    assert {Pointwise, Depthwise} <= kinds
+
+
+def test_a_training_step_changes_the_weights_as_torchs_own_would():
+    torch.manual_seed(0)
+    ours = efficientnet3d(in_channels=1, num_classes=2, width=0.1).double().eval()
+    theirs = copy.deepcopy(ours)
+    for module in theirs.modules():
+        if isinstance(module, Pointwise | Depthwise):
+            module.__class__ = nn.Conv3d
+    x, y = torch.randn(2, 1, 64, 64, 64, dtype=torch.float64), torch.tensor([0, 1])
+    for network in (ours, theirs):
+        F.cross_entropy(network(x), y).backward()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
