@@ -123,7 +123,7 @@ def write_obs(
     # HDF5 swallows the errors of a full disk and may crash later: it writes to memory, we to disk.
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
-        write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
+        write_elem(file, "/", data)
     with landing(path) as scratch:
         scratch.write_bytes(buffer.getbuffer())
 

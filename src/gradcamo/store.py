@@ -104,7 +104,8 @@ def write_table(
             {**(arrow.schema.metadata or {}), "recipe": to_json(recipe), "gradcamo": notes}
         )
         with landing(path) as scratch:
-            pq.write_table(arrow, scratch)
+            text = [name for name in table if storage_type(table[name]) == "text"]
+            pq.write_table(arrow, scratch, use_dictionary=text)  # numbers seldom repeat
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
