@@ -51,11 +51,14 @@ def umap_layout(
     return np.asarray(layout, np.float32)
 
 
-def sample_rows(n: int, most: int, seed: int = 0) -> np.ndarray:
-    """At most ``most`` of n rows, drawn by lot, ascending."""
+def sample_rows(n: int, most: int, seed: int = 0, first: np.ndarray | None = None) -> np.ndarray:
+    """At most ``most`` of n rows, ascending: those of ``first``, then others drawn by lot."""
     if n <= most:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
+    drawn = np.random.default_rng(seed).permutation(n)
+    if first is not None:
+        drawn = np.concatenate([first, drawn[~np.isin(drawn, first)]])
+    return np.sort(drawn[:most])
 
 
 def _principal(profiles: np.ndarray, most: int) -> np.ndarray:

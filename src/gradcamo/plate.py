@@ -196,14 +196,7 @@ def open_checkpoint(checkpoint: str | Path | Checkpoint) -> Checkpoint:
 
 def open_folder(checkpoint: Checkpoint, out: str | Path, settings: PlateSettings) -> PlateFolder:
     """The folder of results, made if missing, with the checkpoint in it for the workers."""
-    layer = settings.audit.layer or checkpoint.layer
-    if layer not in checkpoint.layers:
-        raise GradcamoError(
-            f"the checkpoint has no layer {layer!r}: choose from {', '.join(checkpoint.layers)}"
-        )
-    audit = settings.audit.model_copy(update={"layer": layer})
-    settings = settings.model_copy(update={"audit": audit})
-    folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings)
+    folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings).with_layer(checkpoint)
     if not folder.checkpoint.is_file():
         checkpoint.save(folder.checkpoint)
     return folder

@@ -136,7 +136,7 @@ def run_jobs(
             while queue and len(pending) < 2 * threads:
                 job, left = queue.popleft()
                 pending[_submit(client, job, gpu)] = job, left
-            for future in _some_done(pending):
+            for future in _some_done(client, pending):
                 job, left = pending.pop(future)
                 outcome = _outcome(future, job)
                 if outcome is None:
@@ -172,18 +172,21 @@ def _submit(client: Client, job: StackJob, gpu: bool) -> Future:
     )
 
 
-def _some_done(pending: dict[Future, Any]) -> list[Future]:
-    from distributed import wait
+def _some_done(client: Client, pending: dict[Future, Any]) -> list[Future]:
+    """Futures that ended, waiting up to a second for one."""
+    from distributed import CancelledError, wait
 
     if not pending:
         time.sleep(0.2)
         return []
     try:
-        return list(wait(list(pending), timeout=1, return_when="FIRST_COMPLETED").done)
+        with client.as_current():
+            wait(list(pending), timeout=1, return_when="FIRST_COMPLETED")
     except TimeoutError:
         return []
-    except Exception:  # a cancelled or lost future: its own status tells which
-        return [future for future in pending if future.done()]
+    except CancelledError:  # some were lost; the status of each tells which
+        pass
+    return [future for future in pending if future.status != "pending"]
 
 
 def _outcome(future: Future, job: StackJob) -> Outcome | None:

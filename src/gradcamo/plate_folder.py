@@ -8,17 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from gradcamo.errors import GradcamoError
 from gradcamo.landing import to_json
 from gradcamo.settings import PlateSettings
+
+if TYPE_CHECKING:
+    from gradcamo.checkpoint import Checkpoint
 
 FORMAT = 1
 _HARMLESS = {"cutoff", "device"}  # change nothing that a stack's file holds
@@ -31,6 +35,22 @@ class PlateFolder:
     out: Path
     checkpoint_hash: str
     settings: PlateSettings
+
+    def with_layer(self, checkpoint: Checkpoint) -> PlateFolder:
+        """The same with the layer named, the checkpoint's own where the settings name none.
+
+        Raises
+        ------
+        GradcamoError
+            If the checkpoint has no such layer.
+        """
+        layer = self.settings.audit.layer or checkpoint.layer
+        if layer not in checkpoint.layers:
+            raise GradcamoError(
+                f"the checkpoint has no layer {layer!r}: choose from {', '.join(checkpoint.layers)}"
+            )
+        audit = self.settings.audit.model_copy(update={"layer": layer})
+        return replace(self, settings=self.settings.model_copy(update={"audit": audit}))
 
     @cached_property
     def recipe(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,6 +103,7 @@ def gather_stacks(
         if row.get("cells") and isinstance(row["cells"], str):
             own = pd.Series(dict(treatment_of_cells(row)), dtype=object)
             table["treatment"] = table["label"].map(own).fillna(row["treatment"])
+        table["pictured"] = _pictured(table["label"], folder.thumbnails(name))
         tables.append(table)
         profiles.append(stack.values)
     cells = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
@@ -131,7 +133,8 @@ def profile_plate(
     whitened, said = _whiten(table.iloc[rows], values, folder)
     said += cautions(table, checkpoint, settings.audit.layer)
     layout = np.full((len(table), 2), np.nan, np.float32)
-    chosen = sample_rows(len(rows), settings.umap_cells, settings.seed)
+    pictured = np.flatnonzero(table["pictured"].to_numpy(bool)[rows])
+    chosen = sample_rows(len(rows), settings.umap_cells, settings.seed, pictured)
     if len(chosen) >= 4:
         best = values if whitened is None else whitened
         layout[rows[chosen]] = umap_layout(best[chosen], settings.seed)
@@ -209,6 +212,13 @@ def _whiten(
         warnings.simplefilter("ignore")  # the caution says it
         white = Whitening.fit(values[chosen], epsilon=epsilon)
     return np.asarray(white(values), np.float32), said
+
+
+def _pictured(labels: pd.Series, thumbnails: Path) -> pd.Series:
+    """Which cells of a stack have a picture."""
+    if not thumbnails.is_file():  # a stack without whole cells has none
+        return labels.isin([])
+    return labels.isin(pd.read_parquet(thumbnails, columns=["label"])["label"])
 
 
 def _split(wells: pd.Series, checkpoint: Checkpoint) -> pd.Series | None:

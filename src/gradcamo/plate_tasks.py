@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gradcamo.checkpoint import Checkpoint
     from gradcamo.types import ZStack
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass(frozen=True)

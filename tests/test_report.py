@@ -1,0 +1,288 @@
+"""The report in a real browser, without a network."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gradcamo.errors import GradcamoError
+from gradcamo.landing import landing
+from gradcamo.report import write_report
+from gradcamo.report.data import at_least
+from gradcamo.report.words import findings
+from gradcamo.store import write_table
+from gradcamo.types import CellCrop
+from gradcamo.views import cell_view, thumbnail
+
+DOSES = {"D": "control", "B": "0.06x", "E": "40.0x"}
+NASTY = "</script><script>window.hacked = true</script>"
+
+
+def cells(seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"{row}{column}_{site}.tif", label, "P1", row + column, str(site), treatment)
+        for row, treatment in DOSES.items()
+        for column in ("02", "03")
+        for site in (1, 2)
+        for label in range(1, 21)
+    ]
+    names = ["image", "label", "plate", "well", "site", "treatment"]
+    table = pd.DataFrame(rows, columns=names)
+    n = len(table)
+    table["touches_border"] = rng.random(n) < 0.2
+    score = np.where(table["touches_border"], np.nan, rng.beta(2, 4, n))
+    score[5] = np.nan
+    return table.assign(
+        grad_camo=score,
+        neighbour_share=(1 - score) * 0.3,
+        background_share=(1 - score) * 0.7,
+        chance=np.where(np.isnan(score), np.nan, 0.15),
+        ceiling=np.where(np.isnan(score), np.nan, 0.9),
+        predicted=np.where(table["touches_border"], "", rng.choice(list(DOSES.values()), n)),
+        layer="block_4",
+        umap_1=np.where(np.isnan(score), np.nan, rng.standard_normal(n)),
+        umap_2=np.where(np.isnan(score), np.nan, rng.standard_normal(n)),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """What 'gradcamo plate' leaves, small: table, pictures, measures, layers."""
+    out = tmp_path_factory.mktemp("plate")
+    table = cells()
+    labels = np.zeros((3, 24, 24), np.int32)
+    labels[:, 6:18, 6:18] = 1
+    crop = CellCrop(1, np.random.default_rng(0).random((2, 3, 24, 24)), labels, (0, 0, 0), False)
+    jpeg = thumbnail(cell_view(crop, np.ones((3, 24, 24))))
+    kept = table.loc[table["grad_camo"].notna(), ["image", "label", "grad_camo"]]
+    with landing(out / "thumbnails/all.parquet") as scratch:
+        kept.assign(jpeg=jpeg).to_parquet(scratch)
+    recipe = {
+        "checkpoint": "abc123",
+        "settings": {"layer": "block_4", "cutoff": 0.3},
+        "pictures": ["thumbnails/all.parquet"],
+        "cautions": [f"few controls {NASTY}"],
+    }
+    write_table(table, out / "cells.parquet", recipe)
+    measured = pd.DataFrame(
+        {
+            "measure": ["variance", "neighbours"],
+            "of": ["grad_camo", "whitened profiles"],
+            "cells": "all",
+            "question": ["treatment", "site"],
+            "value": [0.4, 0.62],
+            "chance": [0.1, 0.25],
+            "p": [0.01, np.nan],
+            "error": [np.nan, 0.03],
+            "groups": [np.nan, 6],
+            "per_class": [np.nan, 20],
+        }
+    )
+    write_table(measured, out / "confounding.csv")
+    (out / "summary.json").write_text(json.dumps({"failed": {"P1_B02_9": "it is no TIFF"}}))
+    layers = pd.concat([table.assign(layer=name) for name in ("block_2", "block_4")])
+    write_table(layers, out / "layers.parquet")
+    write_report(out, out / "report.html")
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium that can reach nothing."""
+    selenium = pytest.importorskip("selenium.webdriver")
+    driver = shutil.which("chromedriver")
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    if not driver or not binary:
+        pytest.skip("no Chromium with its driver here")
+    options = selenium.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--window-size=1200,900",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = selenium.Chrome(options, selenium.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def page(browser, folder):
+    browser.get((folder / "report.html").as_uri())
+    return browser
+
+
+def js(page, code: str):
+    return page.execute_script(f"return {code}")
+
+
+def move(page, cutoff: float) -> None:
+    page.execute_script(
+        "const s = document.getElementById('cutoff'); s.value = arguments[0];"
+        "s.dispatchEvent(new Event('input'))",
+        round(cutoff * 100),
+    )
+
+
+def test_the_page_opens_without_a_network_and_without_complaint(page):
+    page.get_log("performance")
+    page.get_log("browser")
+    page.refresh()
+    requested = []
+    for entry in page.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            requested.append(message["params"]["request"]["url"])
+    foreign = [url for url in requested if not url.startswith(("file:", "data:", "blob:"))]
+    assert requested
+    assert foreign == []
+    assert page.get_log("browser") == []
+    assert js(page, "window.hacked") is None
+
+
+def test_every_section_is_drawn(page):
+    for name in ("plate", "scores", "budget", "map", "layers"):
+        box = js(page, f"document.querySelector('#{name} .main-svg').getBoundingClientRect()")
+        assert box["width"] > 400, name
+        assert box["height"] > 150, name
+        assert not js(page, f"document.getElementById('{name}-section').hidden")
+    text = js(page, "document.body.innerText")
+    for said in ("few controls </script>", "P1_B02_9: it is no TIFF", "it is no TIFF"):
+        assert said in text
+    width = js(page, "document.documentElement.scrollWidth")
+    assert width <= js(page, "window.innerWidth")
+
+
+def test_the_cut_off_moves_the_line_and_the_counts(page, folder):
+    table = cells()
+    whole = table[~table["touches_border"]]
+    assert js(page, "document.getElementById('cutoff').value") == "30"
+    for cutoff in (0.3, 0.0, 0.55, 1.0):
+        move(page, cutoff)
+        passing = whole["grad_camo"] >= cutoff if cutoff else pd.Series(True, whole.index)
+        said = js(page, "document.getElementById('passing').textContent")
+        assert said.startswith(f"{passing.sum()} of {len(whole)} cells pass")
+        assert js(page, "document.getElementById('scores').layout.shapes[0].y0") == cutoff
+        rows = js(
+            page,
+            "[...document.querySelectorAll('#pass-table tbody tr')]"
+            ".map(r => [...r.cells].map(c => c.textContent))",
+        )
+        assert [row[0] for row in rows] == list(DOSES.values())
+        for treatment, n, kept, _, wells in rows:
+            mine = whole[whole["treatment"] == treatment]
+            assert int(n) == len(mine)
+            assert int(kept) == passing[mine.index].sum()
+            assert wells == f"{mine[passing[mine.index]]['well'].nunique()} of 2"
+
+
+def test_wells_show_their_median_or_the_share_that_passes(page):
+    table = cells()
+    whole = table[~table["touches_border"]]
+    z = js(page, "document.getElementById('plate').data[0].z")
+    rows = js(page, "document.getElementById('plate').data[0].y")
+    assert rows == ["B", "C", "D", "E"]
+    expected = whole.loc[whole["well"] == "D03", "grad_camo"].median()
+    assert z[2][1] == pytest.approx(expected, abs=1e-4)
+    assert z[1] == [None, None]
+    page.execute_script(
+        "const s = document.getElementById('plate-colour'); s.value = 'share';"
+        "s.dispatchEvent(new Event('change'))"
+    )
+    move(page, 0.4)
+    z = js(page, "document.getElementById('plate').data[0].z")
+    share = (whole.loc[whole["well"] == "D03", "grad_camo"] >= 0.4).mean()
+    assert z[2][1] == pytest.approx(share)
+
+
+def test_the_map_is_coloured_by_choice_and_shows_the_cell_under_the_mouse(page):
+    from selenium.webdriver import ActionChains
+
+    names = js(page, "document.getElementById('map').data.map(t => t.name)")
+    assert names == list(DOSES.values())
+    n = sum(js(page, "document.getElementById('map').data.map(t => t.x.length)"))
+    assert n == cells()["grad_camo"].notna().sum()
+    for kind, traces in (("site", 2), ("well", 6), ("grad_camo", 1), ("pass", 2)):
+        page.execute_script(
+            "const s = document.getElementById('map-colour'); s.value = arguments[0];"
+            "s.dispatchEvent(new Event('change'))",
+            kind,
+        )
+        assert js(page, "document.getElementById('map').data.length") == traces
+    point = page.find_elements("css selector", "#map .scatterlayer .point")[0]
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)
+    ActionChains(page).move_to_element(point).perform()
+    shown = page.find_element("css selector", "#cell img")
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(page, 5).until(lambda _: shown.is_displayed())
+    assert js(page, "document.querySelector('#cell img').naturalWidth") > 0
+    assert re.search(r"score \d\.\d\d", js(page, "document.querySelector('#cell').innerText"))
+
+
+def test_galleries_run_from_best_to_worst(page):
+    scores = cells()["grad_camo"].dropna().sort_values()
+    shown = {}
+    for button in page.find_elements("css selector", ".tabs button"):
+        button.click()
+        figures = page.find_elements("css selector", ".gallery:not([hidden]) figure")
+        shown[button.text] = [float(figure.text.split()[0]) for figure in figures]
+    assert shown["Best"] == [round(s, 2) for s in scores[::-1][:12]]
+    assert shown["Worst"] == [round(s, 2) for s in scores[:12]]
+    assert min(shown["Best"]) > max(shown["Typical"]) > max(shown["Worst"])
+
+
+def test_a_table_alone_makes_a_page_too(browser, tmp_path):
+    table = cells()[["image", "label", "grad_camo", "touches_border"]]
+    write_table(table, tmp_path / "cells.csv")
+    page = write_report(tmp_path / "cells.csv", tmp_path / "report.html")
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    assert browser.get_log("browser") == []
+    assert js(browser, "document.getElementById('map-section').hidden")
+    assert js(browser, "document.getElementById('plate-section').hidden")
+    assert js(browser, "document.querySelector('#scores .main-svg') !== null")
+
+
+def test_what_is_no_plate_is_refused(tmp_path):
+    with pytest.raises(GradcamoError, match=r"holds no cells\.parquet"):
+        write_report(tmp_path, tmp_path / "report.html")
+    write_table(pd.DataFrame({"label": [1]}), tmp_path / "cells.csv")
+    with pytest.raises(GradcamoError, match="no column grad_camo"):
+        write_report(tmp_path / "cells.csv", tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_pass_counts_are_exact_at_every_step_of_the_slider():
+    scores = pd.Series([0.0, 0.25, 0.2500001, 0.29, 1.0, np.nan, 0.57])
+    counts = at_least(scores)
+    assert counts[0] == 7
+    for step in range(1, 101):
+        assert counts[step] == (scores >= step / 100).sum(), step
+
+
+def test_the_summary_in_words_agrees_with_the_table():
+    table = cells()
+    whole = table[~table["touches_border"]]
+    said = " ".join(findings(table, 0.25, {"settings": {"layer": "block_4"}}))
+    assert f"{len(table)} cells of 12 stacks in 6 wells under 3 treatments" in said
+    passing = (whole["grad_camo"] >= 0.25).sum()
+    assert f"{passing} of {len(whole)} cells" in said
+    assert f"{whole['grad_camo'].mean():.2f} ±" in said
+    assert "on block_4 0.90" in said
+    none = findings(table.assign(grad_camo=np.nan), 0.25, {})
+    assert "No cell has a score." in none
