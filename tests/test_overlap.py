@@ -265,7 +265,7 @@ def test_maps_that_are_not_finite_or_negative_are_refused(bad):
     cam, labels = np.ones((1, 3, 3), np.float32), np.ones((1, 9, 9), int)
     cam[0, 1, 1] = bad
     refused("NaN or infinite|negative", cam, labels, [1])
-    with pytest.raises(GradcamoError, match="NaN or infinite|negative"):
+    with pytest.raises(GradcamoError, match=r"NaN or infinite|negative"):
         grad_camo(cam, np.ones((1, 3, 3), bool))
 
 

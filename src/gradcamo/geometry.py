@@ -8,7 +8,7 @@ everything else hands it on. The pass runs on the meta device: shapes only, no a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -91,19 +91,25 @@ def describe_layers(
     x: Any = torch.zeros(1, *input_shape, device="meta", dtype=precision(network))
     n = len(input_shape) - 1
     x.sight = Sight((1.0,) * n, (0.0,) * n)
-    with torch.no_grad(), _fits(input_shape, wanted), _CarrySight():
+    with torch.no_grad(), _fits(network, input_shape), _CarrySight():
         twin(x)
     return found
 
 
 @contextmanager
-def _fits(input_shape: Sequence[int], layers: Collection[str] = ()) -> Iterator[None]:
+def _fits(network: nn.Module, input_shape: Sequence[int]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        hint = f" (at least {SMALLEST_INPUT} voxels a side are needed)" if "head" in layers else ""
+        hints = []
+        if "head" in taps(network) and min(input_shape[1:]) < SMALLEST_INPUT:
+            hints.append(f"at least {SMALLEST_INPUT} voxels a side are needed; ")
+        convolutions = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
+        if (first := next(convolutions, None)) and first.in_channels != input_shape[0]:
+            hints.append(f"it takes {first.in_channels} channels; ")
         raise GradcamoError(
-            f"the network cannot take an input of shape {tuple(input_shape)}{hint}: {error}"
+            f"the network cannot take an input of shape {tuple(input_shape)}: "
+            f"{''.join(hints)}{error}"
         ) from error
 
 
@@ -119,7 +125,7 @@ def layer_table(layers: Mapping[str, LayerInfo]) -> pd.DataFrame:
 def count_classes(network: nn.Module, input_shape: Sequence[int]) -> int:
     """How many logits a network gives for one cell of shape (C, *spatial)."""
     x = torch.zeros(1, *input_shape, device="meta", dtype=precision(network))
-    with torch.no_grad(), _fits(input_shape):
+    with torch.no_grad(), _fits(network, input_shape):
         out = copy.deepcopy(network).to("meta").eval()(x)
     return (out if isinstance(out, Tensor) else out[0]).shape[1]
 
