@@ -13,6 +13,7 @@ from gradcamo.checkpoint import Checkpoint
 from gradcamo.errors import GradcamoError
 from gradcamo.geometry import place
 from gradcamo.gradcam import grad_cam
+from gradcamo.memory import keep_buffers
 from gradcamo.networks import precision
 from gradcamo.overlap import Placement, project_labels, score_footprint
 from gradcamo.preprocess import choose_device
@@ -51,8 +52,9 @@ def explain(
     device: str = "auto",
 ) -> Iterator[tuple[Explained, ...]]:
     """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass."""
+    keep_buffers()
     where = choose_device(device)
-    network = checkpoint.network.to(where)
+    network = checkpoint.ready.to(where)
     rest = iter(crops)
     while batch := list(islice(rest, batch_size)):
         x = checkpoint.prepare(np.stack([crop.image for crop in batch]), where)
