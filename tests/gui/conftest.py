@@ -14,7 +14,8 @@ os.environ["HOME"] = os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="gr
 
 
 @pytest.fixture(autouse=True)
-def _patient_with_leftovers(qtbot):
+def _fresh_home(qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # scores are kept there
     yield
     from superqt.utils._qthreading import WorkerBase
 

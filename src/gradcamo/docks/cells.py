@@ -9,7 +9,6 @@ from qtpy.QtCore import QItemSelection, QItemSelectionModel, QRectF, Qt
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QHBoxLayout,
     QHeaderView,
     QStyledItemDelegate,
     QTableView,
@@ -17,10 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks import export
 from gradcamo.docks.card import paint_shares
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.table_model import CellTableModel
-from gradcamo.docks.widgets import Message
+from gradcamo.docks.toolbar import CellsToolbar
+from gradcamo.docks.widgets import GOOD
+from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
@@ -64,13 +66,10 @@ class CellsDock(QWidget):
         self.view.horizontalHeader().setStretchLastSection(True)
         self.view.horizontalHeader().setSectionsMovable(True)
         self.view.setMinimumHeight(120)
-        self.state = Message()
-        self.toolbar = QHBoxLayout()
-        self.toolbar.setContentsMargins(0, 0, 0, 0)
-        self.toolbar.addWidget(self.state, 1)
+        self.toolbar = CellsToolbar()
         box = QVBoxLayout(self)
         box.setContentsMargins(4, 4, 4, 4)
-        box.addLayout(self.toolbar)
+        box.addWidget(self.toolbar)
         box.addWidget(self.view, 1)
         self._echo = False
 
@@ -82,7 +81,22 @@ class CellsDock(QWidget):
         session.results_changed.connect(self._on_results)
         session.flags_changed.connect(self._on_flags)
         session.selection_changed.connect(self._on_selection)
+        self.toolbar.filter_changed.connect(self._on_filter)
+        self.toolbar.columns_chosen.connect(self._on_columns)
+        self.toolbar.export_wanted.connect(self.export)
+        session.keys.bind(self.view)
         self._on_results()
+
+    def export(self, which: str, path: str) -> None:
+        """Write ``all``, ``visible``, ``selected`` or ``flagged`` cells, as they are shown."""
+        try:
+            number = export.write(
+                self.session, which, path, order=self.model.labels(), columns=self.model.columns
+            )
+        except GradcamoError as error:
+            self.toolbar.state.fail(error)
+        else:
+            self.toolbar.state.say(f"{number:,} cells written to {path}", GOOD)
 
     def sort_by(self, column: str, ascending: bool = True) -> None:
         """Sort the rows by a column."""
@@ -93,13 +107,16 @@ class CellsDock(QWidget):
         columns = self.model.columns
         self._echo = True
         try:
-            self.model.set_table(self.session.results.table)
+            table = self.session.results.table
+            self.model.set_table(table, self.toolbar.kept(table))
         finally:
             self._echo = False
         if self.model.columns != columns or not columns:
             for number, name in enumerate(self.model.columns):
                 self.view.setColumnWidth(number, WIDTHS.get(name, 92))
             self._show_sorting()
+            self.toolbar.list_columns(list(self.session.results.table), self.model.columns)
+        self.session.order = self.model.labels()
         self._on_selection(self.session.selection)
         self._say()
 
@@ -121,11 +138,11 @@ class CellsDock(QWidget):
     def _say(self) -> None:
         counts = self.session.results.counts()
         if not counts["cells"]:
-            self.state.say("No scores yet: load a checkpoint and audit the cells.")
+            self.toolbar.state.say("No scores yet: load a checkpoint and audit the cells.")
             return
         shown = self.model.rowCount()
         text = f"{counts['cells']:,} cells" if shown == counts["cells"] else f"{shown:,} shown"
-        self.state.say(
+        self.toolbar.state.say(
             f"{text} · {counts['scored']:,} scored · {counts['flagged']:,} flagged"
             f" (cut-off {self.session.results.cutoff:g})"
         )
@@ -146,7 +163,19 @@ class CellsDock(QWidget):
         finally:
             self._echo = False
 
+    def _on_filter(self) -> None:
+        table = self.session.results.table
+        kept = self.toolbar.kept(table)
+        self.model.set_filter(np.ones(len(table), bool) if kept is None else kept)
+        if kept is not None or not self.toolbar.filter.text().strip():
+            self._say()
+
+    def _on_columns(self, columns: list[str]) -> None:
+        self.model.set_columns(columns)
+        self._show_sorting()
+
     def _select_again(self) -> None:  # Qt forgets the selection when rows move
+        self.session.order = self.model.labels()
         if not self._echo:
             self._on_selection(self.session.selection)
 

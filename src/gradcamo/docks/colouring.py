@@ -50,6 +50,14 @@ def colormap_of(table: pd.DataFrame, mode: str) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict={None: np.array(UNSCORED, np.float32), **colours})
 
 
+def warm_up(dtype: np.dtype) -> None:
+    """Let napari compile its label colours, which takes seconds, beside the window."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colours = DirectLabelColormap(color_dict={None: "transparent", 1: "white"})
+    colours.map(np.ones((2, 2), dtype))
+
+
 class LabelColours(QObject):
     """Keeps the colours of the labels layer in step with the scores."""
 

@@ -184,7 +184,7 @@ def go_to(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float], centre: b
 
 
 def show_outline(
-    viewer: napari.Viewer, mask: np.ndarray, like: Layer, start: Sequence[float]
+    viewer: napari.Viewer, mask: np.ndarray, like: Labels, start: Sequence[float]
 ) -> Labels:
     """Draw a white line around a cell, given as a mask (Z, Y, X), in a layer used again."""
     found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == "outline"]
@@ -193,7 +193,7 @@ def show_outline(
         from napari.utils.colormaps import DirectLabelColormap
 
         layer = viewer.add_labels(
-            mask.astype(np.uint8),
+            mask.astype(like.data.dtype),
             name=OUTLINE_NAME,
             colormap=DirectLabelColormap(color_dict={None: "transparent", 1: "white"}),
             metadata={"gradcamo": "outline"},
@@ -202,7 +202,7 @@ def show_outline(
         layer.contour = 1
     else:
         layer = found[0]
-        layer.data = mask.astype(np.uint8)
+        layer.data = mask.astype(like.data.dtype)
         layer.translate = placed["translate"]
     layer.visible = viewer.dims.ndisplay == 2  # in 3D it would hide what it is to show
     return layer

@@ -25,7 +25,6 @@ class Results:
         self.notes: dict[int, str] = {}
         self.stale: set[int] = set()
         self._cutoff = cutoff
-        self._rows: dict[int, pd.DataFrame] = {}
         self._maps: dict[int, np.ndarray] = {}
         self._profiles: dict[int, np.ndarray] = {}
         self._starts: dict[int, np.ndarray] = {}
@@ -47,6 +46,13 @@ class Results:
             self._maps[label] = np.array(cam)
             self._profiles[label] = np.array(profile)
             self._starts[label] = np.array(start)
+
+    @classmethod
+    def of_table(cls, table: pd.DataFrame, cutoff: float) -> Results:
+        """Results read back from a file; maps are made again when they are asked for."""
+        results = cls(cutoff)
+        results._parts = [table]
+        return results
 
     def __len__(self) -> int:
         return len(self.table)
@@ -99,6 +105,13 @@ class Results:
         """Labels (N,) and profiles (N, C') of the scored cells."""
         labels = np.array(sorted(self._profiles), np.int64)
         return labels, np.array([self._profiles[label] for label in labels.tolist()])
+
+    def with_profiles(self, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
+        """The rows that have a profile, and their profiles; all rows and None if none has."""
+        if not self._profiles:
+            return table, None
+        table = table[table["label"].isin(list(self._profiles))].reset_index(drop=True)
+        return table, np.array([self._profiles[label] for label in table["label"].tolist()])
 
     def counts(self) -> dict[str, int]:
         """How many cells there are of each kind."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from gradcamo.docks.colouring import warm_up
 from gradcamo.docks.results import Results
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import napari
+    import pandas as pd
     from napari.layers import Image, Labels
 
     from gradcamo.checkpoint import Checkpoint
@@ -51,9 +53,11 @@ class Session(QObject):
     layers_changed = Signal()
 
     def __init__(self, viewer: napari.Viewer) -> None:
+        from gradcamo.docks.autosave import Autosave
         from gradcamo.docks.click import CanvasClicks
         from gradcamo.docks.colouring import LabelColours
         from gradcamo.docks.heatmap import HeatmapView
+        from gradcamo.docks.keys import Keys
 
         super().__init__()
         self._viewer = weakref.ref(viewer)
@@ -78,6 +82,9 @@ class Session(QObject):
         self._results_timer = QTimer(self)
         self._results_timer.setSingleShot(True)
         self._results_timer.timeout.connect(self.results_changed)
+        self.keys = Keys(self)
+        self.autosave = Autosave(self)
+        self.order = np.zeros(0, np.int64)  # labels as the table shows them
         self.auditing.stepped.connect(self._on_audited)
         self.auditing.ended.connect(self._on_audit_ended)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -140,6 +147,7 @@ class Session(QObject):
         def batches() -> Iterator[Any]:
             from gradcamo.auditing import audit_batches
 
+            warm_up(labels.dtype)
             yield from audit_batches(stack, labels, checkpoint, settings, only)
 
         self.auditing.start(batches)
@@ -159,6 +167,14 @@ class Session(QObject):
     def _on_audit_ended(self, complete: bool) -> None:
         self._results_timer.stop()
         self.results_changed.emit()
+
+    def restore(self, table: pd.DataFrame, settings: dict, marks: dict) -> None:
+        """Take up scores, flags and notes that were kept with these labels."""
+        results = Results.of_table(table, marks.get("cutoff", self.results.cutoff))
+        results.marked = {int(k): bool(v) for k, v in marks.get("flagged_by_hand", {}).items()}
+        results.notes = {int(k): str(v) for k, v in marks.get("notes", {}).items()}
+        self.audit_settings = AuditSettings(**settings) if settings else AuditSettings()
+        self.set_results(results)
 
     def set_cutoff(self, cutoff: float) -> None:
         """Flag the cells that score less."""

@@ -1,0 +1,150 @@
+"""Filter, columns, keys, export and what is kept between two openings of the same labels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import scored_label
+from qtpy.QtCore import Qt
+
+from gradcamo.docks.autosave import fingerprint, marks_path
+from gradcamo.docks.cells import CellsDock
+from gradcamo.docks.layers import heatmap_layer, show_labels
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def cells(audited, viewer, qtbot):
+    dock = CellsDock(viewer)
+    viewer.window.add_dock_widget(dock, area="bottom")
+    qtbot.waitUntil(lambda: not audited.autosave.looking.running, timeout=10_000)
+    return dock
+
+
+def test_a_filter_shows_the_rows_that_pandas_would(cells, audited, qtbot):
+    text = "grad_camo < 0.3 and not touches_border"
+    qtbot.keyClicks(cells.toolbar.filter, text)
+    expected = audited.results.table.query(text)["label"]
+    assert set(cells.model.labels()) == set(expected)
+    assert 0 < len(expected) < len(audited.results)
+    cells.toolbar.filter.clear()
+    assert cells.model.rowCount() == len(audited.results)
+
+
+def test_half_a_filter_hides_nothing_and_says_so(cells, audited):
+    cells.toolbar.filter.setText("grad_camo <")
+    assert cells.model.rowCount() == len(audited.results)
+    assert "not understood" in cells.toolbar.state.text()
+
+
+def test_columns_are_hidden_and_shown(cells):
+    actions = {a.data(): a for a in cells.toolbar.columns.menu().actions()}
+    actions["chance"].trigger()
+    assert "chance" not in cells.model.columns
+    actions["centroid_z"].trigger()
+    assert cells.model.columns[-1] == "centroid_z"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_visible_cells_are_written_as_they_are_seen(cells, tmp_path, suffix):
+    cells.sort_by("volume_um3", ascending=False)
+    cells.toolbar.filter.setText("not touches_border")
+    path = tmp_path / f"cells.{suffix}"
+    cells.export("visible", str(path))
+    written = pd.read_csv(path) if suffix == "csv" else pd.read_parquet(path)
+    shown = cells.model.shown()
+    assert written["label"].tolist() == shown["label"].tolist()
+    assert set(written) == {*shown, "image"}
+    np.testing.assert_allclose(written["grad_camo"], shown["grad_camo"])
+
+
+def test_anndata_gets_profiles_table_and_recipe(cells, audited, tmp_path):
+    import anndata
+
+    path = tmp_path / "cells.h5ad"
+    cells.export("all", str(path))
+    data = anndata.read_h5ad(path)
+    labels, profiles = audited.results.profiles()
+    order = np.argsort(data.obs["label"].to_numpy())
+    assert data.obs["label"].to_numpy()[order].tolist() == labels.tolist()
+    np.testing.assert_allclose(np.asarray(data.X)[order], profiles, rtol=1e-6)
+    assert audited.checkpoint.hash in str(data.uns)
+
+
+def test_keys_walk_down_the_table_on_the_canvas_and_in_the_table(cells, audited, viewer, qtbot):
+    shown = cells.model.labels().tolist()
+    for widget in (viewer.window._qt_viewer.canvas.native, cells.view):
+        audited.choose(shown[0], "test")
+        widget.setFocus()
+        qtbot.keyClick(widget, Qt.Key.Key_J)
+        assert audited.cell == shown[1], widget
+        qtbot.keyClick(widget, Qt.Key.Key_K)
+        qtbot.keyClick(widget, Qt.Key.Key_K)
+        assert audited.cell == shown[-1]
+
+
+def test_keys_flag_the_chosen_cell_and_hide_the_heatmap(cells, audited, viewer, qtbot):
+    label = scored_label(audited)
+    audited.choose(label, "test")
+    before = bool(audited.results.table.at[label, "flagged"])
+    qtbot.keyClick(cells.view, Qt.Key.Key_G)
+    assert audited.results.table.at[label, "flagged"] == (not before)
+    qtbot.keyClick(cells.view, Qt.Key.Key_H)
+    assert not heatmap_layer(viewer).visible
+
+
+def test_flags_and_notes_are_edited_in_the_table(cells, audited):
+    model, label = cells.model, scored_label(audited)
+    row = model.row_of(label)
+    flag = model.index(row, model.columns.index("flagged"))
+    before = audited.results.table.at[label, "flagged"]
+    state = Qt.CheckState.Unchecked if before else Qt.CheckState.Checked
+    assert model.setData(flag, state, Qt.ItemDataRole.CheckStateRole)
+    note = model.index(row, model.columns.index("note"))
+    assert model.setData(note, "dividing", Qt.ItemDataRole.EditRole)
+    assert audited.results.table.at[label, "flagged"] != before
+    assert model.data(note) == "dividing"
+
+
+def test_scores_flags_and_notes_come_back_with_the_same_labels(cells, audited, viewer, qtbot):
+    label, scores = scored_label(audited), audited.results.table["grad_camo"].copy()
+    before = bool(audited.results.table.at[label, "flagged"])
+    audited.mark([label], not before)
+    audited.note(label, "look again: µ")
+    audited.set_cutoff(0.31)
+    qtbot.waitUntil(lambda: not audited.autosave.writing.running, timeout=10_000)
+    labels = audited.labels_layer.data.copy()
+    viewer.layers.remove(audited.labels_layer)
+    assert len(audited.results) == 0
+    like = next(iter(audited.channel_layers.values()))
+    with qtbot.waitSignal(audited.autosave.restored, timeout=10_000):
+        show_labels(viewer, labels, like)
+    table = audited.results.table
+    pd.testing.assert_series_equal(table["grad_camo"], scores)
+    assert table.at[label, "flagged"] == (not before)
+    assert table.at[label, "note"] == "look again: µ"
+    assert audited.results.cutoff == 0.31
+    with qtbot.waitSignal(audited.explaining.ended, timeout=30_000):
+        audited.choose(label, "test")  # its map is not kept, but made again
+    assert heatmap_layer(viewer).metadata["cell"] == f"cell {label}"
+
+
+def test_other_labels_get_no_scores_of_these(cells, audited, viewer, qtbot):
+    qtbot.waitUntil(lambda: not audited.autosave.writing.running, timeout=10_000)
+    home = audited.autosave.home
+    kept = json.loads(marks_path(home).read_text())
+    other = audited.labels_layer.data.copy()
+    other[0, 0, 0] = 7
+    assert (
+        fingerprint(other)
+        != kept["labels_fingerprint"]
+        == fingerprint(audited.labels_layer.data.astype(np.uint16))
+    )
+    viewer.layers.remove(audited.labels_layer)
+    audited.set_labels(show_labels(viewer, other, None))
+    qtbot.waitUntil(lambda: not audited.autosave.looking.running, timeout=10_000)
+    assert len(audited.results) == 0
