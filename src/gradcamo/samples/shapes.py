@@ -37,7 +37,7 @@ class Body:
 def scatter(design: PlateDesign, rng: np.random.Generator) -> list[Body]:
     """Cells in islands, also beyond the border, so that the border cuts some of them."""
     size = design.field_px * design.spacing_um[1]
-    margin = design.cell_um / 2
+    margin = design.cell_um / 5  # further out only slivers show, which nobody would annotate
     wanted = round(design.cells_per_field * ((size + 2 * margin) / size) ** 2)
     centres: list[np.ndarray] = []
     for _ in range(200 * wanted):
