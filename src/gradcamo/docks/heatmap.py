@@ -21,13 +21,18 @@ def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | No
     found = session.results.cam(label)
     if found is None or session.labels_layer is None:
         return None
-    from gradcamo.overlap import upsample_cam
-
     cam, start = found
     height_width = session.checkpoint.crop.size_yx
-    planes = () if cam.ndim == 2 else (session.labels_layer.data.shape[0],)
-    cam = upsample_cam(cam, (*planes, *height_width), session.results.placement)
-    return np.asarray(cam).reshape(-1, *height_width), start
+    shape = (session.labels_layer.data.shape[0], *height_width)
+    return upsampled(cam, shape, session.results.placement), start
+
+
+def upsampled(cam: np.ndarray, shape: tuple[int, ...], placement: Any) -> np.ndarray:
+    """A coarse map on a crop's grid (Z, Y, X); that of a 2D network has one plane."""
+    from gradcamo.overlap import upsample_cam
+
+    fine = upsample_cam(cam, shape[-cam.ndim :], placement)
+    return np.asarray(fine).reshape(-1, *shape[1:])
 
 
 class HeatmapView(QObject):

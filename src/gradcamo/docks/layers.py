@@ -56,22 +56,34 @@ def show_stack(
     viewer: napari.Viewer, stack: ZStack, limits: Sequence[tuple[float, float]]
 ) -> dict[str, Image]:
     """One image layer per channel, coloured by stain, scaled in µm."""
+    return {
+        keywords["name"]: viewer.add_image(data, **keywords)
+        for data, keywords in channel_layers(stack, limits)
+    }
+
+
+def channel_layers(
+    stack: ZStack, limits: Sequence[tuple[float, float]]
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Data and keyword arguments of one image layer per channel."""
     placed = _placement_of(stack.spacing_um)
-    layers = {}
-    for number, (name, (colour, shown)) in enumerate(
-        zip(stack.channels, colours_of(stack.channels), strict=True)
-    ):
-        layers[name] = viewer.add_image(
+    return [
+        (
             stack.data[number],
-            name=name,
-            colormap=colour,
-            blending="additive",
-            visible=shown,
-            contrast_limits=limits[number],
-            metadata={"source": stack.source},
-            **placed,
+            {
+                "name": name,
+                "colormap": colour,
+                "blending": "additive",
+                "visible": shown,
+                "contrast_limits": limits[number],
+                "metadata": {"source": stack.source},
+                **placed,
+            },
         )
-    return layers
+        for number, (name, (colour, shown)) in enumerate(
+            zip(stack.channels, colours_of(stack.channels), strict=True)
+        )
+    ]
 
 
 def show_labels(

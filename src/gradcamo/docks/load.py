@@ -62,6 +62,7 @@ class LoadDock(QWidget):
         self.open_labels = QPushButton("Open…")
         self.open_labels.setToolTip("a labels image with the shape of the stack")
         self.message = Message()
+        self.setAcceptDrops(True)
         self._pending_axes: Path | None = None
 
         box = QVBoxLayout(self)
@@ -95,6 +96,17 @@ class LoadDock(QWidget):
         self._adopting.timeout.connect(self._adopt_if_new)
         self._on_layers()
         self._describe()
+
+    def dragEnterEvent(self, event: Any) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Take what was dropped for labels if it is named so, else for a Z-stack."""
+        path = Path(event.mimeData().urls()[0].toLocalFile())
+        event.acceptProposedAction()
+        named = any(word in path.name.lower() for word in ("label", "mask", "seg"))
+        (self.load_labels if named else self.load_stack)(path)
 
     # -- stack ---------------------------------------------------------------------------------
 

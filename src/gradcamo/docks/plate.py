@@ -1,0 +1,183 @@
+"""Plate: rows × columns of wells; a double click opens a site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
+from gradcamo.docks.profile_map import PALETTE
+from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.widgets import GOOD, Message
+from gradcamo.docks.worker import Job
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    import napari
+
+
+class PlateDock(QWidget):
+    """Find a site on the plate and open it with its labels."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.job = Job(self)
+        self.plate: pd.DataFrame | None = None
+        self.open = QPushButton("Open plate…")
+        self.open.setToolTip("a CSV with the columns image, labels, plate, well, site, treatment")
+        self.plates = QComboBox()
+        self.plates.setToolTip("the plate to show")
+        self.site = QComboBox()
+        self.site.setToolTip("the site that a double click on a well opens")
+        self.wells = QTableWidget()
+        self.wells.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.wells.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.wells.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.wells.setToolTip("double-click a well to open it")
+        self.message = Message("Open a plate to browse its wells.")
+        line = QHBoxLayout()
+        for part in (self.open, self.plates, self.site):
+            line.addWidget(part)
+        box = QVBoxLayout(self)
+        box.addLayout(line)
+        box.addWidget(self.wells, 1)
+        box.addWidget(self.message)
+
+        self.open.clicked.connect(self._choose)
+        self.plates.activated.connect(self._draw)
+        self.wells.currentCellChanged.connect(self._on_well)
+        self.wells.cellDoubleClicked.connect(self._open_well)
+        self.job.stepped.connect(self._on_read)
+        self.job.failed.connect(self.message.fail)
+
+    def load(self, path: str | Path) -> None:
+        """Read a plate in the background."""
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.plates import read_plate
+
+            yield read_plate(path)
+
+        self._start(steps, f"reading {Path(path).name} …")
+
+    def open_site(self, row: pd.Series) -> None:
+        """Read one stack of the plate, and its labels where it has some."""
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.stacks import read_labels, read_stack
+
+            stack = read_stack(row["image"]).in_memory()
+            labels = row.get("labels")
+            has_labels = isinstance(labels, (str, Path)) and str(labels) != ""
+            yield (
+                row,
+                stack,
+                [contrast_limits(channel) for channel in stack.data],
+                read_labels(labels) if has_labels else None,
+            )
+
+        self._start(steps, f"opening {row['well']} site {row['site']} …")
+
+    def _start(self, steps: Any, text: str) -> None:
+        try:
+            self.job.start(steps)
+        except GradcamoError as error:
+            self.message.fail(error)
+        else:
+            self.message.say(text)
+
+    def _on_read(self, item: Any) -> None:
+        if isinstance(item, pd.DataFrame):
+            self.plate = item
+            self.plates.clear()
+            self.plates.addItems(list(dict.fromkeys(item["plate"].astype(str))))
+            self._draw()
+        else:
+            self._show(*item)
+
+    def _draw(self, *_: Any) -> None:
+        wells = self._rows().drop_duplicates("well")
+        rows = sorted({str(well)[0] for well in wells["well"]})
+        columns = sorted({str(well)[1:] for well in wells["well"]})
+        treatments = list(dict.fromkeys(wells["treatment"].astype(str)))
+        self.wells.setRowCount(len(rows))
+        self.wells.setColumnCount(len(columns))
+        self.wells.setVerticalHeaderLabels(rows)
+        self.wells.setHorizontalHeaderLabels(columns)
+        for _, well in wells.iterrows():
+            treatment = str(well["treatment"])
+            item = QTableWidgetItem(treatment)
+            item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+            item.setForeground(QColor(PALETTE[treatments.index(treatment) % len(PALETTE)]))
+            item.setToolTip(f"{well['well']}: {treatment}")
+            name = str(well["well"])
+            self.wells.setItem(rows.index(name[0]), columns.index(name[1:]), item)
+        self.message.say(f"{len(wells)} wells, {len(self._rows())} stacks", GOOD)
+
+    def _rows(self) -> pd.DataFrame:
+        return self.plate[self.plate["plate"].astype(str) == self.plates.currentText()]
+
+    def _sites(self, row: int, column: int) -> pd.DataFrame:
+        well = (
+            self.wells.verticalHeaderItem(row).text()
+            + self.wells.horizontalHeaderItem(column).text()
+        )
+        rows = self._rows()
+        return rows[rows["well"].astype(str) == well]
+
+    def _on_well(self, row: int, column: int, *_: int) -> None:
+        if row < 0 or column < 0 or self.plate is None:
+            return
+        before = self.site.currentText()
+        self.site.clear()
+        self.site.addItems([f"site {site}" for site in self._sites(row, column)["site"]])
+        if self.site.findText(before) >= 0:
+            self.site.setCurrentText(before)
+
+    def _open_well(self, row: int, column: int) -> None:
+        sites = self._sites(row, column)
+        if len(sites):
+            self.open_site(sites.iloc[max(0, self.site.currentIndex())])
+
+    def _show(self, row: pd.Series, stack: Any, limits: Any, labels: Any) -> None:
+        session = self.session
+        viewer = session.viewer
+        if viewer is None:
+            return
+        before = [*session.channel_layers.values(), session.labels_layer]
+        session.set_labels(None)
+        session.set_stack(stack, show_stack(viewer, stack, limits))
+        for layer in before:
+            if layer is not None and layer in viewer.layers:
+                viewer.layers.remove(layer)
+        if labels is not None:
+            like = next(iter(session.channel_layers.values()))
+            layer = show_labels(viewer, labels, like)
+            layer.metadata["path"] = str(row["labels"])
+            session.set_labels(layer)
+        viewer.dims.set_current_step(0, stack.shape[1] // 2)
+        viewer.reset_view()
+        self.message.say(f"{row['well']} site {row['site']}: {row['treatment']}", GOOD)
+
+    def _choose(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a plate", "", "Plates (*.csv)")
+        if path:
+            self.load(path)
