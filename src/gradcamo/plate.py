@@ -35,7 +35,8 @@ def audit_plate(
     Parameters
     ----------
     plate : path or DataFrame
-        What `read_plate` reads, or gives. Stacks without labels are segmented.
+        A CSV, an OME-Zarr plate or a folder of files, see `open_plate`. Stacks without labels are
+        segmented.
     checkpoint : path or Checkpoint
     out : folder
         ``cells/`` one Parquet per stack, ``labels/``, ``cells.parquet``, ``profiles.h5ad``,
@@ -81,7 +82,7 @@ def plate_steps(
 
     start = time.monotonic()
     settings = settings or PlateSettings()
-    rows = open_plate(plate)
+    rows = open_plate(plate, settings)
     network = open_checkpoint(checkpoint)
     folder = open_folder(network, out, settings)
     jobs = stack_jobs(rows, folder)
@@ -159,17 +160,29 @@ def _compute(
     return ""
 
 
-def open_plate(plate: str | Path | pd.DataFrame) -> pd.DataFrame:
-    """The plate's rows, read if a path was given.
+def open_plate(
+    plate: str | Path | pd.DataFrame, settings: PlateSettings | None = None
+) -> pd.DataFrame:
+    """The plate's rows: of a CSV, an OME-Zarr plate, a folder of named files, or as given.
 
     Raises
     ------
     GradcamoError
         If it cannot be read or two rows are the same plate, well and site.
     """
+    from gradcamo.omezarr import is_zarr
+    from gradcamo.plate_sources import plate_from_folder, plate_from_zarr
     from gradcamo.plates import read_plate
 
-    given = plate if isinstance(plate, pd.DataFrame) else read_plate(plate)
+    settings = settings or PlateSettings()
+    if isinstance(plate, pd.DataFrame):
+        given = plate
+    elif not Path(plate).is_dir():
+        given = read_plate(plate)
+    elif is_zarr(Path(plate)):
+        given = plate_from_zarr(plate, settings.labels, settings.layout)
+    else:
+        given = plate_from_folder(plate, settings.pattern, settings.labels, settings.layout)
     rows = given.reset_index(drop=True)
     if lacking := [
         name for name in ("image", "plate", "well", "site", "treatment") if name not in rows

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 NETWORK_BYTES = 3 * GIB // 2
 """What a worker needs beside its stack: Python, PyTorch, a network, a batch."""
+ANSWER_WITHIN_S = 15
 LOST_AFTER_S = 20.0
 NO_WORKER_AFTER_S = 600.0
 
@@ -62,7 +63,7 @@ def cluster(scheduler: str | None, workers: int, device: str = "auto") -> Iterat
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout=15, set_as_default=False)
+            client = Client(scheduler, timeout=ANSWER_WITHIN_S, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterLostError(
                 f"no Dask scheduler answers at {scheduler} ({error}): start one with "

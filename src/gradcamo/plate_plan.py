@@ -78,7 +78,7 @@ def plan_plate(
     settings = settings or PlateSettings()
     network = open_checkpoint(checkpoint)
     folder = PlateFolder(Path(out).absolute(), network.hash, settings).with_layer(network)
-    jobs = stack_jobs(open_plate(plate), folder)
+    jobs = stack_jobs(open_plate(plate, settings), folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     to_segment = sum(job.labels is None for job in left)
     notes: list[str] = []

@@ -173,6 +173,18 @@ class AuditSettings(Settings):
 class PlateSettings(Settings):
     """Many stacks: what to do with each, and what to make of all."""
 
+    pattern: str = Field(
+        "{well}_s{site}.ome.tif",
+        description="names of the stacks, where the plate is a folder of files",
+    )
+    labels: str | None = Field(
+        None,
+        description="names of the label images in that folder, such as "
+        "'{well}_s{site}_labels.tif', or which labels of an OME-Zarr plate to use",
+    )
+    layout: str | None = Field(
+        None, description="CSV of well, treatment for a folder or an OME-Zarr plate"
+    )
     audit: AuditSettings = AuditSettings()
     segment: SegmentSettings = SegmentSettings()
     control: str | None = Field(

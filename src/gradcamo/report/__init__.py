@@ -108,6 +108,7 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     lacking = {name: value for name, value in defaults.items() if name not in table}
     table = table.assign(**lacking)
     text = {name: table[name].fillna("").astype(str) for name in defaults}
+    text["treatment"] = text["treatment"].replace("", "no treatment")
     return table.assign(**text)
 
 

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from gradcamo.embed import sample_rows, umap_layout
+from gradcamo.errors import GradcamoError
+
+
+@pytest.fixture(scope="module")
+def clusters() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    which = np.repeat([0, 1, 2], 40)
+    return 12 * rng.standard_normal((3, 60))[which] + rng.standard_normal((120, 60)), which
+
+
+def test_cells_of_a_kind_lie_together_and_the_same_seed_gives_the_same_map(clusters):
+    profiles, which = clusters
+    layout = umap_layout(profiles, seed=3)
+    assert layout.shape == (120, 2)
+    centres = np.stack([layout[which == k].mean(0) for k in range(3)])
+    nearest = np.linalg.norm(layout[:, None] - centres, axis=2).argmin(1)
+    assert (nearest == which).mean() > 0.98
+    np.testing.assert_array_equal(layout, umap_layout(profiles, seed=3))
+
+
+def test_a_handful_of_cells_can_be_laid_out_too(clusters):
+    assert np.isfinite(umap_layout(clusters[0][:5])).all()
+
+
+def test_too_few_cells_and_missing_values_are_refused(clusters):
+    with pytest.raises(GradcamoError, match="four cells"):
+        umap_layout(clusters[0][:3])
+    with pytest.raises(GradcamoError, match="partial cells"):
+        umap_layout(np.full((10, 4), np.nan))
+
+
+def test_a_sample_holds_what_must_be_shown_first():
+    assert sample_rows(5, 10).tolist() == [0, 1, 2, 3, 4]
+    rows = sample_rows(1000, 100, seed=1, first=np.array([7, 990]))
+    assert len(set(rows.tolist())) == 100
+    assert {7, 990} <= set(rows.tolist())
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(rows, sample_rows(1000, 100, 1, np.array([7, 990])))

@@ -1,0 +1,519 @@
+"""Whole plates on real Dask workers: a tiny plate, a tiny network, two processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+import gradcamo as gc
+from gradcamo import plate_cluster
+from gradcamo.errors import GradcamoError
+from gradcamo.plate import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
+from gradcamo.plate_folder import short_hash, stack_name
+from gradcamo.plate_plan import plan_plate
+from gradcamo.plate_tasks import Outcome, audit_stack
+from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
+from gradcamo.stacks import write_labels
+from gradcamo.store import read_table
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+from tiny import tiny_checkpoint, tiny_plate  # noqa: E402
+
+SETTINGS = PlateSettings(umap_cells=0, workers=2, thumbnails=3)
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory) -> Path:
+    return tiny_plate(tmp_path_factory.mktemp("plate"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    tiny_checkpoint().save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Two worker processes behind an address, as on any cluster."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def finished(plate, model, workers, tmp_path_factory) -> Path:
+    """A folder of results; tests that change it work on a copy."""
+    out = tmp_path_factory.mktemp("finished")
+    summary = audit_plate(plate, model, out, SETTINGS, workers.scheduler_address)
+    assert summary.exit_status == 0, summary
+    assert summary.computed == 8
+    return out
+
+
+@pytest.fixture
+def out(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "out"))
+
+
+def cells_of(out: Path) -> dict[str, int]:
+    """When each stack's file landed."""
+    files = (out / "cells").rglob("*.parquet")
+    return {f"{p.parent.name}/{p.name}": p.stat().st_mtime_ns for p in files}
+
+
+def same(first: Path, second: Path) -> None:
+    for name in ("cells.parquet", "confounding.csv", "cutoffs.csv"):
+        pd.testing.assert_frame_equal(read_table(first / name), read_table(second / name))
+    a, b = (anndata.read_h5ad(folder / "profiles.h5ad") for folder in (first, second))
+    np.testing.assert_array_equal(a.X, b.X)
+    np.testing.assert_array_equal(a.layers["whitened"], b.layers["whitened"])
+
+
+def copy_plate(plate: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(plate.parent, folder)) / "plate.csv"
+
+
+def test_the_table_of_a_plate_is_the_audit_of_each_of_its_stacks(finished, plate, model):
+    table = read_table(finished / "cells.parquet")
+    rows = gc.read_plate(plate)
+    checkpoint = gc.Checkpoint.load(model)
+    assert table["image"].drop_duplicates().tolist() == rows["image"].tolist()
+    for _, row in rows.iloc[[0, 5]].iterrows():
+        alone = gc.audit(gc.read_stack(row["image"]), gc.read_labels(row["labels"]), checkpoint)
+        mine = table[table["image"] == row["image"]].reset_index(drop=True)
+        for column in ("label", "flagged", "touches_border"):
+            assert mine[column].tolist() == alone[column].tolist()
+        for column in ("grad_camo", "neighbour_share", "chance", "confidence", "volume_um3"):
+            np.testing.assert_allclose(mine[column], alone[column], rtol=1e-5, atol=1e-7)
+        assert set(mine["well"]) == {row["well"]}
+        assert set(mine["treatment"]) == {row["treatment"]}
+    recipe = table.attrs["recipe"]
+    assert recipe["checkpoint"] == checkpoint.hash
+    assert recipe["settings"]["layer"] == "block_2"
+
+
+def test_profiles_open_in_anndata_whitened_on_the_controls(finished):
+    data = anndata.read_h5ad(finished / "profiles.h5ad")
+    table = read_table(finished / "cells.parquet")
+    assert data.n_obs == (~table["touches_border"]).sum()
+    controls = data.layers["whitened"][(data.obs["treatment"] == "control").to_numpy()]
+    np.testing.assert_allclose(np.cov(controls.T, bias=True), np.eye(data.n_vars), atol=1e-3)
+    assert np.isfinite(data.X).all()
+
+
+def test_everything_a_plate_gives_is_there_and_nothing_half_written(finished):
+    names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
+    assert {"cells.parquet", "profiles.h5ad", "confounding.csv", "cutoffs.csv", "report.html",
+            "summary.json", "figures/scores.png", "figures/attention.png"} <= names  # fmt: skip
+    assert len([name for name in names if name.startswith("cells/")]) == 8
+    assert not [name for name in names if Path(name).name.startswith(".")]
+
+
+def test_a_second_run_computes_nothing_and_ends_the_same(out, finished, plate, model):
+    before = cells_of(out)
+    summary = audit_plate(plate, model, out, SETTINGS, "tcp://nobody-is-needed:1")
+    assert summary.computed == 0
+    assert "8 stacks were there already" in str(summary)
+    assert cells_of(out) == before
+    same(out, finished)
+
+
+def test_another_cut_off_flags_anew_without_computing_anything(out, plate, model):
+    table = read_table(out / "cells.parquet")
+    cutoff = float(table["grad_camo"].median())
+    settings = SETTINGS.model_copy(update={"audit": AuditSettings(cutoff=cutoff)})
+    summary = audit_plate(plate, model, out, settings, "tcp://nobody-is-needed:1")
+    assert summary.computed == 0
+    flagged = read_table(out / "cells.parquet")["flagged"]
+    expected = ~table["touches_border"] & ~(table["grad_camo"] >= cutoff)
+    assert flagged.tolist() == expected.tolist()
+    assert flagged.any()
+
+
+def test_another_layer_never_mixes_with_what_was_there(out, finished, plate, model, workers):
+    before = cells_of(out)
+    settings = SETTINGS.model_copy(update={"audit": AuditSettings(layer="block_4")})
+    two = gc.read_plate(plate).iloc[:2]
+    summary = audit_plate(two, model, out, settings, workers.scheduler_address)
+    assert summary.computed == 2
+    assert set(read_table(out / "cells.parquet")["layer"]) == {"block_4"}
+    after = cells_of(out)
+    assert len(after) == 10
+    assert before.items() <= after.items()
+    assert audit_plate(plate, model, out, SETTINGS, "tcp://nobody-is-needed:1").computed == 0
+    same(out, finished)
+
+
+def test_a_stack_whose_file_changed_is_computed_again_alone(out, plate, model, workers, tmp_path):
+    two = gc.read_plate(copy_plate(plate, tmp_path / "plate")).iloc[:2]
+    first = audit_plate(two, model, out, SETTINGS, workers.scheduler_address)
+    assert first.computed == 2  # other files, though of the same names
+    os.utime(two["image"][1], (1, 1))
+    assert audit_plate(two, model, out, SETTINGS, workers.scheduler_address).computed == 1
+
+
+def test_bad_stacks_are_named_and_the_others_go_on(plate, model, workers, tmp_path):
+    moved = copy_plate(plate, tmp_path / "plate")
+    rows = gc.read_plate(moved).iloc[:6]
+    Path(rows["image"][1]).write_bytes(b"II*\0 this is no stack")
+    write_labels(rows["labels"][4], np.ones((7, 50, 50), np.int32))
+    out = tmp_path / "out"
+    summary = audit_plate(rows, model, out, SETTINGS, workers.scheduler_address)
+    assert summary.exit_status == 1
+    assert set(summary.failed) == {stack_name(rows.loc[i]) for i in (1, 4)}
+    assert Path(rows["image"][1]).name in summary.failed[stack_name(rows.loc[1])]
+    assert "do not fit" in summary.failed[stack_name(rows.loc[4])]
+    for name in summary.failed:
+        assert name in str(summary)
+        assert name in (out / "report.html").read_text(encoding="utf-8")
+    assert read_table(out / "cells.parquet")["image"].nunique() == 4
+
+
+def test_a_stack_that_failed_once_is_tried_again(plate, model, tmp_path, monkeypatch):
+    from distributed import Client, LocalCluster
+
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
+    jobs = stack_jobs(open_plate(plate), folder)
+    tried: list[str] = []
+
+    def flaky(job, device=None):
+        tried.append(job.name)
+        bad = job is not None and job.name == jobs[2].name and tried.count(job.name) < 3
+        return Outcome(job.name, reason="the network drive was away" if bad else "")
+
+    monkeypatch.setattr(plate_cluster, "audit_stack", flaky)
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as local:
+        client = Client(local)
+        for retries, reason in ((1, "the network drive was away"), (2, "")):
+            tried.clear()
+            outcomes = [o for o in plate_cluster.run_jobs(jobs, client, retries) if o]
+            assert sorted(o.name for o in outcomes) == sorted(job.name for job in jobs)
+            assert {o.name: o.reason for o in outcomes}[jobs[2].name] == reason
+            assert tried.count(jobs[2].name) == retries + 1
+            assert len(tried) == len(jobs) + retries
+        client.close()
+
+
+def test_never_more_than_two_stacks_per_thread_are_in_flight(plate, model, tmp_path, monkeypatch):
+    from distributed import Client, LocalCluster
+
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
+    jobs = stack_jobs(open_plate(plate), folder)
+    known: list[int] = []
+    monkeypatch.setattr(plate_cluster, "audit_stack", lambda job, device=None: Outcome(job.name))
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as local:
+        client = Client(local)
+        for _ in plate_cluster.run_jobs(jobs, client):
+            states = [task.state for task in list(local.scheduler.tasks.values())]
+            known.append(sum(state not in ("memory", "released") for state in states))
+        client.close()
+    assert max(known) <= 2
+
+
+def test_stacks_go_to_workers_with_a_gpu_where_some_have_one(plate, model, tmp_path, monkeypatch):
+    from distributed import Client, SpecCluster, Worker, get_worker
+    from distributed.scheduler import Scheduler
+
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
+    jobs = stack_jobs(open_plate(plate), folder)
+    monkeypatch.setattr(
+        plate_cluster, "audit_stack", lambda job, device=None: Outcome(get_worker().name)
+    )
+    specs = {
+        "plain": {"cls": Worker, "options": {"nthreads": 1}},
+        "gpu": {"cls": Worker, "options": {"nthreads": 1, "resources": {"GPU": 1}}},
+    }
+    scheduler = {"cls": Scheduler, "options": {"dashboard": False}}
+    with SpecCluster(workers=specs, scheduler=scheduler) as local, Client(local) as client:
+        outcomes = [o for o in plate_cluster.run_jobs(jobs, client) if o]
+    assert {outcome.name for outcome in outcomes} == {"gpu"}
+    assert len(outcomes) == len(jobs)
+
+
+def test_a_killed_worker_costs_nothing(finished, plate, model, workers, tmp_path):
+    out = tmp_path / "out"
+    steps = plate_steps(plate, model, out, SETTINGS, workers.scheduler_address)
+    killed = False
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            summary = end.value
+            break
+        if step.done >= 1 and not killed:
+            os.kill(next(iter(workers.workers.values())).pid, signal.SIGKILL)
+            killed = True
+    assert killed
+    assert summary.exit_status == 0, summary
+    same(out, finished)
+
+
+def test_a_run_killed_with_its_cluster_goes_on_where_it_was(
+    finished, plate, model, workers, tmp_path
+):
+    out = tmp_path / "out"
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\n"
+        "from gradcamo.plate import audit_plate\n"
+        "from gradcamo.settings import PlateSettings\n"
+        "if __name__ == '__main__':\n"
+        "    audit_plate(*sys.argv[1:4], PlateSettings(umap_cells=0, workers=1, thumbnails=3))\n"
+    )
+    run = subprocess.Popen([sys.executable, script, plate, model, out], env=_environment())
+    deadline = time.monotonic() + 120
+    while len(cells_of(out)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()  # client, scheduler and nannies are this one process
+    assert run.wait() == -signal.SIGKILL
+    landed = cells_of(out)
+    assert 2 <= len(landed) < 8
+    time.sleep(2)  # its worker dies with it
+    landed = cells_of(out)
+    summary = audit_plate(plate, model, out, SETTINGS, workers.scheduler_address)
+    assert summary.computed == 8 - len(landed)
+    assert landed.items() <= cells_of(out).items()
+    same(out, finished)
+
+
+def test_a_scheduler_that_goes_away_is_named_and_what_landed_stays(
+    plate, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(plate_cluster, "LOST_AFTER_S", 1.0)
+    script = tmp_path / "cluster.py"
+    script.write_text(
+        "import time\n"
+        "from distributed import LocalCluster\n"
+        "if __name__ == '__main__':\n"
+        "    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)\n"
+        "    print(cluster.scheduler_address, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, env=_environment()
+    )
+    try:
+        address = process.stdout.readline().strip()
+        steps = plate_steps(plate, model, tmp_path / "out", SETTINGS, address)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                summary = end.value
+                break
+            if step.done >= 1:
+                process.kill()
+    finally:
+        process.kill()
+        process.wait()
+    assert summary.exit_status == 1
+    assert "scheduler went away" in summary.trouble
+    assert summary.missing
+    landed = 8 - len(summary.missing)
+    assert landed >= 1
+    assert read_table(tmp_path / "out/cells.parquet")["image"].nunique() == landed
+
+
+def test_an_address_where_nobody_answers_is_said_at_once(plate, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(plate_cluster, "ANSWER_WITHIN_S", 1)
+    with pytest.raises(GradcamoError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        audit_plate(plate, model, tmp_path / "out", SETTINGS, "tcp://127.0.0.1:9")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
+def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(plate, model, tmp_path):
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
+    job = stack_jobs(open_plate(plate), folder)[0]
+    import resource
+
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        outcome = audit_stack(job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert outcome.cannot_write
+    assert "could not be written" in outcome.reason
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix == ".parquet"]
+    assert audit_stack(job).reason == ""
+
+
+def test_what_cannot_be_written_is_not_tried_again_and_ends_the_run(
+    plate, model, tmp_path, monkeypatch
+):
+    full = Outcome("any", reason="no room", cannot_write=True)
+    monkeypatch.setattr(plate_cluster, "run_jobs", lambda *_: iter([full, None]))
+    monkeypatch.setattr(plate_cluster, "cluster", lambda *_: _nothing())
+    summary = audit_plate(plate, model, tmp_path / "out", SETTINGS)
+    assert summary.trouble == "no room"
+    assert summary.exit_status == 1
+
+
+def test_fields_without_cells_and_with_partial_cells_alone_are_results(plate, model, tmp_path):
+    moved = copy_plate(plate, tmp_path / "plate")
+    rows = gc.read_plate(moved)
+    labels = gc.read_labels(rows["labels"][0])
+    write_labels(rows["labels"][0], np.zeros_like(labels))
+    edge = np.zeros_like(labels)
+    edge[2:4, :9, 40:60] = 5
+    write_labels(rows["labels"][1], edge)
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", SETTINGS)
+    jobs = stack_jobs(rows, folder)
+    assert [audit_stack(job).cells for job in jobs[:2]] == [0, 1]
+    assert audit_stack(jobs[2]).reason == ""
+    summary = audit_plate(rows.iloc[:3], model, tmp_path / "out", SETTINGS)
+    assert summary.computed == 0
+    table = read_table(tmp_path / "out/cells.parquet")
+    assert (table["image"] == rows["image"][1]).sum() == 1
+    cells = np.unique(gc.read_labels(rows["labels"][2]))
+    assert (table["image"] == rows["image"][2]).sum() == np.count_nonzero(cells)
+
+
+def test_cells_treated_otherwise_than_their_stack_are_told_apart(
+    out, finished, plate, model, tmp_path
+):
+    rows = gc.read_plate(plate)
+    (tmp_path / "own.csv").write_text("label,treatment\n2,5.00x\n")
+    rows["cells"] = ["" for _ in range(len(rows))]
+    rows.loc[0, "cells"] = str(tmp_path / "own.csv")
+    audit_plate(rows, model, out, SETTINGS)
+    table = read_table(out / "cells.parquet")
+    changed = table["treatment"] != read_table(finished / "cells.parquet")["treatment"]
+    assert table.loc[changed, ["image", "label", "treatment"]].values.tolist() == [
+        [rows["image"][0], 2, "5.00x"]
+    ]
+
+
+def test_a_stack_twice_is_refused_before_anything_runs(plate, model, tmp_path):
+    rows = gc.read_plate(plate)
+    rows.loc[3, "site"] = rows.loc[2, "site"]
+    with pytest.raises(GradcamoError, match="E02, site 1 is there more than once"):
+        audit_plate(rows, model, tmp_path, SETTINGS)
+    settings = SETTINGS.model_copy(update={"audit": AuditSettings(layer="block_99")})
+    with pytest.raises(GradcamoError, match="no layer 'block_99'"):
+        audit_plate(plate, model, tmp_path, settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_says_what_is_to_do_and_writes_nothing(out, plate, model, tmp_path):
+    plan = plan_plate(plate, model, tmp_path / "new", SETTINGS)
+    assert (plan.stacks, plan.landed, plan.to_segment) == (8, 0, 0)
+    assert plan.cells == pytest.approx(len(read_table(out / "cells.parquet")), rel=0.2)
+    assert plan.bytes_read == sum(Path(i).stat().st_size for i in gc.read_plate(plate)["image"])
+    assert plan.minutes > 0
+    assert not (tmp_path / "new").exists()
+    victim = next((out / "cells").rglob("*.parquet"))
+    victim.unlink()
+    plan = plan_plate(plate, model, out, SETTINGS)
+    assert (plan.landed, plan.workers) == (7, 1)
+    assert "7 are there already, 1 to audit" in str(plan)
+
+
+def test_stacks_without_labels_are_segmented_once(plate, model, tmp_path):
+    rows = gc.read_plate(plate).drop(columns="labels")
+    moved = tmp_path / "image.ome.tif"
+    shutil.copy(rows["image"][0], moved)
+    rows.loc[0, "image"] = str(moved)
+    settings = SETTINGS.model_copy(update={"segment": SegmentSettings(model="bundled")})
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", settings)
+
+    def run() -> tuple[int, int]:
+        job = stack_jobs(rows.iloc[:1], folder)[0]
+        outcome = audit_stack(job)
+        assert outcome.reason == "", outcome.details
+        labels = folder.labels(job.name)
+        assert np.count_nonzero(np.unique(gc.read_labels(labels))) == outcome.cells > 3
+        return labels.stat().st_mtime_ns, folder.cells(job.name).stat().st_mtime_ns
+
+    first = run()
+    second = run()
+    assert second[0] == first[0]
+    assert second[1] > first[1]
+    os.utime(moved, (1, 1))
+    assert run()[0] > second[0]
+
+
+def test_a_folder_of_named_files_is_the_same_plate_as_its_table(plate, tmp_path):
+    folder = plate.parent / "images"
+    rows = gc.read_plate(plate)
+    layout = tmp_path / "layout.csv"
+    rows[["well", "treatment"]].drop_duplicates().to_csv(layout, index=False)
+    settings = PlateSettings(labels="../labels/{well}_s{site}.ome.tif", layout=str(layout))
+    opened = open_plate(folder, settings)
+    columns = ["image", "well", "site", "treatment"]
+    expected = rows.sort_values(["well", "site"], ignore_index=True)
+    assert opened[columns].values.tolist() == expected[columns].values.tolist()
+    assert [Path(p).resolve() for p in opened["labels"]] == [Path(p) for p in expected["labels"]]
+
+
+def test_an_ome_zarr_plate_scores_as_the_same_stacks_in_files_do(finished, plate, model, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    rows = gc.read_plate(plate).iloc[:2]
+    root = zarr.create_group(tmp_path / "plate.ome.zarr", zarr_format=2)
+    well = rows["well"][0]
+    path = f"{well[0]}/{well[1:]}"
+    root.attrs["plate"] = {"name": "Z", "wells": [{"path": path, "rowIndex": 0, "columnIndex": 0}]}
+    fields = [{"path": str(i)} for i in range(len(rows))]
+    root.require_group(path).attrs["well"] = {"images": fields}
+    for i, row in rows.iterrows():
+        stack = gc.read_stack(row["image"])
+        axes = [{"name": axis, "type": "channel" if axis == "c" else "space"} for axis in "czyx"]
+        scale = [{"type": "scale", "scale": [1, *stack.spacing_um]}]
+        for group, data, names in (
+            (f"{path}/{i}", np.asarray(stack.data), axes),
+            (f"{path}/{i}/labels/cells", gc.read_labels(row["labels"]), axes[1:]),
+        ):
+            levels = [{"path": "0", "coordinateTransformations": scale}]
+            image = root.require_group(group)
+            image.attrs["multiscales"] = [{"axes": names, "datasets": levels, "version": "0.4"}]
+            image.create_array("0", data=data)
+        root[f"{path}/{i}"].attrs["omero"] = {"channels": [{"label": c} for c in stack.channels]}
+        root[f"{path}/{i}/labels"].attrs["labels"] = ["cells"]
+    opened = open_plate(tmp_path / "plate.ome.zarr")
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", SETTINGS)
+    for job, image in zip(stack_jobs(opened, folder), rows["image"], strict=True):
+        outcome = audit_stack(job)
+        assert outcome.reason == "", outcome.details
+        mine = read_table(folder.cells(job.name))
+        table = read_table(finished / "cells.parquet")
+        expected = table[table["image"] == image]
+        np.testing.assert_allclose(mine["grad_camo"], expected["grad_camo"], rtol=1e-5)
+        assert job.inputs["image"][1] > 0
+
+
+def test_names_of_stacks_are_safe_and_never_meet():
+    rows = [
+        {"plate": plate, "well": "D02", "site": "1"}
+        for plate in ("P 1", "P/1", "P-1", "P_1", "../P", "Pµ")
+    ]
+    names = [stack_name(row) for row in rows]
+    assert len(set(names)) == len(names)
+    assert all(Path(name).name == name for name in names)
+    assert stack_name({"plate": "P1", "well": "D02", "site": 1}) == "P1_D02_1"
+    assert short_hash({"a": 1}) != short_hash({"a": 2})
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def _nothing():
+    import contextlib
+
+    return contextlib.nullcontext()
