@@ -47,8 +47,10 @@ class Fitting(L.LightningModule):
         self.regulariser = regulariser
 
     def forward(self, images: Tensor) -> Tensor:
-        size = self.settings.input_size
-        return self.network(resize(standardise(images, self.mean, self.std), size))
+        x = resize(standardise(images, self.mean, self.std), self.settings.input_size)
+        if x.device.type == "cpu":  # a quarter faster there
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+        return self.network(x)
 
     def on_train_epoch_start(self) -> None:
         # dropout follows from seed and epoch, so that a resumed training is the same training
@@ -230,10 +232,10 @@ def fit(
 
 
 def _batch_norm_momentum(settings: TrainSettings, steps: int) -> float:
-    """As set, else fast enough that the statistics settle within an epoch of that many steps."""
+    """As set, else such that statistics are averaged over about a third of an epoch."""
     if settings.batch_norm_momentum is not None:
         return settings.batch_norm_momentum
-    return min(max(5 / steps, 0.01), 0.1)
+    return min(max(3 / steps, 0.01), 0.1)
 
 
 @contextlib.contextmanager

@@ -83,7 +83,7 @@ class Regulariser:
         slopes = torch.autograd.grad(score, list(seen.values()), create_graph=True)
         shares = []
         for (name, a), slope in zip(seen.items(), slopes, strict=True):
-            a, w = a.float(), slope.float().flatten(2).mean(-1)
+            w = slope.flatten(2).mean(-1)
             cam = torch.einsum("nc,nc...->n...", w, a).relu() / a.shape[1]
             placement = place(self.layers[name], self.input_size, masks.shape[1:], self.alignment)
             full = project_mask(torch.ones_like(masks[:1]), cam.shape[1:], placement)
