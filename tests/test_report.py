@@ -152,6 +152,11 @@ def test_the_page_opens_without_a_network_and_without_complaint(page):
     assert foreign == []
     assert page.get_log("browser") == []
     assert js(page, "window.hacked") is None
+    buttons = js(
+        page, "[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title ?? '')"
+    )
+    assert any("PNG" in button for button in buttons)
+    assert not [button for button in buttons if re.search("cloud|share|link", button, re.I)]
 
 
 def test_every_section_is_drawn(page):

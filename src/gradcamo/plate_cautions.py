@@ -48,8 +48,9 @@ def cautions(table: pd.DataFrame, checkpoint: Checkpoint, layer: str | None) -> 
         said.append("some wells served to train the network: judge it by the others")
     wells = scored.groupby("treatment")[["plate", "well"]].apply(lambda w: len(w.drop_duplicates()))
     if (wells < 3).any():
+        few = "one well" if wells.min() == 1 else "two wells"
         said.append(
-            f"some treatments have {wells.min()} well(s): differences between treatments cannot be "
-            "told from differences between wells with certainty"
+            f"some treatments have {few}: differences between treatments cannot be told from "
+            "differences between wells with certainty"
         )
     return said

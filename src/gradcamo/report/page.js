@@ -5,7 +5,8 @@
   const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442",
     "#555555"];
   const config = { responsive: true, displaylogo: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+    plotlyServerURL: "",
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "sendChartToCloud"] };
   const layout = (extra) => ({ margin: { l: 60, r: 20, t: 20, b: 50 }, paper_bgcolor: "#fff",
     plot_bgcolor: "#fff", font: { family: "inherit", size: 13 }, hoverlabel: { align: "left" },
     ...extra });
@@ -21,7 +22,7 @@
     const kind = byId("plate-colour").value;
     const value = (w) => (kind === "median" ? w.median : passing(w.at_least) / w.at_least[0]);
     const traces = [], axes = {}, notes = [];
-    let most = 1;
+    let most = 1, wide = 0;
     plates.forEach((plate, i) => {
       const wells = data.wells.filter((w) => w.plate === plate);
       const range = (numbers) => {
@@ -39,11 +40,13 @@
         return well ? f(well) : null;
       }));
       most = Math.max(most, rows.length);
+      wide += columns.length;
       const n = i === 0 ? "" : i + 1;
       traces.push({ type: "heatmap", xaxis: `x${n}`, yaxis: `y${n}`, z: grid(value),
         x: columns.map(String), y: rows, zmin: 0, zmax: kind === "median" ? undefined : 1,
         xgap: 3, ygap: 3, coloraxis: "coloraxis", hoverongaps: false,
-        text: grid((w) => (value(w) === null ? "" : value(w).toFixed(2))),
+        text: grid((w) => (value(w) === null ? "–" : value(w).toFixed(2))
+          + (columns.length * plates.length > 8 ? "" : ` · ${w.treatment}`)),
         texttemplate: "%{text}",
         customdata: grid((w) => `${w.plate ? `${w.plate}, ` : ""}well ${w.well}, ${w.treatment}<br>`
           + `median score ${w.median === null ? "–" : w.median.toFixed(2)}<br>`
@@ -58,8 +61,10 @@
           y: -0.02, yanchor: "top" });
       }
     });
-    Plotly.react(show("plate"), traces, layout({ ...axes, annotations: notes,
-      height: 110 + 34 * Math.max(4, most), margin: { l: 40, r: 20, t: 40, b: 30 },
+    const plot = show("plate");
+    plot.style.maxWidth = `${240 + 110 * wide}px`;
+    Plotly.react(plot, traces, layout({ ...axes, annotations: notes,
+      height: 70 + 36 * Math.max(3, most), margin: { l: 40, r: 20, t: 40, b: 30 },
       coloraxis: { colorscale: "Viridis", cmin: 0, cmax: 1,
         colorbar: { title: { text: kind === "median" ? "median<br>score" : "share" } } } }), config);
   }
