@@ -178,6 +178,8 @@ def _network(
     """The untrained network, always the same for a seed, and the layer to explain."""
     torch.manual_seed(settings.seed)
     network = efficientnet3d(settings.network, len(channels), len(classes), settings.width)
+    # no treatment is favoured at first: random logits took short trainings epochs to unlearn
+    nn.init.zeros_(network.get_submodule("_fc").get_parameter("weight"))
     shape = (len(channels), *settings.input_size)
     layer = settings.layer or default_layer(network, shape)
     known = describe_layers(network, shape)
@@ -249,7 +251,7 @@ def _classify(
 ) -> np.ndarray | None:
     """The class predicted for every cell, without augmentation; None if stopped."""
     where = choose_device(settings.device)
-    network = checkpoint.network.to(where).eval()
+    network = checkpoint.ready.to(where)
     batches = loader(cells, checkpoint.classes, settings)
     predicted = []
     with torch.inference_mode():
@@ -258,7 +260,6 @@ def _classify(
             if watch.stopped():
                 return None
             predicted.append(network(checkpoint.prepare(images, where)).argmax(1).cpu().numpy())
-    network.cpu()
     return np.concatenate(predicted)
 
 
