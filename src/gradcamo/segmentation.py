@@ -99,7 +99,8 @@ def choose_channels(stack: ZStack, settings: SegmentSettings) -> tuple[str, str 
         If a named channel is missing or the names do not tell which shows the cells.
     """
     given = [name for name in (settings.cytoplasm, settings.nucleus) if name]
-    stack.select(tuple(given))
+    if given:
+        stack.select(tuple(given))  # says which are missing
     if len(stack.channels) == 1:
         return stack.channels[0], None
     rest = [name for name in stack.channels if name not in given]
