@@ -288,3 +288,57 @@ def test_cells_without_a_treatment_take_no_part(plate_csv, tmp_path):
     )
     with pytest.raises(GradcamoError, match="control has no cells in the train wells"):
         train(csv, SMALL)
+
+
+def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(plate_csv, whole):
+    from gradcamo.auditing import audit
+    from gradcamo.layer_audit import layer_audit, save_layer_audit
+    from gradcamo.plates import read_plate
+    from gradcamo.settings import AuditSettings
+
+    checkpoint = whole[0]
+    found = layer_audit(plate_csv, checkpoint, ("block_2", "head"))
+    cells = found.cells[found.cells["layer"] == "block_2"]
+    expected = []
+    for _, row in read_plate(plate_csv).iterrows():
+        if row["well"] in checkpoint.recipe["test_wells"]:
+            stack, labels = read_stack(row["image"]), read_labels(row["labels"])
+            table = audit(stack, labels, checkpoint, AuditSettings(layer="block_2"))
+            expected.append(table[~table["touches_border"]])
+    expected = pd.concat(expected)
+    assert cells["label"].tolist() == expected["label"].tolist()
+    for column in ("grad_camo", "chance", "ceiling", "attainable"):
+        np.testing.assert_allclose(cells[column], expected[column], atol=1e-4)
+    assert found.summary["layer"].tolist() == ["block_2", "head"]
+    mean = expected["grad_camo"].mean()
+    assert found.summary["grad_camo"][0] == pytest.approx(mean, abs=1e-4, nan_ok=True)
+    assert found.summary["probe_accuracy"].between(0, 1).all()
+    files = save_layer_audit(found, plate_csv.parent / "layers")
+    assert all(file.stat().st_size > 0 for file in files)
+
+
+def test_a_probe_reads_what_profiles_hold_and_nothing_else():
+    from gradcamo.layer_audit import _probe
+
+    rng = np.random.default_rng(0)
+    treatment = pd.Series(["a", "b"] * 200)
+    held_out = np.arange(400) >= 200
+    noise = rng.normal(size=(400, 30))
+    signal = noise + 2 * (treatment == "b").to_numpy()[:, None]
+    assert _probe(signal, treatment, held_out) > 0.95
+    assert 0.35 < _probe(noise, treatment, held_out) < 0.65
+
+
+def test_out_of_gpu_memory_halves_the_batch_and_says_so(plate_csv):
+    seen = []
+
+    def too_large(event):
+        seen.append(event)
+        if event.stage == "training" and not any(e.note for e in seen):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    recipe = train(plate_csv, settings(epochs=1), too_large).recipe
+    assert [event.note for event in seen if event.note] == [
+        "out of GPU memory: going on with batches of 2"
+    ]
+    assert (recipe["settings"]["batch_size"], recipe["settings"]["accumulate"]) == (2, 2)
