@@ -179,7 +179,10 @@ def _labels(path: str) -> np.ndarray:
 
 
 class EpochOrder(Sampler):
-    """Cells in an order that follows from seed and epoch, as (epoch, number)."""
+    """Cells in an order that follows from seed and epoch, as (epoch, number).
+
+    Where several GPUs share a training, each goes through its own part of that order.
+    """
 
     def __init__(self, n: int, seed: int) -> None:
         self.n, self.seed, self.epoch = n, seed, 0
@@ -188,11 +191,20 @@ class EpochOrder(Sampler):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.n
+        return self.n // _rank_of()[1]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        rank, ranks = _rank_of()
         order = np.random.default_rng([self.seed, 3, self.epoch]).permutation(self.n)
-        return iter([(self.epoch, int(i)) for i in order])
+        mine = order[rank::ranks][: len(self)]
+        return iter([(self.epoch, int(i)) for i in mine])
+
+
+def _rank_of() -> tuple[int, int]:
+    """Which of how many processes that train together this is."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def loader(

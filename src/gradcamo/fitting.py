@@ -125,6 +125,9 @@ class StateFile(Checkpoint):
         self.state = state
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:  # all take part, one writes
+            trainer.save_checkpoint(self.state.path)
+            return
         with landing(self.state.path) as scratch:
             trainer.save_checkpoint(scratch)
 
@@ -211,6 +214,7 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # EpochOrder shares out the cells itself
         )
         trainer.fit(
             Fitting(network, *statistics, settings, regulariser),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -143,6 +144,8 @@ def train_and_save(
     out = Path(out)
     state_file = out.with_name(out.name + ".state")
     checkpoint = train(plate_csv, settings, progress, stop, state_file, resume)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return checkpoint  # of several processes that train together one writes
     checkpoint.save(out)
     write_report(checkpoint.recipe, out)
     if checkpoint.recipe["ended"] != "stopped":
