@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gradcamo.errors import GradcamoError
 from gradcamo.landing import to_json
 from gradcamo.settings import PlateSettings
 
@@ -45,10 +44,7 @@ class PlateFolder:
             If the checkpoint has no such layer.
         """
         layer = self.settings.audit.layer or checkpoint.layer
-        if layer not in checkpoint.layers:
-            raise GradcamoError(
-                f"the checkpoint has no layer {layer!r}: choose from {', '.join(checkpoint.layers)}"
-            )
+        checkpoint.info(layer)
         audit = self.settings.audit.model_copy(update={"layer": layer})
         return replace(self, settings=self.settings.model_copy(update={"audit": audit}))
 

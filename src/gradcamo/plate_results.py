@@ -111,6 +111,10 @@ def gather_stacks(
     cells["flagged"] = ~cells["touches_border"].astype(bool) & ~(
         scores >= folder.settings.audit.cutoff
     )
+    if "p_value" in cells:  # a false discovery rate is one of the whole plate
+        from gradcamo.null import q_values
+
+        cells["q_value"] = q_values(cells["p_value"].to_numpy())
     if "split" not in cells and (split := _split(cells["well"], checkpoint)) is not None:
         cells["split"] = split
     for name in ("image", "inputs", "spacing_um", "run"):
