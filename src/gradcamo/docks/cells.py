@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     import napari
 
 ROW_HEIGHT = 22
-WIDTHS = {"label": 64, "flagged": 62, "note": 170, "predicted": 96, "touches_border": 76}
+WIDTH = 84
+WIDTHS = {
+    "label": 52,
+    "flagged": 60,
+    "grad_camo": 100,
+    "chance": 66,
+    "ceiling": 66,
+    "touches_border": 72,
+    "note": 150,
+}
 
 
 class ScoreDelegate(QStyledItemDelegate):
@@ -62,7 +71,7 @@ class CellsDock(QWidget):
         self.view.verticalHeader().hide()
         self.view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.view.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        self.view.horizontalHeader().setDefaultSectionSize(92)
+        self.view.horizontalHeader().setDefaultSectionSize(WIDTH)
         self.view.horizontalHeader().setStretchLastSection(True)
         self.view.horizontalHeader().setSectionsMovable(True)
         self.view.setMinimumHeight(120)
@@ -113,7 +122,7 @@ class CellsDock(QWidget):
             self._echo = False
         if self.model.columns != columns or not columns:
             for number, name in enumerate(self.model.columns):
-                self.view.setColumnWidth(number, WIDTHS.get(name, 92))
+                self.view.setColumnWidth(number, WIDTHS.get(name, WIDTH))
             self._show_sorting()
             self.toolbar.list_columns(list(self.session.results.table), self.model.columns)
         self.session.order = self.model.labels()

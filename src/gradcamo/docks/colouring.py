@@ -67,6 +67,7 @@ class LabelColours(QObject):
         self.mode = "score"
         self.outlines = True
         self._plain = None
+        session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.labels_changed.connect(self._on_labels)
         session.flags_changed.connect(self._on_flags)
         session.results_changed.connect(self.apply)
@@ -82,6 +83,8 @@ class LabelColours(QObject):
         layer = self._session().labels_layer
         if layer is not None:
             layer.contour, layer.opacity = (2, 1.0) if outlines else (0, 0.45)
+            if outlines and self._session().viewer.dims.ndisplay == 3:
+                layer.opacity = 0.2  # there are no outlines in 3D
 
     def apply(self) -> None:
         session = self._session()
@@ -102,6 +105,11 @@ class LabelColours(QObject):
     def _on_labels(self) -> None:
         layer = self._session().labels_layer
         self._plain = None if layer is None else layer.colormap
+
+    def _on_ndisplay(self) -> None:
+        layer = self._session().labels_layer
+        if layer is not None and layer.colormap is not self._plain:
+            self.set_outlines(self.outlines)
 
     def _on_flags(self) -> None:
         if self.mode == "flagged":

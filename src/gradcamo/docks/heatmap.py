@@ -42,6 +42,7 @@ class HeatmapView(QObject):
         super().__init__(session)
         self._session = weakref.ref(session)
         session.cell_changed.connect(self._on_cell)
+        session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.explaining.stepped.connect(self._on_explained)
         session.explaining.failed.connect(notify)
 
@@ -60,6 +61,12 @@ class HeatmapView(QObject):
         if active is not None:  # a new layer makes itself active, and the user did not ask
             session.viewer.layers.selection.active = active
         return True
+
+    def _on_ndisplay(self) -> None:
+        viewer = self._session().viewer
+        for layer in viewer.layers:
+            if layer.metadata.get("gradcamo") == "outline":
+                layer.visible = viewer.dims.ndisplay == 2  # in 3D it would hide the heatmap
 
     def _outline(self, label: int, start: np.ndarray, shape: tuple[int, ...]) -> None:
         session = self._session()

@@ -162,7 +162,8 @@ def show_heatmap(
             colormap="inferno",
             blending="additive",
             opacity=0.85,
-            rendering="mip",
+            rendering="attenuated_mip",
+            attenuation=0.02,
             contrast_limits=(0.0, top),
             metadata={"gradcamo": "heatmap", "cell": name},
             **placed,
@@ -216,7 +217,7 @@ def show_outline(
         layer = found[0]
         layer.data = mask.astype(like.data.dtype)
         layer.translate = placed["translate"]
-    layer.visible = viewer.dims.ndisplay == 2  # in 3D it would hide what it is to show
+    layer.visible = viewer.dims.ndisplay == 2
     return layer
 
 
@@ -225,7 +226,7 @@ def _on_canvas(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float]) -> b
         return False
     shown = [axis for axis in range(layer.ndim) if axis in viewer.dims.displayed]
     low, high = layer.corner_pixels
-    margin = (high - low) / 8
+    margin = (high - low) / 30
     return all(low[a] + margin[a] < voxel[a] < high[a] - margin[a] for a in shown)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from gradcamo.docks.cells import CellsDock
 from gradcamo.docks.explain import ExplainDock
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import napari
 
 WIDTH = 372
+CELLS_HEIGHT = 270
 # napari's own styles are made for wider rows
 NARROW = """
 QAbstractSpinBox { min-width: 40px; }
@@ -117,7 +118,12 @@ class Workbench(QWidget):
 def show_cells(viewer: napari.Viewer) -> Any:
     """The table below the canvas, opened where it is not yet."""
     if not any(isinstance(widget, CellsDock) for widget in open_docks(viewer)):
-        viewer.window.add_dock_widget(CellsDock(viewer), name=CELLS_NAME, area="bottom")
+        cells = CellsDock(viewer)
+        dock = viewer.window.add_dock_widget(cells, name=CELLS_NAME, area="bottom")
+        main = cells.window()
+        if isinstance(main, QMainWindow):  # leave the layer list its height
+            main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+            main.resizeDocks([dock], [CELLS_HEIGHT], Qt.Orientation.Vertical)
 
 
 def open_docks(viewer: napari.Viewer) -> list[Any]:

@@ -18,31 +18,17 @@ def one_stack_with_labels() -> list[LayerData]:
 
 
 def _layers(with_labels: bool) -> list[LayerData]:
-    from gradcamo.docks.layers import colours_of, contrast_limits
+    from dataclasses import replace
+
+    from gradcamo.docks.layers import channel_layers, contrast_limits
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_stack
 
     stack, labels = make_stack(PlateDesign(), "G02", 1)
-    source = f"built-in plate {stack.source}"
-    place = {"scale": stack.spacing_um, "units": ("um", "um", "um")}
-    layers: list[LayerData] = [
-        (
-            stack.data[channel],
-            {
-                "name": name,
-                "colormap": colour,
-                "blending": "additive",
-                "visible": shown,
-                "contrast_limits": contrast_limits(stack.data[channel]),
-                "metadata": {"source": source},
-                **place,
-            },
-            "image",
-        )
-        for channel, (name, (colour, shown)) in enumerate(
-            zip(stack.channels, colours_of(stack.channels), strict=True)
-        )
-    ]
+    stack = replace(stack, source=f"built-in plate {stack.source}")
+    limits = [contrast_limits(channel) for channel in stack.data]
+    layers = [(data, keywords, "image") for data, keywords in channel_layers(stack, limits)]
     if with_labels:
+        place = {name: layers[0][1][name] for name in ("scale", "units", "axis_labels")}
         layers.append((labels, {"name": "Cells", "opacity": 0.45, **place}, "labels"))
     return layers
