@@ -20,6 +20,8 @@ _HOME = {
     "read_stack": "stacks",
     "read_labels": "stacks",
     "read_plate": "plates",
+    "PlateSettings": "settings",
+    "audit_plate": "plate",
     "CellCrops": "crops",
     "Whitening": "whiten",
     "efficientnet3d": "networks",
