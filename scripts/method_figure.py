@@ -118,6 +118,7 @@ def draw_bounds(ax: Axes, layers) -> None:
     ax.axhline(0.25, color="black", linewidth=0.8, linestyle=":")
     ax.text(42, 0.18, "cut-off 0.25", ha="right")
     ax.set(xlabel="diameter of a cell 12 µm high (µm)", ylabel="Grad-CAMO", ylim=(0, 1.45))
+    ax.set_yticks(np.linspace(0, 1, 6))
     ax.legend(loc="upper center", ncols=2, fontsize=8)
     ax.set_title("What any map can score")
 

@@ -240,6 +240,45 @@ def test_a_network_of_another_precision_is_given_what_it_takes(field, dtype):
     assert table["grad_camo"].dtype == np.float64
 
 
+def test_a_network_of_ones_own_is_given_back_as_it_was(field):
+    stack, labels = field
+    network = SmallResNet(3, 2).train()
+    network.layer1.eval()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    gc.audit(stack, labels, network=network, layer="layer1", crop=CropSettings(size_yx=(32, 32)))
+    assert network.training
+    assert not network.layer1.training
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_an_efficientnet_made_ready_for_inference_gives_the_maps_of_the_one_that_was_trained(
+    field, golden_network
+):
+    stack, labels = field
+    stack = ZStack(np.concatenate([stack.data] * 3), tuple("abcdef"))
+    checkpoint = Checkpoint(
+        network=golden_network,
+        classes=tuple("123456"),
+        channels=stack.channels,
+        channel_mean=(0.2,) * 6,
+        channel_std=(0.3,) * 6,
+        crop=CropSettings(size_yx=(48, 48)),
+        input_size=(64, 64, 96),
+        layer="block_4",
+        architecture={"in_channels": 6, "num_classes": 6, "width": 0.25},
+    )
+    crops = gc.CellCrops(stack, labels, checkpoint.crop)
+    x = checkpoint.prepare(np.stack([crops[0].image, crops[3].image]))
+    for layer in ("block_4", "head"):
+        (batch,) = audit_batches(
+            stack, labels, checkpoint, AuditSettings(layer=layer), only=[7, 41]
+        )
+        expected = gc.grad_cam(golden_network, x, [layer])
+        cam = expected.maps[layer].numpy()
+        np.testing.assert_allclose(batch.maps, cam, atol=1e-4 * cam.max())
+        np.testing.assert_allclose(batch.profiles, expected.profiles[layer], rtol=1e-3, atol=1e-4)
+
+
 def test_the_example_of_the_documentation_runs():
     page = (Path(__file__).parents[1] / "docs" / "own_network.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

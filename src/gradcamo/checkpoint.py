@@ -69,7 +69,8 @@ class Checkpoint:
             )
         if not all(np.isfinite(self.channel_mean)) or not all(s > 0 for s in self.channel_std):
             raise GradcamoError("channel means must be finite and deviations positive")
-        self.network.eval()
+        if self.architecture:  # a network of the user's own stays in the mode it is in
+            self.network.eval()
 
     @classmethod
     def around(
