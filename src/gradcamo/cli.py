@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gradcamo import settings as s
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.options import settings_options
 from gradcamo.terminal import ctrl_c, plate_line, track, track_cells, training_bar
 
@@ -26,7 +26,7 @@ class _Commands(click.Group):
     """Known problems end in one line and exit code 1, never in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        warnings.showwarning = lambda message, *_, **__: click.echo(f"Note: {message}", err=True)
+        warnings.showwarning = _show_warning
         try:
             return super().invoke(ctx)
         except GradcamoError as error:
@@ -34,6 +34,12 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work
+
+
+def _show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Our own in one line; what the libraries below say to developers is left out."""
+    if issubclass(category, GradcamoWarning):
+        click.echo(f"Note: {message}", err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

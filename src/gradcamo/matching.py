@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcamo.crops import CellCrops
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.settings import AuditSettings
 from gradcamo.types import ZStack
 
@@ -51,6 +51,7 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
             warnings.warn(
                 f"the stack's voxels are {stack.spacing_um} µm, the checkpoint was trained on "
                 f"{checkpoint.spacing_um} µm: cells look larger or smaller to it than they are",
+                GradcamoWarning,
                 stacklevel=3,
             )
     return stack.select(wanted).in_memory()
