@@ -32,11 +32,11 @@ WIDTH = 84
 WIDTHS = {
     "label": 52,
     "flagged": 60,
-    "grad_camo": 100,
+    "grad_camo": 108,
     "chance": 66,
     "ceiling": 66,
     "touches_border": 72,
-    "note": 150,
+    "note": 60,
 }
 
 
