@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
@@ -56,40 +56,55 @@ def cluster(scheduler: str | None, workers: int, device: str = "auto") -> Iterat
     Raises
     ------
     ClusterLostError
-        If nobody answers at the address.
+        If nobody answers at the address, or no local worker starts.
     """
+    with ExitStack() as stack:
+        client = _remote(scheduler) if scheduler is not None else _local(workers, device, stack)
+        stack.callback(_close, client, 5)
+        yield client
+
+
+def _remote(scheduler: str) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=ANSWER_WITHIN_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ClusterLostError(
+            f"no Dask scheduler answers at {scheduler} ({error}): start one with "
+            "'dask scheduler', or leave the address out to run on this machine"
+        ) from error
+
+
+def _local(workers: int, device: str, stack: ExitStack) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=ANSWER_WITHIN_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ClusterLostError(
-                f"no Dask scheduler answers at {scheduler} ({error}): start one with "
-                "'dask scheduler', or leave the address out to run on this machine"
-            ) from error
-        try:
-            yield client
-        finally:
-            client.close(timeout=5)
-        return
-    gpus = _gpus(device)
-    environ = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": environ}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-            memory_limit=None,  # few stacks are in flight, and a killed worker helps nobody
-            resources={"GPU": 1} if gpus else None,
-        ) as local,
-        Client(local, set_as_default=False) as client,
-    ):
-        yield client
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    try:
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": threads}):
+            local = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                memory_limit=None,  # few stacks are in flight, and a killed worker helps nobody
+                resources={"GPU": 1} if _gpus(device) else None,
+            )
+        stack.callback(_close, local, 60)
+        return Client(local, set_as_default=False)
+    except (OSError, TimeoutError, RuntimeError) as error:
+        raise ClusterLostError(
+            f"no local workers could be started ({error}): close other programs, or use fewer "
+            "--workers"
+        ) from error
+
+
+def _close(what: Any, timeout: int) -> None:
+    # a machine too busy to end its processes in time must not spoil a run that is done
+    with suppress(TimeoutError, OSError):
+        what.close(timeout=timeout)
 
 
 def run_jobs(
