@@ -474,12 +474,13 @@ def test_an_ome_zarr_plate_scores_as_the_same_stacks_in_files_do(finished, plate
     for i, row in rows.iterrows():
         stack = gc.read_stack(row["image"])
         axes = [{"name": axis, "type": "channel" if axis == "c" else "space"} for axis in "czyx"]
-        scale = [{"type": "scale", "scale": [1, *stack.spacing_um]}]
+        scale = [1, *stack.spacing_um]
         for group, data, names in (
             (f"{path}/{i}", np.asarray(stack.data), axes),
             (f"{path}/{i}/labels/cells", gc.read_labels(row["labels"]), axes[1:]),
         ):
-            levels = [{"path": "0", "coordinateTransformations": scale}]
+            transform = {"type": "scale", "scale": scale[-len(names) :]}
+            levels = [{"path": "0", "coordinateTransformations": [transform]}]
             image = root.require_group(group)
             image.attrs["multiscales"] = [{"axes": names, "datasets": levels, "version": "0.4"}]
             image.create_array("0", data=data)

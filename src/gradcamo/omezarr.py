@@ -108,6 +108,11 @@ def _voxel_size(
     for owner in (level, multiscale):
         for transform in owner.get("coordinateTransformations", []):
             if transform.get("type") == "scale" and "scale" in transform:
+                if len(transform["scale"]) != len(axes):
+                    raise GradcamoError(
+                        f"an OME-Zarr declares {len(axes)} axes and a scale of "
+                        f"{len(transform['scale'])} numbers: correct its metadata"
+                    )
                 scale = [a * b for a, b in zip(scale, transform["scale"], strict=True)]
                 declared = True
     sizes = {letter: to_um(step, unit) for (letter, unit), step in zip(axes, scale, strict=True)}
