@@ -21,10 +21,12 @@ def summarise(table: pd.DataFrame, cutoff: float) -> str:
     lines = [
         f"{len(table)} cells: {len(scored)} scored, {len(table) - len(scored)} partial (at the "
         "border of the image, not scored)",
-        f"Grad-CAMO {scored.mean():.2f} ± {scored.std(ddof=0):.2f} (a flat map would score "
+        "no cell has positive evidence: the maps are empty; train longer or explain another layer"
+        if empty == len(scored)
+        else f"Grad-CAMO {scored.mean():.2f} ± {scored.std(ddof=0):.2f} (a flat map would score "
         f"{table['chance'].mean():.2f}, the best on this layer {table['ceiling'].mean():.2f})",
         f"{passing} of {len(scored)} cells score {cutoff:g} or more",
     ]
-    if empty:
+    if 0 < empty < len(scored):
         lines.append(f"{empty} cells have no positive evidence: no score, and they do not pass")
     return "\n".join(lines)
