@@ -118,6 +118,9 @@ def test_colouring_the_labels_chooses_nothing(audited, viewer):
     for mode in ("flagged", "label", "score"):
         audited.colours.set_mode(mode)
         assert audited.cell == label
+    audited.choose(0, "table")  # the layer keeps its selected label, and repeats it
+    audited.colours.set_mode("flagged")
+    assert audited.cell == 0
 
 
 def test_cells_at_the_border_can_be_chosen_and_show_no_map(audited, viewer, cells, qtbot):

@@ -52,7 +52,9 @@ def test_points_and_cells_choose_each_other(mapped, audited, viewer, qtbot):
     ringed = np.column_stack(mapped.ring.getData())
     np.testing.assert_allclose(ringed, mapped.layout_xy[[0]], rtol=1e-6)
     low, high = mapped.layout_xy.min(0) - 1, mapped.layout_xy.max(0) + 1
-    half = np.median(mapped.layout_xy[:, 0]) + 1e-3  # on no point
+    along_x = np.sort(mapped.layout_xy[:, 0])
+    gap = np.argmax(np.diff(along_x))
+    half = along_x[gap : gap + 2].mean()  # as far from any point as can be
     corners = [(low[0], low[1]), (half, low[1]), (half, high[1]), (low[0], high[1])]
     mapped.box.drawn.emit(np.array(corners))
     assert set(audited.selection) == set(labels[mapped.layout_xy[:, 0] < half])
