@@ -1,0 +1,54 @@
+"""The Segment dock runs real Cellpose on the stack of the window."""
+
+import numpy as np
+import pytest
+
+from gradcamo.docks.layers import contrast_limits, show_stack
+from gradcamo.docks.session import session_of
+from gradcamo.docks.workbench import Workbench
+from gradcamo.samples.design import PlateDesign
+from gradcamo.samples.plate import make_stack
+from gradcamo.segmentation import segment
+from gradcamo.settings import SegmentSettings
+
+pytestmark = pytest.mark.gui
+DESIGN = PlateDesign(field_px=96, cells_per_field=5, planes=5)
+
+
+@pytest.fixture
+def bench(make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    bench = Workbench(viewer)
+    viewer.window.add_dock_widget(bench, name="Grad-CAMO")
+    stack, _ = make_stack(DESIGN, "D02", 1)
+    limits = [contrast_limits(channel) for channel in stack.data]
+    session_of(viewer).set_stack(stack, show_stack(viewer, stack, limits))
+    bench.segment.rows.inputs["model"].setCurrentText("bundled")
+    return bench
+
+
+def test_the_labels_layer_holds_what_the_library_finds(bench, qtbot):
+    session = bench.session
+    bench.segment.run.click()
+    qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=120_000)
+    expected = segment(session.stack, SegmentSettings(model="bundled"))
+    assert expected.max() >= 3
+    np.testing.assert_array_equal(session.labels_layer.data, expected)
+    like = session.channel_layers["Hoechst"]
+    np.testing.assert_allclose(session.labels_layer.scale, like.scale)
+    qtbot.waitUntil(bench.segment.run.isEnabled, timeout=10_000)
+
+
+def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):
+    session = bench.session
+    planes = []
+    session.segmenting.stepped.connect(lambda item: planes.append(item[0]))
+    bench.segment.run.click()
+    qtbot.waitUntil(lambda: len(planes) >= 2, timeout=120_000)
+    session.segmenting.cancel()
+    qtbot.waitUntil(lambda: not session.segmenting.running, timeout=60_000)
+    labels = session.labels_layer.data
+    assert labels.shape == session.stack.shape[1:]
+    assert labels[0].any()
+    assert not labels[-1].any()
+    assert bench.segment.run.isEnabled()
