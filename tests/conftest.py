@@ -1,11 +1,8 @@
 """What several tests share: reference data, small networks, small stacks."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-DATA = Path(__file__).parent / "data"
+from reference import DATA
 
 
 @pytest.fixture(scope="session")

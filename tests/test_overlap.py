@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import DATA
 from scipy import ndimage
 
 from gradcamo import GradcamoError, attention_shares, grad_camo, upsample_cam
