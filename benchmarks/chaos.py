@@ -55,6 +55,7 @@ class Cluster:
     def __init__(self, plate: Path, model: Path, log: Path) -> None:
         self.plate, self.model, self.log = plate, model, log
         self.processes: dict[str, subprocess.Popen] = {}
+        self.idle_since: dict[str, float] = {}
 
     def start(self, out: Path) -> None:
         """Whatever does not run is started."""
@@ -67,6 +68,8 @@ class Cluster:
             "client": [sys.executable, "-c", CLIENT, self.plate, self.model, out, address],
         }
         for name, command in commands.items():
+            if name.startswith("worker") and name in self.processes:
+                self.end_idle_nanny(name)
             if name not in self.processes or self.processes[name].poll() is not None:
                 self.processes[name] = subprocess.Popen(
                     command,
@@ -76,6 +79,15 @@ class Cluster:
                     stderr=subprocess.STDOUT,
                 )
 
+    def end_idle_nanny(self, name: str) -> None:
+        """A nanny that lost its scheduler may stay without a child: a batch system would end it."""
+        if computing(self.processes[name]):
+            self.idle_since[name] = time.monotonic()
+        elif time.monotonic() - self.idle_since.setdefault(name, time.monotonic()) > 30:
+            self.processes[name].kill()
+            self.processes[name].wait()
+            del self.idle_since[name]
+
     def kill(self, name: str) -> bool:
         """SIGKILL for a process; for a worker that of its computing child, below the nanny."""
         process = self.processes[name]
@@ -83,11 +95,9 @@ class Cluster:
             return False
         victim = process.pid
         if name.startswith("worker"):
-            children = psutil.Process(victim).children(recursive=True)
-            computing = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
-            if not computing:
+            if not (found := computing(process)):
                 return False
-            victim = computing[-1].pid
+            victim = found[-1].pid
         os.kill(victim, signal.SIGKILL)
         return True
 
@@ -98,10 +108,22 @@ class Cluster:
             process.wait()
 
 
+def computing(nanny: subprocess.Popen) -> list[psutil.Process]:
+    """What computes below a nanny."""
+    found = []
+    for child in _children(nanny):
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.Error:
+            continue
+    return found
+
+
 def _children(process: subprocess.Popen) -> list[psutil.Process]:
     try:
         return psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return []
 
 

@@ -141,6 +141,7 @@ def run_jobs(
             try:
                 threads, gpu = _capacity(client)
             except (OSError, TimeoutError):
+                time.sleep(0.5)
                 yield None
                 continue
             idle_since = None if threads else idle_since or time.monotonic()
@@ -149,10 +150,15 @@ def run_jobs(
                     "the Dask scheduler had no worker for ten minutes: what landed is kept, start "
                     "workers and run the same command to go on"
                 )
-            while queue and len(pending) < 2 * threads:
+            while queue and len(pending) < 2 * threads and client.status == "running":
                 job, left = queue.popleft()
-                pending[_submit(client, job, gpu)] = job, left
-            for future in _some_done(client, pending):
+                if job.folder.landed(job.name, job.inputs):  # its worker died just after
+                    yield Outcome(job.name)
+                elif (future := _submit(client, job, gpu)) is None:
+                    queue.appendleft((job, left))
+                else:
+                    pending[future] = job, left
+            for future in _some_done(pending):
                 job, left = pending.pop(future)
                 outcome = _outcome(future, job)
                 if outcome is None:
@@ -163,8 +169,7 @@ def run_jobs(
                     yield outcome
             yield None
     finally:
-        for future in pending:
-            future.cancel()
+        pending.clear()  # what nobody waits for any more is not begun
 
 
 def _on_worker(job: StackJob) -> Outcome:
@@ -178,31 +183,29 @@ def _on_worker(job: StackJob) -> Outcome:
     return audit_stack(job)
 
 
-def _submit(client: Client, job: StackJob, gpu: bool) -> Future:
-    return client.submit(
-        _on_worker,
-        job,
-        key=f"{job.name}-{uuid.uuid4().hex[:8]}",
-        resources={"GPU": 1} if gpu else None,
-        pure=False,
-    )
-
-
-def _some_done(client: Client, pending: dict[Future, Any]) -> list[Future]:
-    """Futures that ended, waiting up to a second for one."""
-    from distributed import CancelledError, wait
-
-    if not pending:
-        time.sleep(0.2)
-        return []
+def _submit(client: Client, job: StackJob, gpu: bool) -> Future | None:
+    """The future of a stack; None if the scheduler has just gone."""
     try:
-        with client.as_current():
-            wait(list(pending), timeout=1, return_when="FIRST_COMPLETED")
-    except TimeoutError:
-        return []
-    except CancelledError:  # some were lost; the status of each tells which
-        pass
-    return [future for future in pending if future.status != "pending"]
+        return client.submit(
+            _on_worker,
+            job,
+            key=f"{job.name}-{uuid.uuid4().hex[:8]}",
+            resources={"GPU": 1} if gpu else None,
+            pure=False,
+        )
+    except Exception:
+        if client.status == "running":
+            raise
+        return None
+
+
+def _some_done(pending: dict[Future, Any]) -> list[Future]:
+    """Futures that ended, looking for up to a second; asks nobody, so nobody can keep it waiting."""
+    for _ in range(10):
+        if ended := [future for future in pending if future.status != "pending"]:
+            return ended
+        time.sleep(0.1)
+    return []
 
 
 def _outcome(future: Future, job: StackJob) -> Outcome | None:
@@ -226,7 +229,8 @@ def _outcome(future: Future, job: StackJob) -> Outcome | None:
 
 def _capacity(client: Client) -> tuple[int, bool]:
     """Threads of all workers, or of those with a GPU where some have one."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=10)
+    workers = identity["workers"].values()
     tagged = [worker for worker in workers if worker.get("resources", {}).get("GPU")]
     return sum(worker["nthreads"] for worker in tagged or workers), bool(tagged)
 

@@ -168,11 +168,12 @@ def measure(found: PlateProfiles, folder: PlateFolder) -> tuple[pd.DataFrame, pd
             parts.append(part.assign(measure="neighbours", of=of))
     names = ["measure", "of", "cells", "question", "value", "chance", "p", "error", "groups"]
     names += ["per_class", "dealt"]
-    confounding = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+    records = [record for part in parts for record in part.to_dict("records")]
+    confounding = pd.DataFrame(records, columns=names)
     best = found.profiles if found.whitened is None else found.whitened
     correlation = well_correlation(whole, best) if len(whole) > 1 else float("nan")
     costs = cost_of_cutoffs(whole, correlation, _control(found.table, folder))
-    return confounding.reindex(columns=names), costs.assign(well_correlation=correlation)
+    return confounding, costs.assign(well_correlation=correlation)
 
 
 def _control(table: pd.DataFrame, folder: PlateFolder) -> str | None:
