@@ -200,7 +200,7 @@ def _submit(client: Client, job: StackJob, gpu: bool) -> Future | None:
 
 
 def _some_done(pending: dict[Future, Any]) -> list[Future]:
-    """Futures that ended, looking for up to a second; asks nobody, so nobody can block it."""
+    """Futures that ended, looking for up to a second; asks nobody, so nobody can hold it up."""
     for _ in range(10):
         if ended := [future for future in pending if future.status != "pending"]:
             return ended
