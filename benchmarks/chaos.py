@@ -26,9 +26,9 @@ import pandas as pd
 import psutil
 from tiny import tiny_checkpoint, tiny_plate
 
-from gradcamo.plate import audit_plate
+from gradcamo.files.store import read_table
+from gradcamo.plate.run import audit_plate
 from gradcamo.settings import PlateSettings
-from gradcamo.store import read_table
 
 SETTINGS = PlateSettings(umap_cells=0, thumbnails=4, workers=2)
 ENVIRONMENT = {
@@ -40,8 +40,8 @@ ENVIRONMENT = {
 PORT = 18786
 CLIENT = """
 import sys
-from gradcamo import plate_cluster
-from gradcamo.plate import audit_plate
+from gradcamo.plate import cluster as plate_cluster
+from gradcamo.plate.run import audit_plate
 from chaos import SETTINGS
 plate_cluster.LOST_AFTER_S = 3
 summary = audit_plate(*sys.argv[1:4], SETTINGS, sys.argv[4])

@@ -25,15 +25,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gradcamo.checkpoint import Checkpoint
-from gradcamo.dataset import index_cells
-from gradcamo.layer_audit import crops_of, explain_cells
-from gradcamo.plates import read_plate
+from gradcamo.files.plates import read_plate
+from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_plate
 from gradcamo.settings import CropSettings, TrainSettings
-from gradcamo.split import TEST
-from gradcamo.training import train_and_save
+from gradcamo.training.dataset import index_cells
+from gradcamo.training.layer_audit import crops_of, explain_cells
+from gradcamo.training.split import TEST
+from gradcamo.training.train import train_and_save
 
 HERE = Path(__file__).parent
 CACHE, RESULTS = HERE / ".cache" / "planted_truth", HERE / "results"

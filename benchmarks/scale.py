@@ -20,10 +20,10 @@ import numpy as np
 import psutil
 from tiny import tiny_checkpoint, tiny_plate
 
-from gradcamo.landing import landing
-from gradcamo.plate import plate_steps
+from gradcamo.files.landing import landing
+from gradcamo.files.store import read_table
+from gradcamo.plate.run import plate_steps
 from gradcamo.settings import PlateSettings
-from gradcamo.store import read_table
 
 CLASSES = ("control", "0.06x", "0.32x", "1.60x", "8.00x", "40.00x")
 

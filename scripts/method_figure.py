@@ -14,9 +14,9 @@ import torch
 from matplotlib.axes import Axes
 
 from gradcamo import CellCrops, attention_shares, efficientnet3d, upsample_cam
-from gradcamo.geometry import describe_layers, place
-from gradcamo.null import permutation_p_values
-from gradcamo.overlap import project_labels
+from gradcamo.cells.null import permutation_p_values
+from gradcamo.cells.overlap import project_labels
+from gradcamo.networks.geometry import describe_layers, place
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
 

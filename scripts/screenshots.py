@@ -31,8 +31,8 @@ def main(checkpoint: str, out: str, only: str) -> None:
     os.environ["HOME"] = os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
     import napari
 
-    from gradcamo.checkpoint import BUNDLED
     from gradcamo.docks.session import session_of
+    from gradcamo.networks.checkpoint import BUNDLED
 
     viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.resize(*SIZE)

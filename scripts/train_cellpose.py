@@ -20,10 +20,10 @@ from cellpose import models, train
 from safetensors.torch import load_file, save_file
 from scipy import ndimage as ndi
 
-from gradcamo.cellpose_models import BUNDLED
 from gradcamo.samples.design import CHANNELS, PlateDesign
 from gradcamo.samples.plate import make_stack
-from gradcamo.segmentation import average_precision, segment
+from gradcamo.segmentation.models import BUNDLED
+from gradcamo.segmentation.planes import average_precision, segment
 from gradcamo.settings import SegmentSettings
 
 CYTOPLASM = ("SYTO14", "SYTO14", "concanavalin", "WGA", "WGA", "phalloidin")

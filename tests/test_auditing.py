@@ -13,8 +13,8 @@ from small import SmallResNet
 
 import gradcamo as gc
 from gradcamo import AuditSettings, Checkpoint, CropSettings, GradcamoError, ZStack
-from gradcamo.auditing import COLUMNS, audit_batches, gather
-from gradcamo.geometry import describe_layers
+from gradcamo.auditing.stack import COLUMNS, audit_batches, gather
+from gradcamo.networks.geometry import describe_layers
 
 SCORES = ["grad_camo", "neighbour_share", "background_share", "chance", "ceiling", "attainable"]
 WHOLE = [7, 40, 41, 90_000]

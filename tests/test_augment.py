@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from monai.transforms import AdjustContrast
 
-from gradcamo.augment import Augmentation, adjust_contrast
 from gradcamo.settings import TrainSettings
+from gradcamo.training.augment import Augmentation, adjust_contrast
 
 SETTINGS = TrainSettings()
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from small import SmallResNet
 
 from gradcamo import Checkpoint, CropSettings, GradcamoError, efficientnet3d
-from gradcamo.preprocess import choose_device
+from gradcamo.networks.preprocess import choose_device
 
 ARCHITECTURE = {"name": "efficientnet-b0", "in_channels": 2, "num_classes": 3, "width": 0.25}
 

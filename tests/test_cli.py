@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 import gradcamo as gc
 from gradcamo import settings
-from gradcamo.cli import main
-from gradcamo.options import build
+from gradcamo.cli.commands import main
+from gradcamo.cli.options import build
+from gradcamo.files.stacks import read_labels, read_stack
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_plate
-from gradcamo.stacks import read_labels, read_stack
 
 HEAVY = {"torch", "pandas", "napari", "cellpose", "lightning", "monai", "scipy", "qtpy"}
 
@@ -29,7 +29,7 @@ def plate(tmp_path_factory):
     return make_plate(tmp_path_factory.mktemp("plate"), design)
 
 
-@pytest.mark.parametrize("code", ["import gradcamo", "from gradcamo.cli import main"])
+@pytest.mark.parametrize("code", ["import gradcamo", "from gradcamo.cli.commands import main"])
 def test_nothing_heavy_is_imported_before_it_is_needed(code):
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
@@ -81,7 +81,7 @@ def test_audit_writes_the_table_of_the_library(plate, tmp_path):
         "--maps", tmp_path / "maps", "--batch-size", 3,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    from gradcamo.checkpoint import BUNDLED
+    from gradcamo.networks.checkpoint import BUNDLED
 
     checkpoint = gc.Checkpoint.load(BUNDLED)
     expected = gc.audit(read_stack(image), read_labels(labels), checkpoint)

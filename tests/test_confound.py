@@ -3,15 +3,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from gradcamo.confound import neighbour_accuracy, variance_explained
-from gradcamo.cutoffs import (
+from gradcamo.errors import GradcamoError
+from gradcamo.profiles.confound import neighbour_accuracy, variance_explained
+from gradcamo.profiles.cutoffs import (
     cost_of_cutoffs,
     effective_cells,
     power,
     smallest_effect,
     well_correlation,
 )
-from gradcamo.errors import GradcamoError
 
 WELLS = {"D": "control", "B": "0.06x", "E": "40.0x"}
 

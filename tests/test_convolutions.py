@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gradcamo.convolutions import Depthwise, Pointwise, quicken
-from gradcamo.networks import efficientnet3d
+from gradcamo.networks.convolutions import Depthwise, Pointwise, quicken
+from gradcamo.networks.efficientnet import efficientnet3d
 
 CASES = [(3, 1, 1), (5, 1, 2), (3, 2, 0), (5, 2, 0), (3, 2, 1)]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradcamo import CellCrops, CropSettings, GradcamoError, ZStack
-from gradcamo.crops import cell_extents, rescale, window_start
+from gradcamo.cells.crops import cell_extents, rescale, window_start
 
 
 def brute_force_crop(stack, labels, label, size):

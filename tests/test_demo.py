@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from gradcamo.demo import run_demo
+from gradcamo.cli.demo import run_demo
 from gradcamo.samples.design import PlateDesign
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gradcamo.embed import sample_rows, umap_layout
 from gradcamo.errors import GradcamoError
+from gradcamo.profiles.embed import sample_rows, umap_layout
 
 
 @pytest.fixture(scope="module")

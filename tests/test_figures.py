@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from gradcamo import figures
-from gradcamo.doses import find_control, in_dose_order
 from gradcamo.errors import GradcamoError
+from gradcamo.profiles.doses import find_control, in_dose_order
 from gradcamo.types import CellCrop
 from gradcamo.views import cell_view, overlay, thumbnail
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import gradcamo as gc
-from gradcamo.fused import fused
+from gradcamo.networks.fused import fused
 
 LAYERS = [*(f"block_{i}" for i in range(16)), "head"]
 

@@ -6,14 +6,14 @@ from small import SmallResNet
 from torch import nn
 
 from gradcamo import GradcamoError, efficientnet3d
-from gradcamo.geometry import (
+from gradcamo.networks.efficientnet import find_taps
+from gradcamo.networks.geometry import (
     count_classes,
     default_layer,
     describe_layers,
     layer_table,
     place,
 )
-from gradcamo.networks import find_taps
 
 
 def linear_twin(network):

@@ -8,7 +8,7 @@ from small import SmallResNet
 from torch import nn
 
 from gradcamo import GradcamoError, efficientnet3d, grad_cam
-from gradcamo.gradcam import EVERY
+from gradcamo.networks.gradcam import EVERY
 
 
 def plain_grad_cam(network, module, x, k=None):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradcamo.store import write_table
+from gradcamo.files.store import write_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "handing_on.md"
 

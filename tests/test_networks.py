@@ -8,7 +8,7 @@ import torch
 from published import PublishedLayout
 
 from gradcamo import GradcamoError, efficientnet3d, grad_cam, load_efficientnet_pytorch_3d
-from gradcamo.networks import find_taps, taps
+from gradcamo.networks.efficientnet import find_taps, taps
 
 LAYERS = ("block_0", "block_2", "block_4", "block_7", "block_10", "block_15", "head")
 

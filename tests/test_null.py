@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import kstest
 
 from gradcamo import GradcamoError
-from gradcamo.null import permutation_p_values, q_values
+from gradcamo.cells.null import permutation_p_values, q_values
 
 
 def cells(random, n, grid=(2, 5, 5)):

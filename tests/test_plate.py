@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 
 import gradcamo as gc
-from gradcamo import plate_cluster
 from gradcamo.errors import GradcamoError
-from gradcamo.plate import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
-from gradcamo.plate_folder import short_hash, stack_name
-from gradcamo.plate_plan import plan_plate
-from gradcamo.plate_tasks import Outcome, audit_stack
+from gradcamo.files.stacks import write_labels
+from gradcamo.files.store import read_table
+from gradcamo.plate import cluster as plate_cluster
+from gradcamo.plate.folder import short_hash, stack_name
+from gradcamo.plate.plan import plan_plate
+from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
+from gradcamo.plate.tasks import Outcome, audit_stack
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
-from gradcamo.stacks import write_labels
-from gradcamo.store import read_table
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -269,7 +269,7 @@ def test_a_run_killed_with_its_cluster_goes_on_where_it_was(
     script = tmp_path / "run.py"
     script.write_text(
         "import sys\n"
-        "from gradcamo.plate import audit_plate\n"
+        "from gradcamo.plate.run import audit_plate\n"
         "from gradcamo.settings import PlateSettings\n"
         "if __name__ == '__main__':\n"
         "    audit_plate(*sys.argv[1:4], PlateSettings(umap_cells=0, workers=1, thumbnails=3))\n"

@@ -6,9 +6,9 @@ import tifffile
 import zarr
 
 from gradcamo.errors import GradcamoError
-from gradcamo.plate_sources import plate_from_folder, plate_from_zarr
-from gradcamo.plates import read_plate, treatment_of_cells, well_column
-from gradcamo.stacks import read_labels, read_stack
+from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
+from gradcamo.files.plates import read_plate, treatment_of_cells, well_column
+from gradcamo.files.stacks import read_labels, read_stack
 
 HEADER = "image,labels,plate,well,site,treatment,dose µM,batch\n"
 LINES = [

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from gradcamo.geometry import describe_layers, place
-from gradcamo.gradcam import grad_cam
-from gradcamo.networks import efficientnet3d
-from gradcamo.overlap import attention_shares
-from gradcamo.regularise import Regulariser
-from gradcamo.training_report import describe_layer_scores
+from gradcamo.cells.overlap import attention_shares
+from gradcamo.networks.efficientnet import efficientnet3d
+from gradcamo.networks.geometry import describe_layers, place
+from gradcamo.networks.gradcam import grad_cam
+from gradcamo.training.regularise import Regulariser
+from gradcamo.training.report import describe_layer_scores
 
 SIZE, CROP, LAYERS = (64, 64, 64), (9, 40, 40), ("block_2", "block_4", "head")
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from gradcamo.errors import GradcamoError
-from gradcamo.landing import landing
+from gradcamo.files.landing import landing
+from gradcamo.files.store import write_table
 from gradcamo.report import write_report
 from gradcamo.report.data import at_least
 from gradcamo.report.words import findings
-from gradcamo.store import write_table
 from gradcamo.types import CellCrop
 from gradcamo.views import cell_view, thumbnail
 

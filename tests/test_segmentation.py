@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gradcamo import GradcamoError, SegmentSettings, ZStack
-from gradcamo.cellpose_models import BUNDLED, find_weights, load_model
 from gradcamo.samples.design import CHANNELS, PlateDesign
 from gradcamo.samples.plate import make_stack
-from gradcamo.segmentation import (
+from gradcamo.segmentation.models import BUNDLED, find_weights, load_model
+from gradcamo.segmentation.planes import (
     average_precision,
     choose_channels,
     recipe,

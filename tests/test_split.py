@@ -5,7 +5,7 @@ import pytest
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
-from gradcamo.split import check_classes, hold_out_validation, leave_wells_out
+from gradcamo.training.split import check_classes, hold_out_validation, leave_wells_out
 
 
 def a_plate(**columns):

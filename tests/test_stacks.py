@@ -11,7 +11,7 @@ import tifffile
 import zarr
 
 from gradcamo.errors import GradcamoError
-from gradcamo.stacks import read_labels, read_stack, write_labels
+from gradcamo.files.stacks import read_labels, read_stack, write_labels
 
 STACK = np.random.default_rng(0).integers(0, 4000, (2, 5, 40, 32)).astype(np.uint16)
 OME = {
@@ -466,6 +466,6 @@ def test_reading_is_lazy_in_what_it_imports():
     # Dask and zarr wait until a file needs them; --help must be quick.
     import subprocess
 
-    code = "import sys, gradcamo.stacks; print({'dask', 'zarr'} & set(sys.modules))"
+    code = "import sys, gradcamo.files.stacks; print({'dask', 'zarr'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradcamo.errors import GradcamoError
-from gradcamo.store import (
+from gradcamo.files.store import (
     cytomining_names,
     landing,
     read_profiles,
@@ -181,7 +181,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing(tmp_path
 import resource, signal, sys
 import numpy as np, pandas as pd, anndata, h5py, pyarrow.parquet
 from gradcamo.errors import GradcamoError
-from gradcamo.store import write_table
+from gradcamo.files.store import write_table
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 table = pd.DataFrame({{"score": np.random.default_rng(0).random(50_000)}})

@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
-from gradcamo.checkpoint import Checkpoint
-from gradcamo.crops import CellCrops
-from gradcamo.dataset import CellDataset, EpochOrder, channel_statistics, index_cells
+from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
+from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_plate
 from gradcamo.settings import CropSettings, TrainSettings
-from gradcamo.split import leave_wells_out
-from gradcamo.stacks import read_labels, read_stack
-from gradcamo.training import train, train_and_save
+from gradcamo.training.dataset import CellDataset, EpochOrder, channel_statistics, index_cells
+from gradcamo.training.split import leave_wells_out
+from gradcamo.training.train import train, train_and_save
 
 SMALL = TrainSettings(
     crop=CropSettings(size_yx=(40, 40)),
@@ -48,7 +48,7 @@ def whole(plate_csv, tmp_path_factory):
 
 
 def edited(plate_csv, tmp_path, change):
-    from gradcamo.plates import read_plate
+    from gradcamo.files.plates import read_plate
 
     table = change(read_plate(plate_csv))
     table.to_csv(tmp_path / "plate.csv", index=False)
@@ -73,7 +73,7 @@ def test_held_out_wells_take_no_part_in_training(whole):
 
 
 def test_every_whole_cell_is_used_once_and_no_partial_one(plate_csv, whole):
-    from gradcamo.plates import read_plate
+    from gradcamo.files.plates import read_plate
 
     expected = {"train": 0, "test": 0}
     for _, row in read_plate(plate_csv).iterrows():
@@ -86,7 +86,7 @@ def test_every_whole_cell_is_used_once_and_no_partial_one(plate_csv, whole):
 
 
 def test_statistics_are_those_of_the_training_crops(plate_csv, whole):
-    from gradcamo.plates import read_plate
+    from gradcamo.files.plates import read_plate
 
     checkpoint = whole[0]
     cells = index_cells(leave_wells_out(read_plate(plate_csv), SMALL), SMALL)
@@ -98,7 +98,7 @@ def test_statistics_are_those_of_the_training_crops(plate_csv, whole):
 
 
 def test_a_training_crop_is_the_crop_that_is_audited(plate_csv):
-    from gradcamo.plates import read_plate
+    from gradcamo.files.plates import read_plate
 
     cells = index_cells(leave_wells_out(read_plate(plate_csv), SMALL), SMALL)
     cell = cells.iloc[3]
@@ -133,8 +133,8 @@ def test_the_file_holds_the_best_weights_and_the_recipe(whole):
 
 
 def test_the_report_counts_what_the_checkpoint_predicts(plate_csv, whole):
-    from gradcamo.auditing import audit
-    from gradcamo.plates import read_plate
+    from gradcamo.auditing.stack import audit
+    from gradcamo.files.plates import read_plate
 
     checkpoint, out = whole
     report = json.loads(out.with_name("model.report.json").read_text())
@@ -236,7 +236,7 @@ def test_stacks_without_labels_are_refused(plate_csv, tmp_path):
 def test_stacks_of_other_channels_or_voxels_are_refused_by_name(plate_csv, tmp_path):
     import tifffile
 
-    from gradcamo.plates import read_plate
+    from gradcamo.files.plates import read_plate
 
     image = read_plate(plate_csv)["image"].iloc[1]
     for name, size, problem in (
@@ -275,7 +275,7 @@ def test_one_well_per_treatment_is_refused(plate_csv, tmp_path):
 
 
 def test_cells_without_a_treatment_take_no_part(plate_csv, tmp_path):
-    from gradcamo.plates import read_plate
+    from gradcamo.files.plates import read_plate
 
     first = read_plate(plate_csv).iloc[0]
     ids = np.unique(read_labels(first["labels"]))[1:]
@@ -291,10 +291,10 @@ def test_cells_without_a_treatment_take_no_part(plate_csv, tmp_path):
 
 
 def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(plate_csv, whole):
-    from gradcamo.auditing import audit
-    from gradcamo.layer_audit import layer_audit, save_layer_audit
-    from gradcamo.plates import read_plate
+    from gradcamo.auditing.stack import audit
+    from gradcamo.files.plates import read_plate
     from gradcamo.settings import AuditSettings
+    from gradcamo.training.layer_audit import layer_audit, save_layer_audit
 
     checkpoint = whole[0]
     found = layer_audit(plate_csv, checkpoint, ("block_2", "head"))
@@ -318,7 +318,7 @@ def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(plate_csv, who
 
 
 def test_a_probe_reads_what_profiles_hold_and_nothing_else():
-    from gradcamo.layer_audit import _probe
+    from gradcamo.training.layer_audit import _probe
 
     rng = np.random.default_rng(0)
     treatment = pd.Series(["a", "b"] * 200)

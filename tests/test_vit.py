@@ -4,8 +4,8 @@ import torch
 
 import gradcamo as gc
 from gradcamo import AuditSettings, CropSettings, GradcamoError
-from gradcamo.checkpoint import Checkpoint
-from gradcamo.vit import attention_cam, attention_last, attention_layers, attention_rollout
+from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.vit import attention_cam, attention_last, attention_layers, attention_rollout
 
 pytest.importorskip("einops", reason="MONAI's ViT needs einops")
 from monai.networks.nets import ViT

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gradcamo.errors import GradcamoError
-from gradcamo.whiten import Whitening
+from gradcamo.profiles.whiten import Whitening
 
 
 def controls(n=400, d=20, condition=1e2, seed=0):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gradcamo.doses import in_dose_order
 from gradcamo.errors import GradcamoError
+from gradcamo.profiles.doses import in_dose_order
 from gradcamo.views import HEAT, NEIGHBOUR, OWN, CellView, overlay
 
 if TYPE_CHECKING:

@@ -47,8 +47,8 @@ def checkpoint(field):
     """An untrained network for the three channels; its maps are as good as any for the window."""
     import torch
 
-    from gradcamo.checkpoint import Checkpoint
-    from gradcamo.networks import efficientnet3d
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.networks.efficientnet import efficientnet3d
     from gradcamo.settings import CropSettings
 
     torch.manual_seed(0)
@@ -91,7 +91,7 @@ def session(viewer, field):
 @pytest.fixture(scope="session")
 def batches(field, checkpoint):
     """What an audit of the field brings; computed once for all windows."""
-    from gradcamo.auditing import audit_batches
+    from gradcamo.auditing.stack import audit_batches
     from gradcamo.docks.colouring import warm_up
 
     stack, labels = field

@@ -7,6 +7,7 @@ import pytest
 from conftest import scored_label
 from mouse import canvas_position
 
+from gradcamo.cells.overlap import upsample_cam
 from gradcamo.docks.heatmap import crop_map
 from gradcamo.docks.layers import (
     colours_of,
@@ -17,7 +18,6 @@ from gradcamo.docks.layers import (
     stack_from_layers,
 )
 from gradcamo.errors import GradcamoError
-from gradcamo.overlap import upsample_cam
 from gradcamo.samples.design import CHANNELS
 
 pytestmark = pytest.mark.gui

@@ -8,7 +8,7 @@ from gradcamo.docks.session import session_of
 from gradcamo.docks.workbench import Workbench
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
-from gradcamo.segmentation import segment
+from gradcamo.segmentation.planes import segment
 from gradcamo.settings import SegmentSettings
 
 pytestmark = pytest.mark.gui

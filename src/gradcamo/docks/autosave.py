@@ -103,7 +103,7 @@ class Autosave(QObject):
         home, recipe = self._home, {**session.recipe(), "labels_fingerprint": self._mark}
 
         def write() -> Iterator[Any]:
-            from gradcamo.store import write_table
+            from gradcamo.files.store import write_table
 
             write_table(table.reset_index(drop=True), home, recipe=recipe)
             yield home
@@ -116,7 +116,7 @@ class Autosave(QObject):
         session = self._session()
         if self._home is None or not len(session.results):
             return
-        from gradcamo.store import landing
+        from gradcamo.files.store import landing
 
         results = session.results
         kept = {
@@ -144,7 +144,7 @@ def marks_path(home: Path) -> Path:
 
 def read_saved(home: Path, mark: str) -> tuple[pd.DataFrame | None, dict[str, Any], dict[str, Any]]:
     """Scores, audit settings and marks that were kept for labels with this fingerprint."""
-    from gradcamo.store import read_table
+    from gradcamo.files.store import read_table
 
     if not home.is_file():
         return None, {}, {}

@@ -25,7 +25,7 @@ from gradcamo.settings import AuditSettings
 if TYPE_CHECKING:
     import napari
 
-    from gradcamo.checkpoint import Checkpoint
+    from gradcamo.networks.checkpoint import Checkpoint
 
 FILES = "Checkpoints (*.safetensors);;All files (*)"
 
@@ -90,7 +90,7 @@ class ExplainDock(QWidget):
         path = Path(path)
 
         def read() -> Iterator[Any]:
-            from gradcamo.checkpoint import Checkpoint
+            from gradcamo.networks.checkpoint import Checkpoint
 
             checkpoint = Checkpoint.load(path)
             _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
@@ -105,7 +105,7 @@ class ExplainDock(QWidget):
 
     def load_demo(self) -> None:
         """Read the checkpoint that comes with the package."""
-        from gradcamo.checkpoint import BUNDLED
+        from gradcamo.networks.checkpoint import BUNDLED
 
         self.load(BUNDLED)
 

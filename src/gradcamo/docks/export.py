@@ -56,7 +56,7 @@ def write(
 
     AnnData gets the profiles too, where every cell has one.
     """
-    from gradcamo.store import write_table
+    from gradcamo.files.store import write_table
 
     table = chosen(session, which, order).reset_index(drop=True)
     profiles = None

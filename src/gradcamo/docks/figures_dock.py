@@ -88,7 +88,7 @@ class FiguresDock(QWidget):
 
     def write(self, path: str) -> None:
         """Save the figure that is shown."""
-        from gradcamo.store import landing
+        from gradcamo.files.store import landing
 
         try:
             with landing(path) as scratch:

@@ -92,7 +92,7 @@ class GalleryDock(QWidget):
         )
 
         def steps() -> Iterator[Any]:
-            from gradcamo.crops import CellCrops
+            from gradcamo.cells.crops import CellCrops
             from gradcamo.views import cell_view, overlay
 
             crops = CellCrops(stack.select(tuple(channels)).in_memory(), labels, checkpoint.crop)

@@ -29,7 +29,7 @@ def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | No
 
 def upsampled(cam: np.ndarray, shape: tuple[int, ...], placement: Any) -> np.ndarray:
     """A coarse map on a crop's grid (Z, Y, X); that of a 2D network has one plane."""
-    from gradcamo.overlap import upsample_cam
+    from gradcamo.cells.overlap import upsample_cam
 
     fine = upsample_cam(cam, shape[-cam.ndim :], placement)
     return np.asarray(fine).reshape(-1, *shape[1:])
@@ -99,7 +99,7 @@ class HeatmapView(QObject):
         checkpoint, settings = session.checkpoint, session.audit_settings
 
         def one_cell() -> Iterator[Any]:
-            from gradcamo.auditing import audit_batches
+            from gradcamo.auditing.stack import audit_batches
 
             yield from audit_batches(stack, labels, checkpoint, settings, only=[label])
 

@@ -116,7 +116,7 @@ class LoadDock(QWidget):
         self._pending_axes = path
 
         def read() -> Iterator[Any]:
-            from gradcamo.stacks import read_stack
+            from gradcamo.files.stacks import read_stack
 
             stack = read_stack(path, axes=axes)
             if np.dtype(stack.data.dtype).itemsize * np.prod(stack.shape) < IN_MEMORY_BYTES:
@@ -130,7 +130,7 @@ class LoadDock(QWidget):
         path = Path(path)
 
         def read() -> Iterator[Any]:
-            from gradcamo.stacks import read_labels
+            from gradcamo.files.stacks import read_labels
 
             yield read_labels(path), path
 

@@ -26,11 +26,11 @@ def open_window(
     """
     import napari
 
-    from gradcamo.checkpoint import Checkpoint
     from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
     from gradcamo.docks.session import session_of
+    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
-    from gradcamo.stacks import read_labels, read_stack
 
     viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")

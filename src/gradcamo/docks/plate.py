@@ -72,7 +72,7 @@ class PlateDock(QWidget):
         """Read a plate in the background."""
 
         def steps() -> Iterator[Any]:
-            from gradcamo.plates import read_plate
+            from gradcamo.files.plates import read_plate
 
             yield read_plate(path)
 
@@ -82,7 +82,7 @@ class PlateDock(QWidget):
         """Read one stack of the plate, and its labels where it has some."""
 
         def steps() -> Iterator[Any]:
-            from gradcamo.stacks import read_labels, read_stack
+            from gradcamo.files.stacks import read_labels, read_stack
 
             stack = read_stack(row["image"]).in_memory()
             labels = row.get("labels")

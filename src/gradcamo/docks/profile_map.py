@@ -114,7 +114,7 @@ class ProfileMapDock(QWidget):
         labels, profiles = self.session.results.profiles()
 
         def steps() -> Iterator[Any]:
-            from gradcamo.embed import umap_layout
+            from gradcamo.profiles.embed import umap_layout
 
             yield labels, umap_layout(profiles)
 

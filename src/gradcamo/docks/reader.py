@@ -15,7 +15,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple]] | None
 
 def read_channels(path: str) -> list[tuple]:
     """Layer data of every channel of a Z-stack."""
-    from gradcamo.stacks import read_stack
+    from gradcamo.files.stacks import read_stack
 
     stack = read_stack(path)
     limits = [contrast_limits(channel) for channel in stack.data]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from gradcamo.auditing import AuditBatch
+    from gradcamo.auditing.stack import AuditBatch
 
 
 class Results:

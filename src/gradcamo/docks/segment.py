@@ -76,7 +76,7 @@ class SegmentDock(QWidget):
             stack, job = session.stack, session.segmenting
 
             def planes_then_labels() -> Iterator[Any]:
-                from gradcamo.segmentation import segment_planes, stitch
+                from gradcamo.segmentation.planes import segment_planes, stitch
 
                 planes = []
                 for done in segment_planes(stack, settings):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Image, Labels
 
-    from gradcamo.checkpoint import Checkpoint
+    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.types import ZStack
 
 CUTOFF = AuditSettings().cutoff
@@ -145,7 +145,7 @@ class Session(QObject):
         only = None if only is None else [int(label) for label in only]
 
         def batches() -> Iterator[Any]:
-            from gradcamo.auditing import audit_batches
+            from gradcamo.auditing.stack import audit_batches
 
             warm_up(labels.dtype)
             yield from audit_batches(stack, labels, checkpoint, settings, only)
@@ -197,7 +197,7 @@ class Session(QObject):
         """How the scores were made."""
         if self.stack is None or self.checkpoint is None or self.audit_settings is None:
             return {}
-        from gradcamo.auditing import audit_recipe
+        from gradcamo.auditing.stack import audit_recipe
 
         settings = self.audit_settings.model_copy(update={"cutoff": self.results.cutoff})
         return audit_recipe(self.stack, self.checkpoint, settings)

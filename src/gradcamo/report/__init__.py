@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.landing import landing
+from gradcamo.files.landing import landing
+from gradcamo.files.store import TABLE_SUFFIXES, read_table
 from gradcamo.report.data import page_data
 from gradcamo.report.pictures import galleries, read_pictures
 from gradcamo.report.words import findings, flat_recipe, number
 from gradcamo.settings import AuditSettings
-from gradcamo.store import TABLE_SUFFIXES, read_table
 
 __all__ = ["write_plate_report", "write_report"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradcamo.doses import in_dose_order
 from gradcamo.figures import BUDGET, SITES
+from gradcamo.profiles.doses import in_dose_order
 
 STEPS = 100
 """The slider's steps: pass counts are exact at every hundredth."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradcamo.doses import in_dose_order
+from gradcamo.profiles.doses import in_dose_order
 
 
 def findings(

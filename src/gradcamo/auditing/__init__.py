@@ -1,0 +1,1 @@
+"""A stack, its labels and a checkpoint become a table."""

@@ -1,0 +1,96 @@
+"""Does a stack fit a checkpoint? Which channels, cells and treatment are asked for?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcamo.cells.crops import CellCrops
+from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.settings import AuditSettings
+from gradcamo.types import ZStack
+
+if TYPE_CHECKING:
+    from gradcamo.networks.checkpoint import Checkpoint
+
+
+def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> ZStack:
+    """The stack's channels that the checkpoint expects, in its order and in memory.
+
+    Raises
+    ------
+    GradcamoError
+        If channels are missing, or one is 2D and the other 3D.
+    """
+    wanted = settings.channels or checkpoint.channels
+    names = ", ".join(checkpoint.channels)
+    expected = f"the checkpoint expects {len(checkpoint.channels)} channels ({names})"
+    if len(wanted) != len(checkpoint.channels):
+        raise GradcamoError(f"{expected}, --channels names {len(wanted)}: name one for each")
+    if any(name not in stack.channels for name in wanted):
+        raise GradcamoError(
+            f"{expected}, {stack.source or 'the stack'} has {len(stack.channels)} "
+            f"({', '.join(stack.channels)}): choose which to use with --channels"
+        )
+    if len(checkpoint.input_size) == 3 and stack.shape[1] == 1:
+        raise GradcamoError(
+            f"the checkpoint is a 3D network, {stack.source or 'the image'} has one plane: "
+            "open a Z-stack, or use a 2D network"
+        )
+    if len(checkpoint.input_size) == 2 and stack.shape[1] > 1:
+        raise GradcamoError(
+            f"the checkpoint is a 2D network, {stack.source or 'the stack'} has "
+            f"{stack.shape[1]} planes: project it, or use a 3D network"
+        )
+    if stack.spacing_um and checkpoint.spacing_um:
+        ratio = np.divide(stack.spacing_um, checkpoint.spacing_um)
+        if np.abs(np.log(ratio)).max() > np.log(1.05):
+            warnings.warn(
+                f"the stack's voxels are {stack.spacing_um} µm, the checkpoint was trained on "
+                f"{checkpoint.spacing_um} µm: cells look larger or smaller to it than they are",
+                GradcamoWarning,
+                stacklevel=3,
+            )
+    return stack.select(wanted).in_memory()
+
+
+def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) -> np.ndarray:
+    """Positions of the cells to audit among the crops.
+
+    Raises
+    ------
+    GradcamoError
+        If there are no cells, or one of those asked for is missing.
+    """
+    if not len(crops):
+        raise GradcamoError(
+            f"the labels of {stack.source or 'the stack'} hold no cells: segment it again, with "
+            "another diameter or model"
+        )
+    if only is None:
+        return np.arange(len(crops))
+    ids = crops.table["label"].to_numpy()
+    if missing := sorted(set(only) - set(ids.tolist())):
+        raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")
+    return np.flatnonzero(np.isin(ids, list(only)))
+
+
+def target_class(checkpoint: Checkpoint, settings: AuditSettings) -> int | None:
+    """Number of the class to explain, None for the predicted one.
+
+    Raises
+    ------
+    GradcamoError
+        If the checkpoint does not know it.
+    """
+    if settings.target is None:
+        return None
+    if settings.target not in checkpoint.classes:
+        raise GradcamoError(
+            f"the checkpoint knows the treatments {', '.join(checkpoint.classes)}, "
+            f"not {settings.target!r}: choose one of them"
+        )
+    return checkpoint.classes.index(settings.target)

@@ -1,0 +1,274 @@
+"""One stack: every cell explained and scored, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.auditing.matching import chosen_cells, fitting_stack, target_class
+from gradcamo.cells.crops import CellCrops
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import AuditSettings, CropSettings
+from gradcamo.types import ZStack
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gradcamo.cells.overlap import Placement
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.networks.infer import Explained
+
+COLUMNS = (
+    *("image", "label", "predicted", "confidence", "layer", "alignment"),
+    *("grad_camo", "neighbour_share", "background_share", "chance", "ceiling", "attainable"),
+    *("cell_in_crop", "touches_border", "volume_um3"),
+    *("centroid_z", "centroid_y", "centroid_x", "flagged"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class AuditBatch:
+    """Some cells of a stack, audited.
+
+    ``table`` has n rows; ``profiles`` (n, C'), coarse ``maps`` (n, *grid) and ``starts`` (n, 3),
+    the crops' first voxel in the stack, belong to them row by row. Partial cells come as a batch
+    of their own that has rows alone. ``placement`` says where the grid lies in the crop (None:
+    the published way); ``done`` of ``total`` cells are audited. Where permutations were asked for,
+    the last batch brings ``significance`` of all scored cells: ``p_value`` and ``q_value``,
+    indexed by label.
+    """
+
+    table: pd.DataFrame
+    profiles: np.ndarray
+    maps: np.ndarray
+    starts: np.ndarray
+    placement: Placement | None
+    done: int
+    total: int
+    significance: pd.DataFrame | None = None
+
+
+def audit(
+    stack: ZStack,
+    labels: Any,
+    checkpoint: Checkpoint | None = None,
+    settings: AuditSettings | None = None,
+    only: Collection[int] | None = None,
+    *,
+    network: nn.Module | None = None,
+    layer: str | nn.Module | None = None,
+    input_size: Sequence[int] | None = None,
+    crop: CropSettings | None = None,
+    **about: Any,
+) -> pd.DataFrame:
+    """Score every cell of a stack: one row a cell, in ascending label.
+
+    Parameters
+    ----------
+    stack : ZStack
+    labels : integer array, (Z, Y, X)
+    checkpoint : Checkpoint
+    settings : AuditSettings
+    only : labels to audit; all by default
+    network, layer : instead of a checkpoint, a network of your own and the layer to explain
+    input_size : what crops are resized to for ``network``, (z, y, x), or (y, x) for a stack of one
+        plane; the crop's own size by default
+    crop : the window around each cell for ``network``
+    **about : classes, channel_mean, channel_std of `Checkpoint.around`
+
+    Returns
+    -------
+    DataFrame with the columns `COLUMNS`; ``attrs["recipe"]`` says how it was made. Cells that
+    touch the y or x border are partial: they have a row, but no score. With
+    ``settings.permutations``, ``p_value`` and ``q_value`` (`gradcamo.cells.null`) follow.
+
+    Raises
+    ------
+    GradcamoError
+        If stack, labels and checkpoint do not fit, there are no cells, or a channel holds NaN.
+    """
+    settings = settings or AuditSettings()
+    if checkpoint is None:
+        checkpoint = _around(stack, network, layer, input_size, crop, about, settings)
+    elif (network, layer, input_size, crop) != (None,) * 4 or about:
+        raise GradcamoError(
+            "a checkpoint brings its own network and crops: give a checkpoint, or a network and "
+            "layer; another layer of a checkpoint is AuditSettings(layer=…)"
+        )
+    table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
+    table.attrs["recipe"] = audit_recipe(stack, checkpoint, settings)
+    return table
+
+
+def _around(
+    stack: ZStack,
+    network: nn.Module | None,
+    layer: str | nn.Module | None,
+    input_size: Sequence[int] | None,
+    crop: CropSettings | None,
+    about: dict[str, Any],
+    settings: AuditSettings,
+) -> Checkpoint:
+    from gradcamo.networks.checkpoint import Checkpoint
+
+    layer = settings.layer if layer is None else layer
+    if network is None or layer is None:
+        raise GradcamoError("nothing to audit: give a checkpoint, or a network and a layer of it")
+    crop = crop or CropSettings()
+    planes = stack.shape[1:2] if stack.shape[1] > 1 else ()
+    size = input_size or (*planes, *crop.size_yx)
+    channels = settings.channels or stack.channels
+    return Checkpoint.around(network, channels, layer, size, crop, **about)
+
+
+def gather(batches: Iterable[AuditBatch]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows and profiles of all batches in ascending label; partial cells have NaN profiles.
+
+    ``p_value`` and ``q_value`` are added where the batches bring them.
+    """
+    seen = list(batches)
+    width = max((batch.profiles.shape[1] for batch in seen if batch.profiles.ndim == 2), default=0)
+    profiles = [
+        batch.profiles
+        if batch.profiles.ndim == 2
+        else np.full((len(batch.table), width), np.nan, np.float32)
+        for batch in seen
+    ]
+    table = pd.concat([batch.table for batch in seen], ignore_index=True)
+    for batch in seen:
+        if batch.significance is not None:
+            table = table.join(batch.significance, on="label")
+    order = table["label"].argsort(kind="stable").to_numpy()
+    return table.iloc[order].reset_index(drop=True), np.concatenate(profiles)[order]
+
+
+def audit_batches(
+    stack: ZStack,
+    labels: Any,
+    checkpoint: Checkpoint,
+    settings: AuditSettings | None = None,
+    only: Collection[int] | None = None,
+) -> Iterator[AuditBatch]:
+    """The same as `audit`, batch by batch, with profiles and maps. Checks come before the first."""
+    settings = settings or AuditSettings()
+    layer = settings.layer or checkpoint.layer
+    checkpoint.info(layer)
+    stack = fitting_stack(stack, checkpoint, settings)
+    crops = CellCrops(stack, labels, checkpoint.crop)
+    chosen = chosen_cells(crops, only, stack)
+    target = target_class(checkpoint, settings)
+    partial = crops.table["touches_border"].to_numpy()
+    return _run(
+        crops,
+        checkpoint,
+        settings,
+        layer,
+        target,
+        chosen[partial[chosen]],
+        chosen[~partial[chosen]],
+    )
+
+
+def _run(
+    crops: CellCrops,
+    checkpoint: Checkpoint,
+    settings: AuditSettings,
+    layer: str,
+    target: int | None,
+    partial: np.ndarray,
+    whole: np.ndarray,
+) -> Iterator[AuditBatch]:
+    from gradcamo.networks.infer import explain
+
+    total, done = len(partial) + len(whole), len(partial)
+    none = np.empty((0,))
+    if done or not total:
+        table = _table(crops, partial, layer, settings)
+        yield AuditBatch(table, none, none, none, None, done, total)
+    cells = (crops[i] for i in whole)
+    batches = explain(
+        cells,
+        checkpoint,
+        (layer,),
+        target,
+        settings.alignment,
+        settings.batch_size,
+        settings.device,
+    )
+    kept: list[Explained] = []
+    for (seen,) in batches:
+        rows = whole[done - len(partial) :][: len(seen.labels)]
+        done += len(rows)
+        if settings.permutations:
+            kept.append(seen)
+        yield AuditBatch(
+            _table(crops, rows, layer, settings, seen, checkpoint.classes),
+            seen.profiles,
+            seen.maps,
+            np.array([crops.start(i) for i in rows]),
+            seen.placement,
+            done,
+            total,
+            _significance(kept, settings) if kept and done == total else None,
+        )
+
+
+def _significance(seen: list[Explained], settings: AuditSettings) -> pd.DataFrame:
+    """Only coarse maps and masks are kept for it: a stack of 1,000 cells needs a few MB."""
+    from gradcamo.cells.null import permutation_p_values, q_values
+
+    p = permutation_p_values(
+        np.concatenate([batch.maps for batch in seen]),
+        np.concatenate([batch.own for batch in seen]),
+        seen[0].full,
+        settings.permutations,
+        settings.seed,
+    )
+    labels = [label for batch in seen for label in batch.labels]
+    return pd.DataFrame({"p_value": p, "q_value": q_values(p)}, pd.Index(labels, name="label"))
+
+
+def _table(
+    crops: CellCrops,
+    rows: np.ndarray,
+    layer: str,
+    settings: AuditSettings,
+    seen: Explained | None = None,
+    classes: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    table = crops.table.iloc[rows].reset_index(drop=True)
+    table["image"] = crops.stack.source
+    table["layer"], table["alignment"] = layer, settings.alignment
+    if seen is None:
+        table["predicted"], table["flagged"] = pd.Series([None] * len(rows), dtype="str"), False
+    else:
+        best = seen.probabilities.argmax(1)
+        table["predicted"] = pd.Series([classes[k] for k in best], dtype="str")
+        table["confidence"] = seen.probabilities[np.arange(len(rows)), best].astype(np.float64)
+        for column, values in seen.shares.items():
+            table[column] = values.astype(np.float64)
+        # an empty map is no evidence for the cell, so it does not pass
+        table["flagged"] = ~(table["grad_camo"] >= settings.cutoff)
+    return table.reindex(columns=COLUMNS)
+
+
+def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:
+    """How a table was made, for the file that keeps it."""
+    return {
+        "software": f"napari-gradcamo {version('napari-gradcamo')}",
+        "checkpoint": checkpoint.hash,
+        "classes": list(checkpoint.classes),
+        "channels": list(settings.channels or checkpoint.channels),
+        "channel_mean": list(checkpoint.channel_mean),
+        "channel_std": list(checkpoint.channel_std),
+        "crop": checkpoint.crop.model_dump(),
+        "input_size": list(checkpoint.input_size),
+        "spacing_um": stack.spacing_um and list(stack.spacing_um),
+        "image": stack.source,
+        "settings": settings.model_dump() | {"layer": settings.layer or checkpoint.layer},
+    }

@@ -1,0 +1,1 @@
+"""Cells and their crops, and how a localization map overlaps with them."""

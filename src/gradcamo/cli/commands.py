@@ -1,0 +1,244 @@
+"""The command line: flags come from the settings, work from the library."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradcamo import settings as s
+from gradcamo.cli.options import settings_options
+from gradcamo.cli.terminal import ctrl_c, plate_line, track, track_cells, training_bar
+from gradcamo.errors import GradcamoError, GradcamoWarning
+
+_IMAGE = click.argument("image", type=click.Path(path_type=Path))
+_AXES = click.option(
+    "--axes", help="Order of the axes, e.g. CZYX, where the file does not declare it."
+)
+_OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
+
+
+class _Commands(click.Group):
+    """Known problems end in one line and exit code 1, never in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        warnings.showwarning = _show_warning
+        try:
+            return super().invoke(ctx)
+        except GradcamoError as error:
+            raise click.ClickException(str(error)) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the work
+
+
+def _show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Our own in one line; what the libraries below say to developers is left out."""
+    if issubclass(category, GradcamoWarning):
+        click.echo(f"Note: {message}", err=True)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="napari-gradcamo", prog_name="gradcamo")
+def main() -> None:
+    """Grad-CAMO: is the network looking at the cell?
+
+    Segments single cells in 3D Cell Painting stacks, trains networks that tell treatments apart,
+    and scores each cell by the share of its Grad-CAM that lies on the cell itself.
+    """
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="folder for the plate, the table and the pictures",
+)
+@click.option("--gui/--no-gui", default=True, help="open napari at the end, if there is a display")
+@click.option("--segment-all", is_flag=True, help="segment every stack with Cellpose, not two")
+def demo(out: Path, gui: bool, segment_all: bool) -> None:
+    """Run the whole chain on the built-in plate."""
+    from gradcamo.cli.demo import run_demo
+
+    run_demo(out, segment_all=segment_all, gui=gui, say=click.echo, track=track)
+
+
+@main.command()
+@_IMAGE
+@click.option("-o", "--out", **_OUT, help="label image to write (.tif)")
+@_AXES
+@settings_options(s.SegmentSettings)
+def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSettings) -> None:
+    """Segment the cells of IMAGE with Cellpose."""
+    from gradcamo.files.stacks import read_stack, write_labels
+    from gradcamo.segmentation.planes import segment_planes, stitch
+
+    stack = read_stack(image, axes)
+    planes = [p.masks for p in track(segment_planes(stack, settings), "Segmenting", stack.shape[1])]
+    labels = stitch(planes, settings)
+    write_labels(out, labels, stack.spacing_um)
+    click.echo(f"{labels.max()} cells, written to {out}")
+    if not labels.any():
+        click.echo("Note: no cells were found; try another --diameter or --model", err=True)
+
+
+@main.command()
+@click.argument("plate", type=click.Path(path_type=Path))
+@click.option("-o", "--out", **_OUT, help="checkpoint to write (.safetensors)")
+@click.option("--resume", is_flag=True, help="go on where a training with the same --out ended")
+@settings_options(s.TrainSettings)
+def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> None:
+    """Train a network to tell the treatments of PLATE (a CSV) apart, leaving wells out.
+
+    Ctrl-C keeps the best weights so far. The report is written beside the checkpoint.
+    """
+    from gradcamo.training.train import train_and_save
+
+    with training_bar() as show, ctrl_c() as stop:
+        train_and_save(plate, out, settings, click.echo, show, stop, resume)
+    click.echo(f"written to {out}")
+
+
+@main.command()
+@_IMAGE
+@click.option("--labels", "labels_path", **_OUT, help="label image of its cells")
+@click.option("--checkpoint", "checkpoint_path", **_OUT, help="network to audit (.safetensors)")
+@click.option("-o", "--out", **_OUT, help="table to write: .csv, .parquet or .h5ad (profiles)")
+@click.option("--maps", type=click.Path(path_type=Path), help="folder for one heatmap per cell")
+@_AXES
+@settings_options(s.AuditSettings)
+def audit(
+    image: Path,
+    labels_path: Path,
+    checkpoint_path: Path,
+    out: Path,
+    maps: Path | None,
+    axes: str | None,
+    settings: s.AuditSettings,
+) -> None:
+    """Score every cell of IMAGE: does the network look at it?"""
+    from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
+    from gradcamo.auditing.summary import summarise
+    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.store import write_table
+    from gradcamo.networks.checkpoint import Checkpoint
+
+    stack, labels = read_stack(image, axes), read_labels(labels_path)
+    checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
+    batches = audit_batches(stack, labels, checkpoint, settings)
+    if maps is not None:
+        batches = _writing_maps(batches, maps, checkpoint, stack)
+    table, profiles = gather(track_cells(batches))
+    recipe = audit_recipe(stack, checkpoint, settings)
+    write_table(table, out, recipe, profiles if out.suffix == ".h5ad" else None)
+    click.echo(summarise(table, settings.cutoff))
+    click.echo(f"written to {out}")
+
+
+@main.command()
+@click.argument("plate", metavar="PLATE", type=click.Path(path_type=Path))
+@click.option("--checkpoint", "checkpoint_path", **_OUT, help="network to audit (.safetensors)")
+@click.option("-o", "--out", **_OUT, help="folder of results; a run that was killed goes on there")
+@click.option("--scheduler", help="address of a Dask scheduler (default: a local cluster)")
+@click.option("--dry-run", is_flag=True, help="say what would be done, and stop")
+@settings_options(s.PlateSettings)
+def plate(
+    plate: Path,
+    checkpoint_path: Path,
+    out: Path,
+    scheduler: str | None,
+    dry_run: bool,
+    settings: s.PlateSettings,
+) -> None:
+    """Audit every stack of PLATE: a CSV, an OME-Zarr plate, or a folder of named files.
+
+    The exit status is 1 if any stack is missing from the table.
+    """
+    checkpoint_path = _checkpoint_path(checkpoint_path)
+    if dry_run:
+        from gradcamo.plate.plan import plan_plate
+
+        click.echo(plan_plate(plate, checkpoint_path, out, settings))
+        return
+    from gradcamo.plate.run import audit_plate
+
+    with plate_line() as show:
+        summary = audit_plate(plate, checkpoint_path, out, settings, scheduler, show)
+    click.echo(summary)
+    sys.exit(summary.exit_status)
+
+
+@main.command()
+@click.argument("source", metavar="DIR|CELLS", type=click.Path(path_type=Path))
+@click.option("-o", "--out", **_OUT, help="page to write (.html)")
+def report(source: Path, out: Path) -> None:
+    """Write one self-contained page about a plate's folder or a table of cells."""
+    from gradcamo.report import write_report
+
+    click.echo(f"written to {write_report(source, out)}")
+
+
+@main.command("open")
+@click.argument("image", type=click.Path(path_type=Path), required=False)
+@click.option("--labels", type=click.Path(path_type=Path), help="label image of its cells")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="network to explain")
+def open_(image: Path | None, labels: Path | None, checkpoint: Path | None) -> None:
+    """Open napari with the Grad-CAMO workbench and what is named loaded."""
+    from gradcamo.docks.opening import open_window
+
+    open_window(image, labels, checkpoint and _checkpoint_path(checkpoint), run=True)
+
+
+@main.command()
+@click.argument("checkpoint_path", metavar="MODEL", type=click.Path(path_type=Path))
+def layers(checkpoint_path: Path) -> None:
+    """List the layers of MODEL: channels, grid, stride and where each one looks."""
+    from gradcamo.networks.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
+    click.echo(f"{'layer':<10} {'channels':>8}  {'grid z y x':<12} {'stride':<14} offset (voxels)")
+    for name, info in checkpoint.layers.items():
+        sight = [_numbers(v) for v in info.sight] if info.sight else ["?", "?"]
+        mark = "  <- explained by default" if name == checkpoint.layer else ""
+        click.echo(
+            f"{name:<10} {info.channels:>8}  {_numbers(info.grid):<12} {sight[0]:<14} "
+            f"{sight[1]}{mark}"
+        )
+
+
+def _checkpoint_path(path: Path) -> Path:
+    """'bundled' names the demo checkpoint, as it does for Cellpose."""
+    from gradcamo.networks.checkpoint import BUNDLED
+
+    return BUNDLED if str(path) == "bundled" else path
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return " ".join(f"{v:g}" for v in values)
+
+
+def _writing_maps(
+    batches: Iterable[Any], folder: Path, checkpoint: Any, stack: Any
+) -> Iterator[Any]:
+    from gradcamo.cells.overlap import upsample_cam
+    from gradcamo.files.store import write_maps
+
+    size = (stack.shape[1], *checkpoint.crop.size_yx)
+    for batch in batches:
+        if batch.maps.ndim > 1:
+            row = batch.table.iloc[0]
+            about = {"image": row["image"], "layer": row["layer"], "alignment": row["alignment"]}
+            shape = size[-(batch.maps.ndim - 1) :]
+            maps = upsample_cam(batch.maps, shape, batch.placement)
+            write_maps(folder, batch.table["label"], maps, batch.starts, stack.spacing_um, about)
+        yield batch
+
+
+if __name__ == "__main__":
+    main()

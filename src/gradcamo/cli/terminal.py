@@ -1,0 +1,108 @@
+"""Progress on the terminal, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from gradcamo.plate.summary import PlateProgress
+    from gradcamo.progress import TrainingProgress
+
+T = TypeVar("T")
+
+
+def track_cells(batches: Iterable[Any]) -> Iterator[Any]:
+    """Pass audited batches on behind a bar of cells."""
+    with progress_bar("Auditing") as bar:
+        for batch in batches:
+            bar.length = batch.total
+            bar.update(batch.done - bar.pos)
+            yield batch
+
+
+def track(steps: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Pass steps on behind a bar."""
+    with progress_bar(what, total) as bar:
+        for step in steps:
+            bar.update(1)
+            yield step
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[TrainingProgress], None]]:
+    """A bar per stage and one line per epoch."""
+    bar: Any = None
+    shown: Any = None
+    epochs = 0
+
+    def show(step: TrainingProgress) -> None:
+        nonlocal bar, shown, epochs
+        for epoch in step.history[epochs:]:
+            click.echo(
+                f"\repoch {epoch.epoch}: loss {epoch.train_loss:.3f}, validation "
+                f"{epoch.validation_loss:.3f}, accuracy {epoch.validation_accuracy:.0%}",
+                err=True,
+            )
+        epochs = len(step.history)
+        if shown != (step.stage, step.epoch):
+            shown = (step.stage, step.epoch)
+            what = f"epoch {step.epoch} of {step.epochs}" if step.epoch else step.stage
+            bar = click.progressbar(length=step.total, label=what, file=sys.stderr, show_pos=True)
+        bar.update(step.done - bar.pos)
+
+    try:
+        yield show
+    finally:
+        click.echo(err=True)
+
+
+@contextmanager
+def ctrl_c() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks to stop, the second insists."""
+    asked = False
+
+    def ask(*_: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+        click.echo("\nstopping after this batch; Ctrl-C again to lose what was not saved", err=True)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None = None) -> Iterator[Any]:
+    with click.progressbar(length=total or 1, label=what, file=sys.stderr, show_pos=True) as bar:
+        yield bar
+
+
+@contextmanager
+def plate_line() -> Iterator[Callable[[PlateProgress], None]]:
+    """One line that says where a plate stands and how long it will take."""
+
+    def show(step: PlateProgress) -> None:
+        left = "" if step.seconds_left is None else f", {_minutes(step.seconds_left)} left"
+        failed = f", {step.failed} failed" if step.failed else ""
+        text = (
+            f"{step.stage}: {step.done} of {step.total} stacks, {step.cells:,} cells{failed}{left}"
+        )
+        click.echo(f"\r{text:<78}", nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        click.echo(err=True)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

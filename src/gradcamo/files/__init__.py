@@ -1,0 +1,1 @@
+"""Files in, files out: stacks, labels, plates, tables, each landing whole."""

@@ -1,0 +1,172 @@
+"""Plates as tables: one row per stack, from a CSV or an OME-Zarr plate."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+
+REQUIRED = ("image", "plate", "well", "site", "treatment")
+PATHS = ("image", "labels", "cells")
+STACK = ["plate", "well", "site"]
+
+
+def read_plate(path: str | Path) -> pd.DataFrame:
+    """Read and check the table of a plate.
+
+    Parameters
+    ----------
+    path : path
+        A CSV with the columns image, plate, well, site, treatment, optionally labels and cells (a
+        CSV of label, treatment for single cells), and any others; paths in it are relative to it.
+        Or an OME-Zarr plate, see `plate_from_zarr`.
+
+    Returns
+    -------
+    DataFrame
+        One row per stack, every value as the text that stands in the file (``"02"``, ``"0.06"``),
+        missing ones as empty text, paths absolute.
+
+    Raises
+    ------
+    GradcamoError
+        If columns, values or files are missing, or a stack or an image is there twice.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from gradcamo.files.plate_sources import plate_from_zarr
+
+        return plate_from_zarr(path)
+    table = read_text_table(path, REQUIRED)
+    for name in PATHS:
+        if name in table:
+            folder = path.parent.resolve()
+            table[name] = [
+                str((folder / value).resolve()) if value else "" for value in table[name]
+            ]
+    return checked(table, path)
+
+
+def checked(
+    table: pd.DataFrame, source: str | Path, may_be_empty: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The plate, if nothing in it is missing or there twice.
+
+    Raises
+    ------
+    GradcamoError
+        As `read_plate`.
+    """
+    if table.empty:
+        raise GradcamoError(f"{source} has no rows: one row per stack is expected")
+    for name in REQUIRED:
+        empty = table.index[table[name] == ""]
+        if len(empty) and name not in may_be_empty:
+            raise GradcamoError(f"{source} has no {name} in {rows(empty)}: fill it in")
+    for names, what in ((STACK, "the same plate, well and site"), (["image"], "the same image")):
+        twice = table[table.duplicated(names, keep=False)].sort_values(names, kind="stable")
+        if len(twice):
+            first = twice[(twice[names] == twice[names].iloc[0]).all(axis=1)]
+            raise GradcamoError(
+                f"{source} has {what} in {rows(first.index)} ({', '.join(first[names].iloc[0])}; "
+                f"{len(twice)} such rows): each stack has one row; number the sites apart"
+            )
+    paths = [name for name in PATHS if name in table]
+    gone = [(i, value) for name in paths for i, value in table[name].items() if value]
+    gone = [(i, value) for i, value in gone if not Path(value).exists()]
+    if gone:
+        listed = "; ".join(value for _, value in gone[:5])
+        raise GradcamoError(
+            f"{source} names {len(gone)} files that are not there ({rows(i for i, _ in gone)}): "
+            f"{listed}{' …' if len(gone) > 5 else ''}; paths are relative to the table"
+        )
+    return table
+
+
+def treatment_of_cells(row: Mapping[str, Any] | pd.Series) -> dict[int, str]:
+    """Label to treatment of the cells that were treated otherwise than their stack.
+
+    Cells with an empty treatment take no part in a training.
+
+    Parameters
+    ----------
+    row : a row of `read_plate`
+        Its column ``cells``, where there is one, names a CSV of label, treatment.
+
+    Raises
+    ------
+    GradcamoError
+        If the CSV lacks columns, or names a label twice or not by a whole number.
+    """
+    path = row.get("cells", "")
+    if not isinstance(path, str) or not path:
+        return {}
+    table = read_text_table(path, ("label", "treatment"))
+    valid = table["label"].str.fullmatch(r"[0-9]+") & ~table["label"].duplicated()
+    if not valid.all():
+        bad = table.index[~valid]
+        raise GradcamoError(
+            f"{path} has label {table.loc[bad[0], 'label']!r} in {rows(bad)}: expected a "
+            "different whole number for every cell"
+        )
+    return dict(zip(table["label"].astype(int), table["treatment"], strict=True))
+
+
+def well_column(well: str) -> str:
+    """Column of a well on its plate, in two digits: ``"D2"`` and ``"D02"`` lie in ``"02"``.
+
+    Raises
+    ------
+    GradcamoError
+        If the well is not named by row letters and a column number.
+    """
+    match = re.fullmatch(r"\s*[A-Za-z]{1,2}0*(\d{1,2})\s*", str(well))
+    if match is None:
+        raise GradcamoError(f"the well {well!r} has no plate column: expected names such as D02")
+    return f"{int(match[1]):02d}"
+
+
+def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
+    """A CSV with every value as text, spaces around it removed.
+
+    Raises
+    ------
+    GradcamoError
+        If the file is missing, no CSV or lacks a required column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise GradcamoError(f"there is no table {path}: check the path")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = [name.strip() for name in next(csv.reader(file), [])]
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+        )
+    except (OSError, ValueError, csv.Error) as error:
+        raise GradcamoError(f"{path} cannot be read as a CSV ({error}): save it as CSV") from error
+    if missing := [name for name in required if name not in header]:
+        hint = (
+            "; it seems separated by semicolons: save it with commas"
+            if ";" in "".join(header)
+            else ": add them"
+        )
+        raise GradcamoError(
+            f"{path} lacks the columns {', '.join(missing)} (it has {', '.join(header)}){hint}"
+        )
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise GradcamoError(f"{path} has the columns {', '.join(repeated)} twice: rename them")
+    return table.set_axis(header, axis=1).map(lambda value: str(value).strip())
+
+
+def rows(index: Iterable[Any]) -> str:
+    """Rows as a spreadsheet numbers them, the header being row 1."""
+    numbers = list(dict.fromkeys(int(i) + 2 for i in index))
+    listed = ", ".join(map(str, numbers[:8])) + (" …" if len(numbers) > 8 else "")
+    return f"row {listed}" if len(numbers) == 1 else f"rows {listed}"

@@ -1,0 +1,238 @@
+"""Image files into Z-stacks (C, Z, Y, X) and label images (Z, Y, X)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import landing
+from gradcamo.files.rawimage import RawImage
+from gradcamo.types import ZStack
+
+
+def read_stack(
+    path: str | Path,
+    axes: str | None = None,
+    channels: Sequence[str] | None = None,
+    spacing_um: Sequence[float] | None = None,
+) -> ZStack:
+    """Open a Z-stack without reading its voxels.
+
+    Parameters
+    ----------
+    path : path
+        TIFF, ImageJ hyperstack, OME-TIFF, or an OME-Zarr image. 2D images become one plane.
+    axes : str, optional
+        One letter per dimension (C channels, Z planes, Y rows, X columns, T time), such as
+        ``"CZYX"``. Default: what the file declares. It is never guessed.
+    channels : sequence of str, optional
+        Names of the file's channels. Default: from its metadata, else ``channel 0`` and so on.
+    spacing_um : (z, y, x), optional
+        Voxel size in µm. Default: from the metadata, else None.
+
+    Returns
+    -------
+    ZStack
+        ``.data`` (C, Z, Y, X) memory-mapped or a Dask array.
+
+    Raises
+    ------
+    GradcamoError
+        If the file is missing, damaged, truncated, no image or more than one, or if its axes are
+        undeclared or cannot be brought to (C, Z, Y, X).
+    """
+    raw = _open(path)
+    data = _arranged(raw, axes, path)
+    names = list(channels) if channels is not None else _names(raw.channels, data.shape[0])
+    if len(names) != data.shape[0]:
+        raise GradcamoError(
+            f"{path} has {data.shape[0]} channels, {len(names)} names were given ({names}): give "
+            "one per channel"
+        )
+    known = raw.spacing_um or {}
+    if spacing_um is None and all(axis in known for axis in "ZYX"):
+        spacing_um = [known[axis] for axis in "ZYX"]
+    return ZStack(data, tuple(names), spacing_um, source=str(path))  # type: ignore[arg-type]
+
+
+def read_labels(path: str | Path, axes: str | None = None) -> np.ndarray:
+    """Read a label image: 0 is background, every cell has its own positive number.
+
+    Parameters
+    ----------
+    path : path
+        As `read_stack`; a label image inside OME-Zarr is ``image.ome.zarr/labels/cells``.
+    axes : str, optional
+        As `read_stack`. A file that declares none is taken as (Y, X) or (Z, Y, X): labels have no
+        channels.
+
+    Returns
+    -------
+    numpy.ndarray, (Z, Y, X), integer
+
+    Raises
+    ------
+    GradcamoError
+        As `read_stack`, and if there are several channels, negative numbers or fractions.
+    """
+    raw = _open(path)
+    if axes is None and raw.axes == "?YX":
+        axes = "ZYX"
+    data = _arranged(raw, axes, path)
+    if data.shape[0] != 1:
+        raise GradcamoError(
+            f"{path} has {data.shape[0]} channels, a label image has one number per voxel: is it "
+            "the image itself?"
+        )
+    labels = np.asarray(data[0])
+    if labels.dtype.kind not in "uib":
+        with np.errstate(invalid="ignore"):
+            whole = labels.astype(np.int64)
+        if not np.array_equal(whole, labels):
+            raise GradcamoError(
+                f"{path} holds fractions ({labels.dtype}), labels are whole numbers: is it the "
+                "image itself?"
+            )
+        labels = whole
+    if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(np.int64).max):
+        raise GradcamoError(
+            f"{path} holds labels from {labels.min()} to {labels.max()}: 0 is background and "
+            "cells have positive numbers; relabel it"
+        )
+    if labels.dtype.kind == "b":
+        return labels.astype(np.uint8)
+    return labels.astype(np.int64) if labels.dtype == np.uint64 else np.ascontiguousarray(labels)
+
+
+def write_labels(
+    path: str | Path, labels: np.ndarray, spacing_um: Sequence[float] | None = None
+) -> None:
+    """Write labels (Z, Y, X) as zlib-compressed OME-TIFF, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    labels : numpy.ndarray, (Z, Y, X), integer
+        Stored as uint16 where that is enough, else uint32.
+    spacing_um : (z, y, x), optional
+        Voxel size in µm.
+
+    Raises
+    ------
+    GradcamoError
+        If these are no labels or the file cannot be written.
+    """
+    import tifffile
+
+    labels = np.asarray(labels)
+    highest = int(labels.max(initial=0))
+    if labels.ndim != 3 or labels.dtype.kind not in "ui" or labels.min(initial=0) < 0:
+        raise GradcamoError(
+            f"labels are (Z, Y, X) whole numbers from 0, got {labels.dtype} of shape {labels.shape}"
+        )
+    if highest > np.iinfo(np.uint32).max:
+        raise GradcamoError(
+            f"label {highest} does not fit a TIFF (at most {np.iinfo(np.uint32).max}): relabel"
+        )
+    smallest = np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
+    with landing(path) as scratch:
+        tifffile.imwrite(
+            scratch,
+            labels.astype(smallest),
+            ome=True,
+            compression="zlib",
+            photometric="minisblack",
+            metadata={"axes": "ZYX", **ome_spacing(spacing_um)},
+        )
+
+
+def ome_spacing(spacing_um: Sequence[float] | None) -> dict[str, Any]:
+    """A voxel size (z, y, x) in µm as tifffile's OME metadata."""
+    if spacing_um is None:
+        return {}
+    sizes = {f"PhysicalSize{axis}": float(s) for axis, s in zip("ZYX", spacing_um, strict=True)}
+    return {**sizes, **{f"{name}Unit": "µm" for name in sizes}}
+
+
+def _open(path: str | Path) -> RawImage:
+    path = Path(path)
+    if not path.exists():
+        raise GradcamoError(f"there is no image {path}: check the path")
+    if path.is_dir():
+        from gradcamo.files.omezarr import read_omezarr
+
+        return read_omezarr(path)
+    from gradcamo.files.tiffs import read_tiff
+
+    return read_tiff(path)
+
+
+def _arranged(raw: RawImage, axes: str | None, path: str | Path) -> Any:
+    """The array as (C, Z, Y, X)."""
+    data, shape = raw.data, tuple(raw.data.shape)
+    order = raw.axes if axes is None else axes.upper()
+    if axes is not None and (
+        len(order) != len(shape)
+        or len(set(order)) != len(order)
+        or not set("YX") <= set(order) <= set("TCZYX")
+    ):
+        raise GradcamoError(
+            f"{path} has shape {shape}, which axes={axes!r} does not describe: give one letter "
+            f"per dimension, Y and X among them, such as axes={_example(raw.axes)!r}"
+        )
+    for letter, n in zip(order, shape, strict=True):
+        if letter not in "CZYX" and n > 1:
+            raise GradcamoError(_why_not(letter, order, shape, path))
+    if missing := [letter for letter in "YX" if letter not in order]:
+        raise GradcamoError(
+            f"{path} has the axes {order} and no {missing}: say which is which with "
+            f"axes={_example(order)!r}"
+        )
+    data = data[tuple(slice(None) if letter in "CZYX" else 0 for letter in order)]
+    order = "".join(letter for letter in order if letter in "CZYX")
+    data = data.transpose([order.index(letter) for letter in "CZYX" if letter in order])
+    return data[tuple(slice(None) if letter in order else np.newaxis for letter in "CZYX")]
+
+
+def _why_not(letter: str, order: str, shape: tuple[int, ...], path: str | Path) -> str:
+    if letter == "?":
+        return (
+            f"{path} does not say what its axes are (shape {shape}): say which is which with "
+            f"axes={_example(order)!r} (C channels, Z planes, Y rows, X columns)"
+        )
+    if letter == "S":
+        return (
+            f"{path} is a colour image (axes {order}, shape {shape}): if its samples are channels, "
+            f"say so with axes={order.replace('S', 'C')!r}"
+        )
+    kind = "time points" if letter == "T" else f"positions along axis {letter}"
+    as_planes = f", or if these are planes, say axes={order.replace(letter, 'Z')!r}"
+    return (
+        f"{path} has {shape[order.index(letter)]} {kind} (axes {order}, shape {shape}), a Z-stack "
+        f"has one: export it on its own{as_planes if 'Z' not in order else ''}"
+    )
+
+
+def _example(order: str) -> str:
+    """What to pass as ``axes`` for a file with these, ``?`` where it declares none."""
+    known = order.replace("S", "C")
+    free = [letter for letter in "TCZ" if letter not in known][-order.count("?") :]
+    return "".join(free.pop(0) if letter == "?" and free else letter for letter in known)
+
+
+def _names(declared: Sequence[str | None], count: int) -> list[str]:
+    """One different name per channel."""
+    given = list(declared) if len(declared) == count else [None] * count
+    names: list[str] = []
+    for index, name in enumerate(given):
+        name = (name or "").strip() or f"channel {index}"
+        twin = 2
+        unique = name
+        while unique in names:
+            unique, twin = f"{name} ({twin})", twin + 1
+        names.append(unique)
+    return names

@@ -1,0 +1,254 @@
+"""Results land whole, with the recipe that made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.formats import (
+    csv_notes,
+    feature_frame,
+    read_csv,
+    read_obs,
+    recipe_path,
+    refuse_repeated,
+    storable,
+    storage_type,
+    write_obs,
+)
+from gradcamo.files.landing import landing, to_json
+from gradcamo.files.stacks import ome_spacing
+from gradcamo.types import Profiles
+
+__all__ = [
+    "TABLE_SUFFIXES",
+    "cytomining_names",
+    "landing",
+    "read_profiles",
+    "read_table",
+    "recipe_path",
+    "to_json",
+    "write_maps",
+    "write_table",
+]
+
+TABLE_SUFFIXES = (".csv", ".parquet", ".h5ad")
+_CYTOMINING = {
+    "plate": "Metadata_Plate",
+    "well": "Metadata_Well",
+    "site": "Metadata_Site",
+    "flagged": "Metadata_cqc_gradcamo",  # pycytominer drops rows by this prefix
+}
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: str | Path,
+    recipe: Mapping[str, Any] | None = None,
+    profiles: np.ndarray | pd.DataFrame | None = None,
+) -> None:
+    """Write a table of cells, whole or not at all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per cell; numbers, booleans and text. Missing text is written as empty text.
+    path : path
+        ``.csv`` (recipe beside it in ``*.recipe.json``), ``.parquet`` (recipe in the schema's
+        metadata) or ``.h5ad`` (AnnData: X the profiles as float32, obs the table, uns the recipe).
+    recipe : mapping, optional
+        How the table was made. Default: ``table.attrs["recipe"]``.
+    profiles : array or DataFrame, (cells, features), optional
+        Morphological profiles; a DataFrame's columns name the features.
+
+    Raises
+    ------
+    GradcamoError
+        For another suffix, columns that cannot be stored or a file that cannot be written.
+    """
+    path, suffix = Path(path), _suffix(path)
+    recipe = dict(table.attrs.get("recipe", {}) if recipe is None else recipe)
+    table, features = storable(table), feature_frame(profiles, len(table))
+    notes = to_json(
+        {
+            "recipe": recipe,
+            "columns": {name: storage_type(table[name]) for name in table},
+            "features": list(features),
+        }
+    )
+    if suffix == ".h5ad":
+        write_obs(table, features, path, to_json(recipe), notes)
+        return
+    refuse_repeated([*table.columns, *features.columns])
+    whole = pd.concat([table, features], axis=1) if features.shape[1] else table
+    if suffix == ".csv":
+        with landing(recipe_path(path)) as beside:
+            beside.write_text(notes, encoding="utf-8")
+            with landing(path) as scratch:
+                whole.to_csv(scratch, index=False)
+                # Between the two renames a table without recipe is honest, a wrong one is not.
+                recipe_path(path).unlink(missing_ok=True)
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        arrow = pa.Table.from_pandas(whole, preserve_index=False)
+        arrow = arrow.replace_schema_metadata(
+            {**(arrow.schema.metadata or {}), "recipe": to_json(recipe), "gradcamo": notes}
+        )
+        with landing(path) as scratch:
+            text = [name for name in table if storage_type(table[name]) == "text"]
+            pq.write_table(arrow, scratch, use_dictionary=text)  # numbers seldom repeat
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table of cells without its profiles; the recipe is in ``.attrs["recipe"]``.
+
+    Raises
+    ------
+    GradcamoError
+        If the file is missing, damaged or of another kind.
+    """
+    with _reading(path) as (path, suffix):
+        if suffix == ".csv":
+            notes = csv_notes(path)
+            table = read_csv(path, notes).drop(columns=notes.get("features", []))
+        elif suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            schema = pq.read_schema(path)
+            notes = json.loads((schema.metadata or {}).get(b"gradcamo", b"{}"))
+            features = set(notes.get("features", []))
+            table = pd.read_parquet(
+                path, columns=[name for name in schema.names if name not in features]
+            )
+        else:
+            table, notes = read_obs(path)
+        table.attrs = {"recipe": notes.get("recipe", {})}
+        return table
+
+
+def read_profiles(path: str | Path) -> Profiles:
+    """Read the profiles of a table with the table and its recipe.
+
+    Raises
+    ------
+    GradcamoError
+        As `read_table`, and if the table was written without profiles.
+    """
+    table = read_table(path)
+    with _reading(path) as (path, suffix):
+        if suffix == ".h5ad":
+            import anndata
+
+            values = np.asarray(anndata.read_h5ad(path).to_df(), np.float32)
+        else:
+            if suffix == ".csv":
+                notes = csv_notes(path)
+                whole = read_csv(path, notes)
+            else:
+                whole = pd.read_parquet(path)
+            values = whole.drop(columns=list(table.columns)).to_numpy(np.float32)
+    if not values.shape[1]:
+        raise GradcamoError(f"{path} holds no profiles: write it with profiles, or audit again")
+    return Profiles(values, table, table.attrs["recipe"])
+
+
+def write_maps(
+    folder: str | Path,
+    labels: Iterable[int],
+    maps: Iterable[np.ndarray],
+    starts_zyx: Iterable[Sequence[int]],
+    spacing_um: Sequence[float] | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Write heatmaps of cells as float32 OME-TIFF, one ``LABEL.ome.tif`` per cell.
+
+    Parameters
+    ----------
+    folder : path
+        One folder per stack.
+    labels, maps, starts_zyx : iterables of the same length
+        Label, map (Z, Y, X) on the crop's grid, and the crop's first voxel (z, y, x) in the stack,
+        which goes with the label into the image's description as JSON.
+    spacing_um : (z, y, x), optional
+        Voxel size in µm.
+    about : mapping, optional
+        What else the description says: image, layer, alignment, checkpoint.
+
+    Raises
+    ------
+    GradcamoError
+        If a file cannot be written.
+    """
+    import tifffile
+
+    written = []
+    for label, cam, start in zip(labels, maps, starts_zyx, strict=True):
+        about_cell = {"label": int(label), "start_zyx": [int(s) for s in start], **(about or {})}
+        metadata = {"axes": "ZYX", "Description": to_json(about_cell), **ome_spacing(spacing_um)}
+        with landing(Path(folder) / f"{int(label)}.ome.tif") as scratch:
+            tifffile.imwrite(
+                scratch,
+                np.asarray(cam, np.float32),
+                ome=True,
+                compression="zlib",
+                photometric="minisblack",
+                metadata=metadata,
+            )
+        written.append(Path(folder) / f"{int(label)}.ome.tif")
+    return written
+
+
+def cytomining_names(
+    table: pd.DataFrame, profiles: np.ndarray | pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The table under names that pycytominer and its kin understand.
+
+    Plate, well and site become ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``; flagged
+    becomes ``Metadata_cqc_gradcamo``; every other column ``Metadata_…``. Profiles, where given,
+    follow as ``Cells_…``, the prefix by which features are told from metadata.
+    """
+    renamed = table.rename(
+        columns=lambda name: (
+            name if name.startswith("Metadata_") else _CYTOMINING.get(name, f"Metadata_{name}")
+        )
+    )
+    features = feature_frame(profiles, len(table)).add_prefix("Cells_").set_axis(renamed.index)
+    refuse_repeated([*renamed.columns, *features.columns])
+    whole = pd.concat([renamed, features], axis=1)
+    whole.attrs = dict(table.attrs)
+    return whole
+
+
+def _suffix(path: str | Path) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise GradcamoError(
+            f"{path} should end in {', '.join(TABLE_SUFFIXES[:-1])} or {TABLE_SUFFIXES[-1]}, "
+            f"not {suffix or 'nothing'!r}: the ending says how the table is stored"
+        )
+    return suffix
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[tuple[Path, str]]:
+    path, suffix = Path(path), _suffix(path)
+    if not path.is_file():
+        raise GradcamoError(f"there is no table {path}: check the path")
+    try:
+        yield path, suffix
+    except GradcamoError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise GradcamoError(
+            f"{path} cannot be read as a {suffix} table ({error}): it may be damaged or of "
+            "another kind"
+        ) from error

@@ -1,0 +1,187 @@
+"""TIFF, ImageJ hyperstacks and OME-TIFF, read plane by plane."""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.rawimage import RawImage, to_um
+
+_NATIVE = "<" if sys.byteorder == "little" else ">"
+
+
+def read_tiff(path: Path) -> RawImage:
+    """A TIFF's image, memory-mapped where it lies in one piece, else read by Dask when needed.
+
+    Raises
+    ------
+    GradcamoError
+        If the file is no TIFF, lacks pixels or holds several stacks.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            _refuse_truncated(tif, path)
+            number = _only_stack(tif, path)
+            series = tif.series[number]
+            _refuse_missing_pixels(tif, series, path)
+            axes = "".join(letter if letter not in "QI" else "?" for letter in series.axes)
+            channels, spacing = _described(tif, number)
+            data = _lazy(path, tif, number)
+    except GradcamoError:
+        raise
+    except Exception as error:  # whatever a damaged file makes the parser stumble over
+        raise GradcamoError(
+            f"{path} cannot be read as a TIFF ({error}): it is damaged or another kind of file; "
+            "images are TIFF, OME-TIFF or OME-Zarr"
+        ) from error
+    return RawImage(data, axes, channels, spacing)
+
+
+def _refuse_truncated(tif: tifffile.TiffFile, path: Path) -> None:
+    """A file cut off anywhere: its chain of pages or its description does not end."""
+    pages, file = tif.pages, tif.filehandle
+    len(pages)  # walks the chain
+    file.seek(pages.next_page_offset)
+    end = file.read(tif.tiff.offsetsize)
+    broken = len(end) < tif.tiff.offsetsize or any(end)
+    file.seek(pages.first.offset)
+    (declared,) = struct.unpack(tif.tiff.tagnoformat, file.read(tif.tiff.tagnosize))
+    undescribed = declared > len(pages.first.tags) and not pages.first.description
+    if (broken and not tif.is_ndpi) or undescribed:
+        raise _truncated(path)
+
+
+def _refuse_missing_pixels(
+    tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
+) -> None:
+    if any(page is None for page in series.pages):
+        raise GradcamoError(
+            f"{path} is one of several files and some of the others are missing: put all files of "
+            "the image into one folder"
+        )
+    for page in series.pages:
+        ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
+        if max(ends, default=0) > page.parent.filehandle.size:
+            raise _truncated(path)
+    # A stack behind a single page, as ImageJ writes it, is taken for a plane when it is cut.
+    declared = 0
+    if tif.is_imagej:
+        declared = (tif.imagej_metadata or {}).get("images", 1) * series.keyframe.size
+    elif tif.is_shaped and len(tif.series) == 1:
+        declared = max(math.prod(part.get("shape", ())) for part in tif.shaped_metadata or [{}])
+    in_one_piece = series.dataoffset is not None
+    end = (series.dataoffset or 0) + series.size * series.dtype.itemsize
+    if declared > series.size or (in_one_piece and end > tif.filehandle.size):
+        raise _truncated(path)
+
+
+def _truncated(path: Path) -> GradcamoError:
+    return GradcamoError(
+        f"{path} is truncated: it ends before its last pixels; copy or export it again"
+    )
+
+
+def _only_stack(tif: tifffile.TiffFile, path: Path) -> int:
+    """Which series is the one image of the file, or the only one with more than a plane."""
+    if len(tif.series) == 1:
+        return 0
+    deep = [
+        number
+        for number, series in enumerate(tif.series)
+        if math.prod(n for n, a in zip(series.shape, series.axes, strict=True) if a not in "YXS")
+        > 1
+    ]
+    if len(deep) == 1:
+        return deep[0]
+    found = "; ".join(f"{series.name} {series.axes} {series.shape}" for series in tif.series[:6])
+    raise GradcamoError(
+        f"{path} holds {len(tif.series)} images ({found}), one was expected: export the one you "
+        "want to a file of its own"
+    )
+
+
+def _lazy(path: Path, tif: tifffile.TiffFile, number: int) -> Any:
+    series = tif.series[number]
+    if series.dataoffset is not None and tif.byteorder == _NATIVE:
+        return tifffile.memmap(path, series=number, mode="r")
+    import dask.array as da
+
+    if series.dataoffset is not None:  # ImageJ writes big-endian: swap bytes when a plane is read
+        chunks = (1,) * (series.ndim - 2) + series.shape[-2:]
+        mapped = tifffile.memmap(path, series=number, mode="r")
+        return da.from_array(mapped, chunks=chunks).astype(series.dtype.newbyteorder("="))
+    planes = len(series.pages)
+    page: tuple[int, ...] = series.shape
+    while math.prod(page) * planes > series.size:
+        page = page[1:]
+    lead = series.shape[: series.ndim - len(page)]
+    if math.prod(lead) != planes:
+        lead, page = (), series.shape
+    return da.map_blocks(
+        _read_plane,
+        chunks=(*((1,) * n for n in lead), *((n,) for n in page)),
+        dtype=series.dtype,
+        meta=np.empty((0,) * series.ndim, series.dtype),
+        path=str(path),
+        series=number,
+        lead=lead,
+    )
+
+
+def _read_plane(
+    path: str, series: int, lead: tuple[int, ...], block_id: tuple[int, ...] = ()
+) -> np.ndarray:
+    if not lead:
+        return tifffile.imread(path, series=series)
+    index = int(np.ravel_multi_index(block_id[: len(lead)], lead))
+    return tifffile.imread(path, series=series, key=index)[(np.newaxis,) * len(lead)]
+
+
+def _described(tif: tifffile.TiffFile, number: int) -> tuple[list[str | None], dict[str, float]]:
+    """Channel names and voxel size in µm."""
+    if tif.is_ome and tif.ome_metadata:
+        return _ome(tif.ome_metadata, number, len(tif.series))
+    if tif.is_imagej and tif.imagej_metadata:
+        return _imagej(tif.imagej_metadata, tif.series[number])
+    return [], {}
+
+
+def _ome(xml: str, number: int, count: int) -> tuple[list[str | None], dict[str, float]]:
+    images = ElementTree.fromstring(xml).findall("{*}Image")
+    pixels = images[number].find("{*}Pixels") if len(images) == count else None
+    if pixels is None:
+        return [], {}
+    names = [
+        channel.get("Name") or channel.get("Fluor") for channel in pixels.findall("{*}Channel")
+    ]
+    sizes = {
+        axis: to_um(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        for axis in "ZYX"
+    }
+    return names, {axis: size for axis, size in sizes.items() if size}
+
+
+def _imagej(
+    metadata: dict[str, Any], series: tifffile.TiffPageSeries
+) -> tuple[list[str | None], dict[str, float]]:
+    tags, unit = series.keyframe.tags, metadata.get("unit")
+    sizes = {"Z": to_um(metadata.get("spacing"), unit)}
+    for axis in "YX":
+        pixels, length = tags.valueof(f"{axis}Resolution", (0, 0))
+        sizes[axis] = to_um(length / pixels, unit) if pixels else None
+    # Slices are labelled in the order C, Z, T: a channel is named where its planes agree.
+    count, labels = metadata.get("channels", 1), list(metadata.get("Labels", []))
+    complete = len(labels) == metadata.get("images", 1)
+    named = [set(labels[c::count]) if complete else set() for c in range(count)]
+    names = [
+        (lines.pop().splitlines() or [None])[0] if len(lines) == 1 else None for lines in named
+    ]
+    return names, {axis: size for axis, size in sizes.items() if size}

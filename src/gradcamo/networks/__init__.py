@@ -1,0 +1,1 @@
+"""Networks, their layers and maps, and the checkpoints that keep them."""

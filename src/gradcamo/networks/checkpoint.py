@@ -1,0 +1,274 @@
+"""A trained network with all it takes to use it: classes, channels, statistics, settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import landing
+from gradcamo.networks.efficientnet import efficientnet3d, find_taps
+from gradcamo.networks.fused import fused
+from gradcamo.networks.geometry import LayerInfo, count_classes, describe_layers
+from gradcamo.networks.preprocess import resize, standardise
+from gradcamo.networks.vit import attention_layers, is_transformer
+from gradcamo.settings import CropSettings
+
+FORMAT = "gradcamo-checkpoint-1"
+BUNDLED = Path(str(files("gradcamo.samples") / "demo_checkpoint.safetensors"))
+"""A small network trained on the built-in plate, for the demo and to try things."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A network that knows how to prepare its own input.
+
+    Parameters
+    ----------
+    network : CNN from (N, C, *input_size) to logits
+    classes : name of each logit (the treatments)
+    channels : stains, in the order that the network expects
+    channel_mean, channel_std : statistics of the training crops, rescaled to [0, 1]
+    crop : the window around each cell
+    input_size : (z, y, x) that crops are resized to; (y, x) for a 2D network
+    layer : the layer that is explained by default
+    spacing_um : voxel size (z, y, x) of the training stacks in µm, if known
+    architecture : arguments of `efficientnet3d`; empty for a network of the user's own, which
+        can be used but not saved
+    recipe : how it was trained
+    """
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    channels: tuple[str, ...]
+    channel_mean: tuple[float, ...]
+    channel_std: tuple[float, ...]
+    crop: CropSettings
+    input_size: tuple[int, ...]
+    layer: str
+    spacing_um: tuple[float, float, float] | None = None
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.channels)
+        if len(self.channel_mean) != n or len(self.channel_std) != n:
+            raise GradcamoError(
+                f"{n} channels need as many means and deviations, got {len(self.channel_mean)} "
+                f"and {len(self.channel_std)}"
+            )
+        if not all(np.isfinite(self.channel_mean)) or not all(s > 0 for s in self.channel_std):
+            raise GradcamoError("channel means must be finite and deviations positive")
+        if self.architecture:  # a network of the user's own stays in the mode it is in
+            self.network.eval()
+
+    @classmethod
+    def around(
+        cls,
+        network: nn.Module,
+        channels: Sequence[str],
+        layer: str | nn.Module,
+        input_size: Sequence[int],
+        crop: CropSettings | None = None,
+        classes: Sequence[str] | None = None,
+        channel_mean: Sequence[float] | None = None,
+        channel_std: Sequence[float] | None = None,
+    ) -> Checkpoint:
+        """What an audit needs to know about a network of your own.
+
+        Parameters
+        ----------
+        network : any CNN from (N, C, *input_size) to logits (N, K), or a vision transformer
+        channels : stains, in the order that the network expects
+        layer : the layer to explain, by name or as the module
+        input_size : (z, y, x), or (y, x) for a 2D network
+        crop : the window around each cell, 128 x 128 by default
+        classes : names of the logits; "0", "1", … by default
+        channel_mean, channel_std : statistics of crops rescaled to [0, 1]; by default 0 and 1,
+            for a network that was trained on rescaled crops
+
+        Raises
+        ------
+        GradcamoError
+            If the network cannot take such an input, or has no such layer.
+        """
+        shape = (len(channels), *input_size)
+        if classes is None:
+            classes = [str(k) for k in range(count_classes(network, shape))]
+        if isinstance(layer, nn.Module):
+            (layer,) = find_taps(network, [layer])
+        own = cls(
+            network=network,
+            classes=tuple(classes),
+            channels=tuple(channels),
+            channel_mean=tuple([0.0] * len(channels) if channel_mean is None else channel_mean),
+            channel_std=tuple([1.0] * len(channels) if channel_std is None else channel_std),
+            crop=crop or CropSettings(),
+            input_size=tuple(input_size),
+            layer=layer,
+        )
+        own.info(layer)
+        return own
+
+    def prepare(self, images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """What the network sees of a batch of crops.
+
+        Parameters
+        ----------
+        images : (N, C, Z, Y, X) float32, rescaled to [0, 1]
+
+        Returns
+        -------
+        (N, C, *input_size), standardised per channel.
+
+        Raises
+        ------
+        GradcamoError
+            If the crops are no batch of the checkpoint's channels.
+        """
+        x = torch.as_tensor(images, device=device)
+        if x.ndim != 5 or x.shape[1] != len(self.channels) or not x.is_floating_point():
+            raise GradcamoError(
+                f"expected crops (N, {len(self.channels)}, Z, Y, X) rescaled to [0, 1], got "
+                f"{x.dtype} {tuple(x.shape)}: channels are {', '.join(self.channels)}"
+            )
+        if len(self.input_size) == 2:
+            x = x[:, :, 0]
+        return resize(standardise(x, self.channel_mean, self.channel_std), self.input_size)
+
+    @cached_property
+    def layers(self) -> dict[str, LayerInfo]:
+        """Channels, grid, stride and offset of each layer at this input size."""
+        describe = attention_layers if is_transformer(self.network) else describe_layers
+        return describe(self.network, (len(self.channels), *self.input_size))
+
+    def info(self, layer: str) -> LayerInfo:
+        """One of the layers.
+
+        Raises
+        ------
+        GradcamoError
+            If there is no such layer, or it has no grid.
+        """
+        if layer not in self.layers:
+            raise GradcamoError(
+                f"the network has no layer {layer!r} with a grid: choose from "
+                f"{', '.join(self.layers)}"
+            )
+        return self.layers[layer]
+
+    @cached_property
+    def ready(self) -> nn.Module:
+        """The network made ready for inference: the same numbers, sooner."""
+        return fused(self.network)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of weights and settings, the same for the same file."""
+        return sha256(self._to_bytes()).hexdigest()
+
+    def _to_bytes(self) -> bytes:
+        from safetensors.torch import save
+
+        described = {
+            "format": FORMAT,
+            "architecture": dict(self.architecture),
+            "classes": self.classes,
+            "channels": self.channels,
+            "channel_mean": self.channel_mean,
+            "channel_std": self.channel_std,
+            "crop": self.crop.model_dump(),
+            "input_size": self.input_size,
+            "layer": self.layer,
+            "spacing_um": self.spacing_um,
+            "recipe": dict(self.recipe),
+        }
+        # clones, because the format does not let weights share memory
+        state = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
+        state = {k: v.contiguous() for k, v in state.items()}
+        return save(state, {"gradcamo": json.dumps(described, sort_keys=True)})
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and settings as one safetensors file, whole or not at all.
+
+        Raises
+        ------
+        GradcamoError
+            If the network is not one of `efficientnet3d`, or the disk is full.
+        """
+        if not self.architecture:
+            raise GradcamoError(
+                "only networks built by efficientnet3d can be saved: keep the code and the "
+                "state dict of your own network instead"
+            )
+        with landing(path) as scratch:
+            scratch.write_bytes(self._to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Checkpoint:
+        """Read a checkpoint; nothing is unpickled.
+
+        Raises
+        ------
+        GradcamoError
+            If the file is missing or is not a checkpoint of this project.
+        """
+        described, state = _read(Path(path))
+        try:
+            network = efficientnet3d(**described["architecture"])
+            network.load_state_dict(state)
+            find_taps(network, [described["layer"]])
+            return cls(
+                network=network,
+                classes=tuple(described["classes"]),
+                channels=tuple(described["channels"]),
+                channel_mean=tuple(described["channel_mean"]),
+                channel_std=tuple(described["channel_std"]),
+                crop=CropSettings(**described["crop"]),
+                input_size=tuple(described["input_size"]),
+                layer=described["layer"],
+                spacing_um=described["spacing_um"] and tuple(described["spacing_um"]),
+                architecture=described["architecture"],
+                recipe=described["recipe"],
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise GradcamoError(
+                f"{path} is a damaged or newer checkpoint: {error}; train it again or update "
+                "napari-gradcamo"
+            ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise GradcamoError(
+            f"{path} does not exist: give the path of a checkpoint (.safetensors); "
+            "'gradcamo train' makes one"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        described = json.loads(metadata.get("gradcamo", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise GradcamoError(
+            f"{path} is not a checkpoint ({error}): expected a .safetensors file that "
+            "'gradcamo train' wrote"
+        ) from error
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise GradcamoError(
+            f"{path} holds weights but no recipe ({FORMAT}): expected a file that "
+            "'gradcamo train' wrote"
+        )
+    return described, state

@@ -1,0 +1,110 @@
+"""One pass over crops: logits, profiles, localization maps and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from gradcamo.cells.overlap import Placement, project_labels, score_footprint
+from gradcamo.errors import GradcamoError
+from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.efficientnet import precision
+from gradcamo.networks.geometry import place
+from gradcamo.networks.gradcam import grad_cam
+from gradcamo.networks.memory import keep_buffers
+from gradcamo.networks.preprocess import choose_device
+from gradcamo.networks.vit import attention_cam, is_transformer
+from gradcamo.settings import Alignment
+from gradcamo.types import CamResult, CellCrop
+
+
+class Explained(NamedTuple):
+    """One layer's view of a batch of n cells, as arrays.
+
+    ``probabilities`` (n, K), ``target`` (n,), ``maps`` (n, *grid) after equation 3, ``profiles``
+    (n, C'), ``shares`` the columns of equation 5, (n,) each. ``own`` (n, *grid) and ``full``
+    (*grid) are the cells' masks and the whole crop projected on the grid.
+    """
+
+    layer: str
+    labels: list[int]
+    probabilities: np.ndarray
+    target: np.ndarray
+    maps: np.ndarray
+    profiles: np.ndarray
+    shares: dict[str, np.ndarray]
+    placement: Placement | None
+    own: np.ndarray
+    full: np.ndarray
+
+
+def explain(
+    crops: Iterable[CellCrop],
+    checkpoint: Checkpoint,
+    layers: tuple[str, ...],
+    target: int | None = None,
+    alignment: Alignment = "paper",
+    batch_size: int = 8,
+    device: str = "auto",
+) -> Iterator[tuple[Explained, ...]]:
+    """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass."""
+    keep_buffers()
+    where = choose_device(device)
+    network = checkpoint.ready.to(where)
+    rest = iter(crops)
+    while batch := list(islice(rest, batch_size)):
+        x = checkpoint.prepare(np.stack([crop.image for crop in batch]), where)
+        result = _localize(network, x.to(precision(network)), layers, target)
+        if result.logits.shape[1] != len(checkpoint.classes):
+            raise GradcamoError(
+                f"the network gives {result.logits.shape[1]} logits for {len(checkpoint.classes)} "
+                f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
+            )
+        probabilities = result.logits.softmax(1).cpu().numpy()
+        yield tuple(
+            _explained(name, batch, checkpoint, result, probabilities, alignment) for name in layers
+        )
+
+
+def _localize(
+    network: nn.Module, x: Tensor, layers: tuple[str, ...], target: int | None
+) -> CamResult:
+    if not is_transformer(network):
+        return grad_cam(network, x, layers, target)
+    if target is not None:
+        raise GradcamoError("attention is the same for every treatment: leave the target out")
+    return attention_cam(network, x, layers)
+
+
+def _explained(
+    name: str,
+    batch: list[CellCrop],
+    checkpoint: Checkpoint,
+    result: CamResult,
+    probabilities: np.ndarray,
+    alignment: Alignment,
+) -> Explained:
+    ids = [crop.label for crop in batch]
+    windows = np.stack([crop.labels for crop in batch])
+    if len(checkpoint.input_size) == 2:
+        windows = windows[:, 0]
+    placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape[1:], alignment)
+    maps = result.maps[name].float().cpu()
+    footprint = project_labels(windows, ids, maps.shape[1:], placement)
+    shares = score_footprint(maps, footprint)
+    return Explained(
+        layer=name,
+        labels=ids,
+        probabilities=probabilities,
+        target=result.target.cpu().numpy(),
+        maps=maps.numpy(),
+        profiles=result.profiles[name].float().cpu().numpy(),
+        shares={column: values.numpy() for column, values in shares.items()},
+        placement=placement,
+        own=footprint.own.numpy(),
+        full=footprint.full[0].numpy(),
+    )

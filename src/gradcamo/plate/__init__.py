@@ -1,0 +1,1 @@
+"""Many stacks, on one machine or a cluster."""

@@ -1,0 +1,133 @@
+"""The folder of a plate's results: where each stack lands, and how to tell that it is up to date.
+
+Results of different settings or checkpoints lie in folders of different names and never meet.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from gradcamo.files.landing import to_json
+from gradcamo.settings import PlateSettings
+
+if TYPE_CHECKING:
+    from gradcamo.networks.checkpoint import Checkpoint
+
+FORMAT = 1
+_HARMLESS = {"cutoff", "device"}  # change nothing that a stack's file holds
+
+
+@dataclass(frozen=True)
+class PlateFolder:
+    """Paths below ``out`` for one checkpoint and one set of settings."""
+
+    out: Path
+    checkpoint_hash: str
+    settings: PlateSettings
+
+    def with_layer(self, checkpoint: Checkpoint) -> PlateFolder:
+        """The same with the layer named, the checkpoint's own where the settings name none.
+
+        Raises
+        ------
+        GradcamoError
+            If the checkpoint has no such layer.
+        """
+        layer = self.settings.audit.layer or checkpoint.layer
+        checkpoint.info(layer)
+        audit = self.settings.audit.model_copy(update={"layer": layer})
+        return replace(self, settings=self.settings.model_copy(update={"audit": audit}))
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """All that decides what a stack's file holds, but for the stack itself."""
+        return {
+            "format": FORMAT,
+            "software": version("napari-gradcamo"),
+            "checkpoint": self.checkpoint_hash,
+            "audit": self.settings.audit.model_dump(exclude=_HARMLESS),
+            "segment": self.segment_recipe,
+            "thumbnails": self.settings.thumbnails,
+        }
+
+    @cached_property
+    def segment_recipe(self) -> dict[str, Any]:
+        """All that decides labels, but for the image."""
+        settings = self.settings.segment.model_dump(exclude=_HARMLESS | {"batch_size"})
+        return settings | {"cellpose": version("cellpose")}
+
+    @property
+    def checkpoint(self) -> Path:
+        """The network, where every worker reads it."""
+        return self.out / f"checkpoint-{self.checkpoint_hash[:12]}.safetensors"
+
+    def cells(self, name: str) -> Path:
+        """Table and profiles of one stack; once it is there, the stack is done."""
+        return self.out / "cells" / short_hash(self.recipe) / f"{name}.parquet"
+
+    def thumbnails(self, name: str) -> Path:
+        """Pictures of some of a stack's cells."""
+        return self.out / "thumbnails" / short_hash(self.recipe) / f"{name}.parquet"
+
+    def labels(self, name: str) -> Path:
+        """Labels of a stack that came without; the JSON beside them says how they were made."""
+        return self.out / "labels" / short_hash(self.segment_recipe) / f"{name}.ome.tif"
+
+    def landed(self, name: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether the stack's file is there and was made from these very inputs."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            metadata = pq.read_schema(self.cells(name)).metadata or {}
+            return bool(json.loads(metadata[b"recipe"])["inputs"] == inputs)
+        except (OSError, KeyError, ValueError, pa.ArrowException):
+            return False
+
+    def sweep(self) -> None:
+        """Remove scratch files that killed processes left; only while nothing runs."""
+        for folder in ("cells", "thumbnails", "labels"):
+            for path in (self.out / folder).rglob(".*"):
+                if re.match(r"\.[0-9a-f]{8}-", path.name):
+                    path.unlink(missing_ok=True)
+
+
+def short_hash(recipe: Any) -> str:
+    """Twelve hex digits that stand for a recipe."""
+    return sha256(to_json(recipe).encode()).hexdigest()[:12]
+
+
+def stack_name(row: Mapping[str, Any] | pd.Series) -> str:
+    """Plate, well and site as a file name."""
+    raw = "_".join(str(row[column]) for column in ("plate", "well", "site"))
+    clean = re.sub(r"[^\w.-]+", "-", raw)
+    return clean if clean == raw else f"{clean}-{short_hash(raw)[:6]}"
+
+
+def stack_inputs(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
+    """What tells whether the files of a stack are still the same: size and time of each."""
+    return {
+        column: [str(row[column]), *_stamp(Path(row[column]))]
+        for column in ("image", "labels")
+        if row.get(column)
+    }
+
+
+def _stamp(path: Path) -> list[int]:
+    """Size and time of a file, or of what describes a Zarr store; zeros where nothing is."""
+    described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
+    for file in [path] if path.is_file() else described:
+        if file.is_file():
+            stat = file.stat()
+            return [stat.st_size, stat.st_mtime_ns]
+    return [0, 0]

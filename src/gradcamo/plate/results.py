@@ -1,0 +1,272 @@
+"""From the stacks that landed to one table, whitened profiles, a map and a report."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import landing
+from gradcamo.files.store import read_profiles, write_table
+from gradcamo.plate.cautions import cautions
+from gradcamo.plate.folder import PlateFolder, stack_name
+from gradcamo.profiles.confound import neighbour_accuracy, variance_explained
+from gradcamo.profiles.cutoffs import cost_of_cutoffs, well_correlation
+from gradcamo.profiles.doses import find_control
+from gradcamo.profiles.embed import sample_rows, umap_layout
+
+if TYPE_CHECKING:
+    from gradcamo.networks.checkpoint import Checkpoint
+
+PLATE_COLUMNS = ("plate", "well", "site", "treatment")
+FEW_CONTROLS = 10  # per feature; fewer make a covariance shaky
+
+
+@dataclass(frozen=True, eq=False)
+class PlateProfiles:
+    """All cells of a plate, in the order of its rows, then of their labels.
+
+    ``table`` (N rows) has every cell, ``profiles`` and ``whitened`` (M, d) the M cells at
+    ``rows`` that are whole; ``layout`` (N, 2) is NaN where a cell was not laid out.
+    """
+
+    table: pd.DataFrame
+    rows: np.ndarray
+    profiles: np.ndarray
+    whitened: np.ndarray | None
+    layout: np.ndarray
+    cautions: tuple[str, ...]
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """The rows of the table that profiles belong to."""
+        return self.table.iloc[self.rows].reset_index(drop=True)
+
+
+def finish(
+    plate: pd.DataFrame,
+    folder: PlateFolder,
+    landed: Sequence[str],
+    checkpoint: Checkpoint,
+    failed: Mapping[str, str],
+) -> tuple[int, tuple[str, ...]]:
+    """Write everything that is about the plate as a whole; the number of cells, and cautions.
+
+    Raises
+    ------
+    GradcamoError
+        If a file cannot be read or written.
+    """
+    from gradcamo.report import write_plate_report
+
+    table, profiles, recipe = gather_stacks(plate, folder, landed, checkpoint)
+    found = profile_plate(table, profiles, folder, checkpoint)
+    recipe = recipe | {"control": _control(found.table, folder), "cautions": found.cautions}
+    cells = found.table.assign(umap_1=found.layout[:, 0], umap_2=found.layout[:, 1])
+    write_table(cells, folder.out / "cells.parquet", recipe)
+    _write_profiles(found, cells, folder, recipe)
+    confounding, costs = measure(found, folder)
+    write_table(confounding, folder.out / "confounding.csv", recipe)
+    write_table(costs, folder.out / "cutoffs.csv", recipe)
+    _draw(found.table, folder)
+    write_plate_report(folder.out, failed)
+    return len(table), found.cautions
+
+
+def gather_stacks(
+    plate: pd.DataFrame, folder: PlateFolder, landed: Sequence[str], checkpoint: Checkpoint
+) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
+    """Table (N rows), profiles (N, d; NaN for partial cells) and recipe of the stacks that landed.
+
+    Rows carry the plate's columns; a column ``split`` says which wells the network was trained
+    on, where the checkpoint knows.
+    """
+    from gradcamo.files.plates import treatment_of_cells
+
+    tables, profiles = [], []
+    recipe: dict[str, Any] = {}
+    done = set(landed)
+    for _, row in plate.iterrows():
+        name = stack_name(row)
+        if name not in done:
+            continue
+        stack = read_profiles(folder.cells(name))
+        recipe = recipe or dict(stack.recipe)
+        carried = row.drop(["labels", "cells"], errors="ignore")
+        table = stack.table.assign(**carried)
+        if row.get("cells") and isinstance(row["cells"], str):
+            own = pd.Series(dict(treatment_of_cells(row)), dtype=object)
+            table["treatment"] = table["label"].map(own).fillna(row["treatment"])
+        table["pictured"] = _pictured(table["label"], folder.thumbnails(name))
+        tables.append(table)
+        profiles.append(stack.values)
+    cells = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+    scores = cells["grad_camo"]
+    cells["flagged"] = ~cells["touches_border"].astype(bool) & ~(
+        scores >= folder.settings.audit.cutoff
+    )
+    if "p_value" in cells:  # a false discovery rate is one of the whole plate
+        from gradcamo.cells.null import q_values
+
+        cells["q_value"] = q_values(cells["p_value"].to_numpy())
+    if "split" not in cells and (split := _split(cells["well"], checkpoint)) is not None:
+        cells["split"] = split
+    for name in ("image", "inputs", "spacing_um", "run"):
+        recipe.pop(name, None)
+    recipe["settings"] = folder.settings.audit.model_dump()
+    recipe["plate"] = folder.settings.model_dump(mode="json", exclude={"audit"})
+    recipe["stacks"] = len(done)
+    recipe["pictures"] = [str(folder.thumbnails(name).relative_to(folder.out)) for name in landed]
+    recipe["input_files"] = [str(image) for image in plate["image"]]
+    return cells, np.concatenate(profiles), recipe
+
+
+def profile_plate(
+    table: pd.DataFrame, profiles: np.ndarray, folder: PlateFolder, checkpoint: Checkpoint
+) -> PlateProfiles:
+    """Whiten on the controls and lay the cells out."""
+    settings = folder.settings
+    rows = np.flatnonzero(np.isfinite(profiles).all(1)) if profiles.shape[1] else np.empty(0, int)
+    values = profiles[rows]
+    whitened, said = _whiten(table.iloc[rows], values, folder)
+    said += cautions(table, checkpoint, settings.audit.layer)
+    layout = np.full((len(table), 2), np.nan, np.float32)
+    pictured = np.flatnonzero(table["pictured"].to_numpy(bool)[rows])
+    chosen = sample_rows(len(rows), settings.umap_cells, settings.seed, pictured)
+    if len(chosen) >= 4:
+        best = values if whitened is None else whitened
+        layout[rows[chosen]] = umap_layout(best[chosen], settings.seed)
+    return PlateProfiles(table, rows, values, whitened, layout, tuple(said))
+
+
+def measure(found: PlateProfiles, folder: PlateFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of confounding, one figure a row, and the cost of cut-offs."""
+    settings, whole = folder.settings, found.whole
+    scored = whole["grad_camo"].notna().to_numpy()
+    passing = scored & ~whole["flagged"].to_numpy(bool)
+    kinds = {"profiles": found.profiles}
+    if found.whitened is not None:
+        kinds["whitened profiles"] = found.whitened
+    parts = []
+    scores = whole.loc[scored, "grad_camo"].to_numpy()
+    values = {"grad_camo": (whole[scored], scores), **{k: (whole, v) for k, v in kinds.items()}}
+    for of, (cells, value) in values.items():
+        if len(cells) > 1:
+            part = variance_explained(cells, value, seed=settings.seed)
+            part = part.rename(columns={"level": "question", "share": "value", "units": "dealt"})
+            parts.append(part.assign(measure="variance", of=of, cells="all"))
+    for of, value in kinds.items():
+        if len(whole) > 1:
+            part = neighbour_accuracy(whole, value, passing, settings.neighbours, settings.seed)
+            part = part.rename(columns={"accuracy": "value"})
+            parts.append(part.assign(measure="neighbours", of=of))
+    names = ["measure", "of", "cells", "question", "value", "chance", "p", "error", "groups"]
+    names += ["per_class", "dealt"]
+    records = [record for part in parts for record in part.to_dict("records")]
+    confounding = pd.DataFrame(records, columns=names)
+    best = found.profiles if found.whitened is None else found.whitened
+    correlation = well_correlation(whole, best) if len(whole) > 1 else float("nan")
+    costs = cost_of_cutoffs(whole, correlation, _control(found.table, folder))
+    return confounding, costs.assign(well_correlation=correlation)
+
+
+def _control(table: pd.DataFrame, folder: PlateFolder) -> str | None:
+    wanted = folder.settings.control
+    names = list(dict.fromkeys(table["treatment"].astype(str)))
+    if wanted is not None and wanted not in names:
+        raise GradcamoError(
+            f"no stack has the treatment {wanted!r} that was given as control: choose one of "
+            f"{', '.join(names)}"
+        )
+    return wanted if wanted is not None else find_control(names)
+
+
+def _whiten(
+    whole: pd.DataFrame, values: np.ndarray, folder: PlateFolder
+) -> tuple[np.ndarray | None, list[str]]:
+    from gradcamo.profiles.whiten import Whitening
+
+    control = _control(whole, folder)
+    if control is None:
+        return None, [
+            "no treatment is known to be the control (use --control): profiles were not whitened, "
+            "and no treatment could be compared with it"
+        ]
+    chosen = (whole["treatment"] == control).to_numpy()
+    if "split" in whole and (trained := chosen & (whole["split"] == "train").to_numpy()).any():
+        chosen = trained
+    n, features = int(chosen.sum()), values.shape[1]
+    if n < 2:
+        return None, [f"there are {n} whole control cells: profiles were not whitened"]
+    said, epsilon = [], folder.settings.whitening_epsilon
+    if epsilon is None:
+        epsilon = 0.0 if n > features else 0.01
+    if n < FEW_CONTROLS * features:
+        said.append(
+            f"few controls: {n} control cells for {features} features"
+            + (f", whitened with epsilon {epsilon:g}" if epsilon else "")
+            + "; directions that they hardly fill may be noise"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the caution says it
+        white = Whitening.fit(values[chosen], epsilon=epsilon)
+    return np.asarray(white(values), np.float32), said
+
+
+def _pictured(labels: pd.Series, thumbnails: Path) -> pd.Series:
+    """Which cells of a stack have a picture."""
+    if not thumbnails.is_file():  # a stack without whole cells has none
+        return labels.isin([])
+    return labels.isin(pd.read_parquet(thumbnails, columns=["label"])["label"])
+
+
+def _split(wells: pd.Series, checkpoint: Checkpoint) -> pd.Series | None:
+    """Which split each well was in, if the checkpoint was trained on this plate."""
+    known = {
+        well: split
+        for split in ("train", "test")
+        for well in checkpoint.recipe.get(f"{split}_wells", ())
+    }
+    if not known or not wells.isin(known).any():
+        return None
+    return wells.map(known).fillna("")
+
+
+def _write_profiles(
+    found: PlateProfiles, cells: pd.DataFrame, folder: PlateFolder, recipe: Mapping[str, Any]
+) -> None:
+    """AnnData of the whole cells: X as activated, a layer ``whitened``, the map in obsm."""
+    import h5py
+    from anndata.io import write_elem
+
+    whole = cells.iloc[found.rows].reset_index(drop=True)
+    with landing(folder.out / "profiles.h5ad") as scratch:
+        write_table(whole, scratch, recipe, found.profiles)
+        with h5py.File(scratch, "a") as file:
+            if found.whitened is not None:
+                write_elem(file, "layers/whitened", found.whitened)
+            write_elem(file, "obsm/X_umap", found.layout[found.rows])
+
+
+def _draw(table: pd.DataFrame, folder: PlateFolder) -> None:
+    from gradcamo import figures
+
+    folder_of_figures = folder.out / "figures"
+    pictures = {
+        "scores": lambda: figures.scores_by_dose_and_site(table, folder.settings.audit.cutoff),
+        "attention": lambda: figures.attention_budget(table),
+        "confusion": lambda: figures.confusion_matrix(table[~table["touches_border"].astype(bool)]),
+    }
+    for name, draw in pictures.items():
+        try:
+            figure = draw()
+        except GradcamoError:
+            continue  # nothing to draw, and the cautions say why
+        with landing(folder_of_figures / f"{name}.png") as scratch:
+            figure.savefig(scratch, format="png", dpi=150)

@@ -1,0 +1,245 @@
+"""A whole plate: every stack audited, wherever the workers are, and one table of it all.
+
+Each stack lands as a file of its own; a run that was killed goes on with the stacks that miss.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
+from gradcamo.plate.summary import PlateProgress, PlateSummary, write_summary
+from gradcamo.plate.tasks import Outcome, StackJob
+from gradcamo.settings import PlateSettings
+
+if TYPE_CHECKING:
+    from gradcamo.networks.checkpoint import Checkpoint
+
+
+def audit_plate(
+    plate: str | Path | pd.DataFrame,
+    checkpoint: str | Path | Checkpoint,
+    out: str | Path,
+    settings: PlateSettings | None = None,
+    scheduler: str | None = None,
+    progress: Callable[[PlateProgress], Any] | None = None,
+) -> PlateSummary:
+    """Audit every stack of a plate, whiten, lay out, measure confounding, write a report.
+
+    Parameters
+    ----------
+    plate : path or DataFrame
+        A CSV, an OME-Zarr plate or a folder of files, see `open_plate`. Stacks without labels are
+        segmented.
+    checkpoint : path or Checkpoint
+    out : folder
+        ``cells/`` one Parquet per stack, ``labels/``, ``cells.parquet``, ``profiles.h5ad``,
+        ``confounding.csv``, ``cutoffs.csv``, ``figures/``, ``report.html``, ``summary.json``.
+        Stacks that are there already, made from the same files by the same settings and
+        checkpoint, are not computed again.
+    settings : PlateSettings
+    scheduler : address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``
+        Its workers must see ``out`` and the images under the same paths. By default a local
+        cluster is started and stopped.
+    progress : called with a PlateProgress about once a second; an exception it raises stops the
+        run, and what landed stays
+
+    Returns
+    -------
+    PlateSummary, whose ``exit_status`` is 0 if every stack is in the table.
+
+    Raises
+    ------
+    GradcamoError
+        If the plate or checkpoint cannot be read, no scheduler answers, or the folder cannot be
+        written. A stack that fails is named in the summary and stops nothing.
+    """
+    steps = plate_steps(plate, checkpoint, out, settings, scheduler)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value
+        if progress is not None:
+            progress(step)
+
+
+def plate_steps(
+    plate: str | Path | pd.DataFrame,
+    checkpoint: str | Path | Checkpoint,
+    out: str | Path,
+    settings: PlateSettings | None = None,
+    scheduler: str | None = None,
+) -> Generator[PlateProgress, None, PlateSummary]:
+    """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
+    from gradcamo.plate.results import finish
+
+    start = time.monotonic()
+    settings = settings or PlateSettings()
+    rows = open_plate(plate, settings)
+    network = open_checkpoint(checkpoint)
+    folder = open_folder(network, out, settings)
+    jobs = stack_jobs(rows, folder)
+    waiting = [job for job in jobs if not folder.landed(job.name, job.inputs)]
+    outcomes: list[Outcome] = []
+    trouble = ""
+    if waiting:
+        trouble = yield from _compute(waiting, len(jobs), scheduler, settings, outcomes)
+    failed = {outcome.name: outcome.reason for outcome in outcomes if outcome.reason}
+    landed = [job.name for job in jobs if folder.landed(job.name, job.inputs)]
+    missing = [job.name for job in jobs if job.name not in {*landed, *failed}]
+    failed = {name: reason for name, reason in failed.items() if name not in landed}
+    yield PlateProgress("whitening, map and report", len(jobs), len(jobs), len(failed))
+    cells, cautions = 0, tuple[str, ...]()
+    if landed:
+        try:
+            cells, cautions = finish(rows, folder, landed, network, failed)
+        except GradcamoError as error:
+            trouble = "; ".join(filter(None, [trouble, str(error)]))
+    if not missing and not trouble:
+        folder.sweep()
+    summary = PlateSummary(
+        out=folder.out,
+        stacks=len(jobs),
+        computed=sum(not outcome.reason for outcome in outcomes),
+        failed=failed,
+        missing=tuple(missing),
+        cells=cells,
+        seconds=time.monotonic() - start,
+        trouble=trouble,
+        cautions=cautions,
+    )
+    write_summary(summary)
+    return summary
+
+
+def _compute(
+    jobs: list[StackJob],
+    total: int,
+    scheduler: str | None,
+    settings: PlateSettings,
+    outcomes: list[Outcome],
+) -> Generator[PlateProgress, None, str]:
+    """Run the jobs, adding to ``outcomes``; returns what stopped them early, if anything did."""
+    from gradcamo.plate.cluster import ClusterLostError, cluster, local_workers, run_jobs
+
+    before, first = total - len(jobs), 0.0
+    device = settings.audit.device
+    workers = 0
+    if scheduler is None:
+        workers = min(len(jobs), local_workers(_largest(jobs), settings.workers, device))
+    yield PlateProgress("starting workers", before, total)
+    try:
+        with cluster(scheduler, workers, device) as client:
+            for outcome in run_jobs(jobs, client, settings.retries):
+                if outcome is not None:
+                    outcomes.append(outcome)
+                    first = first or time.monotonic()
+                    if outcome.cannot_write:
+                        return outcome.reason
+                ended = len(outcomes)
+                left = (len(jobs) - ended) * (time.monotonic() - first)  # workers had to start
+                yield PlateProgress(
+                    "auditing",
+                    before + ended,
+                    total,
+                    sum(bool(outcome.reason) for outcome in outcomes),
+                    sum(outcome.cells for outcome in outcomes),
+                    left / (ended - 1) if ended > 1 else None,
+                )
+    except ClusterLostError as error:
+        if not outcomes and before == 0:
+            raise
+        return str(error)
+    return ""
+
+
+def open_plate(
+    plate: str | Path | pd.DataFrame, settings: PlateSettings | None = None
+) -> pd.DataFrame:
+    """The plate's rows: of a CSV, an OME-Zarr plate, a folder of named files, or as given.
+
+    Raises
+    ------
+    GradcamoError
+        If it cannot be read or two rows are the same plate, well and site.
+    """
+    from gradcamo.files.omezarr import is_zarr
+    from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
+    from gradcamo.files.plates import read_plate
+
+    settings = settings or PlateSettings()
+    if isinstance(plate, pd.DataFrame):
+        given = plate
+    elif not Path(plate).is_dir():
+        given = read_plate(plate)
+    elif is_zarr(Path(plate)):
+        given = plate_from_zarr(plate, settings.labels, settings.layout)
+    else:
+        given = plate_from_folder(plate, settings.pattern, settings.labels, settings.layout)
+    rows = given.reset_index(drop=True)
+    if lacking := [
+        name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
+    ]:
+        raise GradcamoError(f"the plate lacks the columns {', '.join(lacking)}: add them")
+    if rows.empty:
+        raise GradcamoError("the plate has no rows: one row per stack is expected")
+    twice = rows[rows.duplicated(["plate", "well", "site"])]
+    if len(twice):
+        one = twice.iloc[0]
+        raise GradcamoError(
+            f"plate {one['plate']}, well {one['well']}, site {one['site']} is there more than once "
+            f"({len(twice)} rows too many): each stack has one row; number the sites apart"
+        )
+    return rows
+
+
+def open_checkpoint(checkpoint: str | Path | Checkpoint) -> Checkpoint:
+    """The checkpoint, loaded if a path was given."""
+    from gradcamo.networks.checkpoint import Checkpoint
+
+    return Checkpoint.load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+
+
+def open_folder(checkpoint: Checkpoint, out: str | Path, settings: PlateSettings) -> PlateFolder:
+    """The folder of results, made if missing, with the checkpoint in it for the workers."""
+    folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings).with_layer(checkpoint)
+    if not folder.checkpoint.is_file():
+        checkpoint.save(folder.checkpoint)
+    return folder
+
+
+def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
+    """One job per row of the plate."""
+    jobs = []
+    for _, series in rows.iterrows():
+        row: dict[str, Any] = {str(name): value for name, value in series.items()}
+        labels = row.get("labels")
+        row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
+        name = stack_name(row)
+        jobs.append(StackJob(name, str(row["image"]), row["labels"], stack_inputs(row), folder))
+    return jobs
+
+
+def _largest(jobs: list[StackJob]) -> int:
+    """Bytes of the largest of a few stacks in memory."""
+    from math import prod
+
+    import numpy as np
+
+    from gradcamo.files.stacks import read_stack
+
+    sizes = [0]
+    for job in jobs[:: max(1, len(jobs) // 3)]:
+        try:
+            stack = read_stack(job.image)
+        except (GradcamoError, OSError):
+            continue  # named when its turn comes
+        sizes.append(prod(stack.shape) * np.dtype(stack.data.dtype).itemsize)
+    return max(sizes)

@@ -1,0 +1,79 @@
+"""Where a run over a plate stands, and what it came to."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import landing, to_json
+
+
+@dataclass(frozen=True)
+class PlateProgress:
+    """Where a run stands: stacks ``done`` (failed ones too) of ``total``, and time left in s.
+
+    ``stage`` says what goes on; ``seconds_left`` is None until a stack is done.
+    """
+
+    stage: str
+    done: int
+    total: int
+    failed: int = 0
+    cells: int = 0
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class PlateSummary:
+    """What a run came to.
+
+    ``failed`` tells per stack why it failed; ``trouble`` what stopped the whole run, if anything
+    did; ``computed`` is how many of the ``stacks`` were not there before.
+    """
+
+    out: Path
+    stacks: int
+    computed: int
+    cells: int
+    seconds: float
+    failed: dict[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    trouble: str = ""
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """0: every stack is in the table; 1: some are not, or the run was stopped."""
+        return int(bool(self.failed or self.missing or self.trouble))
+
+    def __str__(self) -> str:
+        landed = self.stacks - len(self.failed) - len(self.missing)
+        lines = [f"{landed} of {self.stacks} stacks, {self.cells:,} cells in {self.out}"]
+        if earlier := landed - self.computed:
+            lines[0] += f" ({earlier} stacks were there already)"
+        lines += [f"failed: {name}: {reason}" for name, reason in self.failed.items()]
+        if self.trouble:
+            lines.append(f"stopped: {self.trouble}")
+        if self.missing:
+            lines.append(f"not done: {', '.join(self.missing[:6])}{' …' * (len(self.missing) > 6)}")
+        return "\n".join(lines + [f"caution: {caution}" for caution in self.cautions])
+
+
+def write_summary(summary: PlateSummary) -> None:
+    """``summary.json`` for scripts and the report, if there is room for it."""
+    described = {
+        "stacks": summary.stacks,
+        "computed": summary.computed,
+        "cells": summary.cells,
+        "seconds": round(summary.seconds, 1),
+        "failed": summary.failed,
+        "missing": summary.missing,
+        "trouble": summary.trouble,
+        "cautions": summary.cautions,
+        "exit_status": summary.exit_status,
+    }
+    # on a full disk the summary itself still says so
+    with contextlib.suppress(GradcamoError), landing(summary.out / "summary.json") as scratch:
+        scratch.write_text(to_json(described), encoding="utf-8")

@@ -1,0 +1,181 @@
+"""What a worker does with one stack: segment where needed, audit, write. No Dask in here."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import landing, to_json
+from gradcamo.plate.folder import PlateFolder
+
+if TYPE_CHECKING:
+    from gradcamo.auditing.stack import AuditBatch
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.types import ZStack
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class StackJob:
+    """One stack to audit: its name, its files and the folder that the results go to."""
+
+    name: str
+    image: str
+    labels: str | None
+    inputs: Mapping[str, Any]
+    folder: PlateFolder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a stack. ``reason`` is empty where all went well."""
+
+    name: str
+    cells: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    details: str = field(default="", repr=False)
+    cannot_write: bool = False
+
+
+def audit_stack(job: StackJob, device: str | None = None) -> Outcome:
+    """Segment where there are no labels, audit, write; problems are told, not raised.
+
+    Parameters
+    ----------
+    job : StackJob
+    device : where the networks run; the settings' by default
+    """
+    start = time.monotonic()
+    try:
+        cells = _audit(job, device)
+    except Exception as error:  # one stack must not stop the others, whatever is wrong with it
+        said = isinstance(error, GradcamoError)
+        reason = str(error) if said else f"{type(error).__name__}: {error}"
+        return Outcome(
+            job.name,
+            seconds=time.monotonic() - start,
+            reason=reason,
+            details=traceback.format_exc(),
+            cannot_write=_no_room(error),
+        )
+    return Outcome(job.name, cells, time.monotonic() - start)
+
+
+@lru_cache(maxsize=1)
+def load_once(path: Path) -> Checkpoint:
+    """The checkpoint, read once per process; its file name holds its hash."""
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.networks.memory import keep_buffers
+
+    keep_buffers()
+    return Checkpoint.load(path)
+
+
+def _audit(job: StackJob, device: str | None) -> int:
+    from gradcamo.auditing.stack import COLUMNS, audit_batches, audit_recipe, gather
+    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.store import write_table
+
+    folder = job.folder
+    settings = folder.settings.audit
+    settings = settings.model_copy(update={"device": device or settings.device})
+    checkpoint = load_once(folder.checkpoint)
+    stack = read_stack(job.image)
+    labels = read_labels(job.labels) if job.labels else _segmented(job, stack, device)
+    width = checkpoint.layers[settings.layer or checkpoint.layer].channels
+    if not np.any(labels):  # an empty field is a result, not a failure
+        table, profiles = pd.DataFrame({name: [] for name in COLUMNS}), np.empty((0, width))
+    else:
+        wanted = tuple(settings.channels or checkpoint.channels)
+        if set(wanted) <= set(stack.channels):  # else the audit says what is missing
+            stack = stack.select(wanted)
+        stack = stack.in_memory()
+        batches = list(audit_batches(stack, labels, checkpoint, settings))
+        table, profiles = gather(batches)
+        if not profiles.shape[1]:  # all cells are partial
+            profiles = np.full((len(table), width), np.nan)
+        _write_thumbnails(job, stack, labels, checkpoint, batches)
+    recipe = audit_recipe(stack, checkpoint, settings) | {
+        "run": folder.recipe,
+        "inputs": dict(job.inputs),
+    }
+    write_table(table.drop(columns="flagged"), folder.cells(job.name), recipe, profiles)
+    return len(table)
+
+
+def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
+    """Labels made before from the same image, or made now."""
+    from gradcamo.files.stacks import read_labels, write_labels
+    from gradcamo.segmentation.planes import recipe, segment
+
+    path = job.folder.labels(job.name)
+    notes = path.with_name(f"{job.name}.json")
+    image = job.inputs["image"]
+    if path.is_file() and notes.is_file() and json.loads(notes.read_text())["image"] == image:
+        return read_labels(path)
+    settings = job.folder.settings.segment
+    settings = settings.model_copy(update={"device": device or settings.device})
+    labels = segment(stack.in_memory(), settings)
+    notes.unlink(missing_ok=True)  # never a note beside labels of another image
+    write_labels(path, labels, stack.spacing_um)
+    with landing(notes) as scratch:
+        scratch.write_text(to_json({"image": image, "segmentation": recipe(stack, settings)}))
+    return labels
+
+
+def _write_thumbnails(
+    job: StackJob,
+    stack: ZStack,
+    labels: np.ndarray,
+    checkpoint: Checkpoint,
+    batches: list[AuditBatch],
+) -> None:
+    """Pictures of some cells, evenly from the best score to the worst."""
+    from gradcamo.cells.crops import CellCrops
+    from gradcamo.cells.overlap import upsample_cam
+    from gradcamo.views import cell_view, thumbnail
+
+    places = [
+        (score, label, batch, i)
+        for batch in batches
+        if batch.maps.ndim > 1
+        for i, (score, label) in enumerate(
+            zip(batch.table["grad_camo"], batch.table["label"], strict=True)
+        )
+        if np.isfinite(score)
+    ]
+    places.sort(key=lambda place: place[:2])
+    n = min(job.folder.settings.thumbnails, len(places))
+    ranks = np.linspace(0, len(places) - 1, n).round().astype(int)
+    crops = CellCrops(stack, labels, checkpoint.crop)
+    index = pd.Series(range(len(crops)), crops.table["label"])
+    rows = []
+    for score, label, batch, i in (places[rank] for rank in ranks):
+        crop = crops[int(index[label])]
+        shape = crop.labels.shape[-(batch.maps.ndim - 1) :]
+        cam = upsample_cam(batch.maps[i], shape, batch.placement)
+        rows.append((job.image, label, score, thumbnail(cell_view(crop, cam))))
+    table = pd.DataFrame(rows, columns=["image", "label", "grad_camo", "jpeg"])
+    with landing(job.folder.thumbnails(job.name)) as scratch:
+        table.to_parquet(scratch)
+
+
+def _no_room(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,1 @@
+"""Profiles of many cells: whitening, maps, confounding, cut-offs."""

@@ -1,0 +1,1 @@
+"""Cellpose, plane by plane."""

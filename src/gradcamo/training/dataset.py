@@ -1,0 +1,249 @@
+"""The cells of a plate as training examples, cut from their stacks when asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from gradcamo.cells.crops import CellCrops, crop_image, inside, padded
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import TrainSettings
+from gradcamo.training.augment import Augmentation
+from gradcamo.types import ZStack
+
+OPEN_STACKS = 64
+
+
+def index_cells(
+    plate: pd.DataFrame,
+    settings: TrainSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """Every whole cell of the stacks of a plate.
+
+    Parameters
+    ----------
+    plate : DataFrame
+        As `read_plate` gives it, with a column ``split``.
+    settings : TrainSettings
+    progress : called with (stacks indexed, stacks in all)
+
+    Returns
+    -------
+    DataFrame with the columns image, labels, label, start_y, start_x (first voxel of the window,
+    may be negative), treatment, plate, well, split, one row a cell. ``attrs``: ``channels`` and
+    ``spacing_um`` of the stacks, ``partial``, the number of cells left out at the border.
+
+    Raises
+    ------
+    GradcamoError
+        If a stack has no labels, or channels or voxel size differ between stacks.
+    """
+    from gradcamo.files.plates import treatment_of_cells
+    from gradcamo.files.stacks import read_labels, read_stack
+
+    tables: list[pd.DataFrame] = []
+    first: ZStack | None = None
+    partial = 0
+    for done, (_, row) in enumerate(plate.iterrows()):
+        progress(done, len(plate))
+        stack = read_stack(row["image"])
+        first = first or stack
+        _check_alike(stack, first)
+        if "labels" not in row or not isinstance(row["labels"], str) or not row["labels"]:
+            raise GradcamoError(
+                f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
+                "result in the column labels"
+            )
+        table = CellCrops(stack, read_labels(row["labels"]), settings.crop).table
+        partial += int(table["touches_border"].sum())
+        table = table.loc[~table["touches_border"], ["label", "start_y", "start_x"]]
+        named = treatment_of_cells(row)
+        table["treatment"] = [named.get(label, row["treatment"]) for label in table["label"]]
+        table = table[table["treatment"] != ""]
+        tables.append(table.assign(**row[["image", "labels", "plate", "well", "split"]]))
+    progress(len(plate), len(plate))
+    cells = pd.concat(tables, ignore_index=True)
+    assert first is not None
+    cells.attrs = {
+        "channels": first.channels,
+        "spacing_um": first.spacing_um,
+        "partial": partial,
+    }
+    return cells
+
+
+def _check_alike(stack: ZStack, first: ZStack) -> None:
+    if stack.channels != first.channels:
+        raise GradcamoError(
+            f"{first.source} has the channels {', '.join(first.channels)}, {stack.source} has "
+            f"{', '.join(stack.channels)}: stacks that are trained on together need the same "
+            "channels in the same order"
+        )
+    ours, theirs = stack.spacing_um or (np.nan,) * 3, first.spacing_um or (np.nan,) * 3
+    if not np.allclose(ours, theirs, rtol=0.01, equal_nan=True):
+        raise GradcamoError(
+            f"{first.source} has voxels of {first.spacing_um} µm (z, y, x), {stack.source} of "
+            f"{stack.spacing_um} µm: cells would differ in size for the network; resample or "
+            "correct the metadata"
+        )
+    if (stack.shape[1] == 1) != (first.shape[1] == 1):
+        raise GradcamoError(f"{first.source} and {stack.source}: one is 2D, the other 3D")
+
+
+class CellDataset(Dataset):
+    """Crops (C, Z, Y, X) float32 in [0, 1] and their class.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Rows of `index_cells`.
+    classes : treatments in the order of the logits
+    settings : TrainSettings
+    augmented : whether items are augmented; these are asked for as (epoch, number), so that each
+        draw follows from the seed, the epoch and the cell alone
+    with_masks : whether items hold the cell's own voxels too, (Z, Y, X) bool
+
+    Notes
+    -----
+    Each process opens the stacks itself, when it first needs them, and reads the window only.
+    """
+
+    def __init__(
+        self,
+        cells: pd.DataFrame,
+        classes: Sequence[str],
+        settings: TrainSettings,
+        augmented: bool = False,
+        with_masks: bool = False,
+    ) -> None:
+        self.images = cells["image"].to_numpy(object)
+        self.label_files = cells["labels"].to_numpy(object)
+        self.labels = cells["label"].to_numpy()
+        self.starts = cells[["start_y", "start_x"]].to_numpy()
+        self.targets = np.array([classes.index(t) for t in cells["treatment"]], dtype=np.int64)
+        self.settings, self.augmented, self.with_masks = settings, augmented, with_masks
+        self._open: OrderedDict[str, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, ...]:
+        epoch, i = key if isinstance(key, tuple) else (0, key)
+        size = self.settings.crop.size_yx
+        image = crop_image(self._opened(self.images[i], _stack), self.starts[i], size)
+        mask = None
+        if self.with_masks:
+            labels = self._opened(self.label_files[i], _labels)
+            mask = padded(inside(labels, self.starts[i], size), self.starts[i], size)
+            mask = mask == self.labels[i]
+        if self.augmented:
+            rng = np.random.default_rng([self.settings.seed, 2, epoch, i])
+            drawn = Augmentation.draw(self.settings, rng)
+            image, mask = drawn.image(image), None if mask is None else drawn.flip(mask)
+        arrays = [image] if mask is None else [image, mask]
+        first, *rest = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+        return first, torch.tensor(self.targets[i]), *rest
+
+    def _opened(self, path: str, read: Callable[[str], Any]) -> Any:
+        """A stack or its labels; those not used for longest are closed."""
+        if path not in self._open:
+            self._open[path] = read(path)
+            if len(self._open) > OPEN_STACKS:
+                self._open.popitem(last=False)
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": OrderedDict()}
+
+
+def _stack(path: str) -> ZStack:
+    from gradcamo.files.stacks import read_stack
+
+    return read_stack(path)
+
+
+def _labels(path: str) -> np.ndarray:
+    from gradcamo.files.stacks import read_labels
+
+    labels = read_labels(path)
+    return labels.astype(np.min_scalar_type(int(labels.max())))
+
+
+class EpochOrder(Sampler):
+    """Cells in an order that follows from seed and epoch, as (epoch, number).
+
+    Where several GPUs share a training, each goes through its own part of that order.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed, self.epoch = n, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n // _rank_of()[1]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rank, ranks = _rank_of()
+        order = np.random.default_rng([self.seed, 3, self.epoch]).permutation(self.n)
+        mine = order[rank::ranks][: len(self)]
+        return iter([(self.epoch, int(i)) for i in mine])
+
+
+def _rank_of() -> tuple[int, int]:
+    """Which of how many processes that train together this is."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def loader(
+    cells: pd.DataFrame, classes: Sequence[str], settings: TrainSettings, training: bool = False
+) -> DataLoader:
+    """Batches of cells: in their order, or shuffled and augmented for training."""
+    masks = training and settings.regularise_weight > 0
+    return DataLoader(
+        CellDataset(cells, classes, settings, augmented=training, with_masks=masks),
+        batch_size=settings.batch_size,
+        sampler=EpochOrder(len(cells), settings.seed) if training else None,
+        drop_last=training,  # BatchNorm cannot learn from one cell
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+
+
+def channel_statistics(
+    cells: pd.DataFrame,
+    settings: TrainSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over all voxels of the crops, in one pass."""
+    dataset = CellDataset(cells, sorted(cells["treatment"].unique()), settings)
+    total = squares = np.float64(0)
+    voxels = 0
+    for i in range(len(dataset)):
+        progress(i, len(dataset))
+        image = dataset[i][0].numpy()
+        image = image.reshape(len(image), -1)
+        total = total + image.sum(1, dtype=np.float64)
+        squares = squares + np.einsum("cv,cv->c", image, image, dtype=np.float64)
+        voxels += image.shape[1]
+    progress(len(dataset), len(dataset))
+    mean = np.atleast_1d(total / voxels)
+    std = np.sqrt(np.maximum(np.atleast_1d(squares / voxels) - mean**2, 0))
+    if len(empty := np.flatnonzero(std == 0)):
+        raise GradcamoError(
+            f"channel number {empty[0] + 1} is constant in every training crop: leave it out"
+        )
+    return tuple(mean.tolist()), tuple(std.tolist())

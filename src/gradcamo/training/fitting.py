@@ -1,0 +1,259 @@
+"""The Lightning side of a training: one step, and what happens around it.
+
+Imported only where a training starts: Lightning takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from gradcamo.files.landing import landing
+from gradcamo.networks.preprocess import resize, standardise
+from gradcamo.progress import EpochResult, StoppedEarly, TrainingProgress, Watch
+from gradcamo.settings import TrainSettings
+from gradcamo.training.regularise import Regulariser
+from gradcamo.training.state import TrainingState
+
+
+class Stopped(Exception):
+    """The user asked the training to end."""
+
+
+class Fitting(L.LightningModule):
+    """Cross entropy of one network on crops rescaled to [0, 1]."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        settings: TrainSettings,
+        regulariser: Regulariser | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.mean, self.std, self.settings = network, mean, std, settings
+        self.regulariser = regulariser
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = resize(standardise(images, self.mean, self.std), self.settings.input_size)
+        if x.device.type == "cpu":  # a quarter faster there
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+        return self.network(x)
+
+    def on_train_epoch_start(self) -> None:
+        # dropout follows from seed and epoch, so that a resumed training is the same training
+        torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch + self.global_rank)
+
+    def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
+        if self.regulariser is None:
+            return self._step("train", batch, self(batch[0]))
+        images, targets, masks = batch
+        with self.regulariser.watching() as seen:
+            logits = self(images)
+        on_cell = self.regulariser.grad_camo(logits, targets, masks, seen)
+        self.log(
+            "train_grad_camo",
+            on_cell.detach(),
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(targets),
+        )
+        return self._step("train", batch, logits) + self.regulariser.weight * (1 - on_cell)
+
+    def validation_step(self, batch: Sequence[Tensor], index: int) -> None:
+        self._step("validation", batch, self(batch[0]))
+
+    def _step(self, split: str, batch: Sequence[Tensor], logits: Tensor) -> Tensor:
+        targets = batch[1]
+        loss = F.cross_entropy(logits, targets)
+        right = (logits.detach().argmax(1) == targets).float().mean()
+        parts = {f"{split}_loss": loss.detach(), f"{split}_accuracy": right}
+        self.log_dict(parts, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(targets))
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate)
+
+
+class Keeper(Callback):
+    """Keeps the weights of the epoch with the lowest validation loss, and the history."""
+
+    def __init__(self) -> None:
+        self.history: list[EpochResult] = []
+        self.best: dict[str, Tensor] | None = None
+        self.best_epoch = -1
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        seen = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        result = EpochResult(
+            epoch=trainer.current_epoch + 1,
+            **{k: seen[k] for k in EpochResult._fields if k in seen},
+        )
+        if not self.history or result.validation_loss < min(
+            e.validation_loss for e in self.history
+        ):
+            state = module.network.state_dict()
+            self.best = {k: v.detach().cpu().clone() for k, v in state.items()}
+            self.best_epoch = result.epoch
+        self.history.append(result)
+
+    def state_dict(self) -> dict[str, Any]:
+        history = [e._asdict() for e in self.history]
+        return {"history": history, "best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history = [EpochResult(**e) for e in state["history"]]
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+
+
+class StateFile(Checkpoint):
+    """Writes all that a resumed training needs after every epoch, whole or not at all."""
+
+    def __init__(self, state: TrainingState) -> None:
+        self.state = state
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:  # all take part, one writes
+            trainer.save_checkpoint(self.state.path)
+            return
+        with landing(self.state.path) as scratch:
+            trainer.save_checkpoint(scratch)
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["gradcamo"] = copy.deepcopy(self.state.about)
+
+
+class Reporter(Callback):
+    """Tells how far the training is after every batch, and ends it when asked to."""
+
+    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+        self.keeper, self.watch = keeper, watch
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, index: int
+    ) -> None:
+        total = int(trainer.num_training_batches)
+        self._tell(trainer, "training", index + 1, total, float(outputs["loss"].detach()))
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, index: int, *_: Any
+    ) -> None:
+        self._tell(trainer, "validation", index + 1, int(trainer.num_val_batches[0]), None)
+
+    def _tell(
+        self, trainer: L.Trainer, stage: str, done: int, total: int, loss: float | None
+    ) -> None:
+        self.watch.tell(
+            TrainingProgress(
+                stage=stage,
+                done=done,
+                total=total,
+                epoch=trainer.current_epoch + 1,
+                epochs=int(trainer.max_epochs or 0),
+                loss=loss,
+                history=tuple(self.keeper.history),
+            )
+        )
+        if self.watch.stopped():
+            raise Stopped
+
+
+def fit(
+    network: nn.Module,
+    statistics: tuple[Sequence[float], Sequence[float]],
+    settings: TrainSettings,
+    loaders: tuple[DataLoader, DataLoader],
+    watch: Watch,
+    regulariser: Regulariser | None = None,
+    state: TrainingState | None = None,
+) -> dict[str, Any]:
+    """Fit a network in place and leave it with its best weights; how it went, for the recipe.
+
+    Raises
+    ------
+    StoppedEarly
+        If asked to end before the first epoch did.
+    """
+    momentum = _batch_norm_momentum(settings, len(loaders[0]))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.momentum = momentum
+    keeper = Keeper()
+    callbacks: list[Callback] = [
+        keeper,
+        Reporter(keeper, watch),
+        EarlyStopping("validation_loss", patience=settings.patience, check_on_train_epoch_end=True),
+    ]
+    if state is not None:
+        callbacks.append(StateFile(state))
+    ended = "stopped"
+    with _quiet(), contextlib.suppress(Stopped):
+        trainer = L.Trainer(
+            accelerator={"cuda": "gpu"}.get(settings.device, settings.device),
+            devices=settings.devices,
+            precision=settings.precision,
+            accumulate_grad_batches=settings.accumulate,
+            max_epochs=settings.epochs,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=state is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # EpochOrder shares out the cells itself
+        )
+        trainer.fit(
+            Fitting(network, *statistics, settings, regulariser),
+            *loaders,
+            ckpt_path=state.path if state is not None and state.going_on else None,
+            weights_only=True,
+        )
+        early = len(keeper.history) < settings.epochs
+        ended = "early: no better validation loss" if early else "all epochs"
+    if keeper.best is None:
+        raise StoppedEarly
+    network.cpu().load_state_dict(keeper.best)
+    return {
+        "ended": ended,
+        "best_epoch": keeper.best_epoch,
+        "history": [epoch._asdict() for epoch in keeper.history],
+        "batch_norm_momentum": momentum,
+    }
+
+
+def _batch_norm_momentum(settings: TrainSettings, steps: int) -> float:
+    """As set, else such that statistics are averaged over about a third of an epoch."""
+    if settings.batch_norm_momentum is not None:
+        return settings.batch_norm_momentum
+    return min(max(3 / steps, 0.01), 0.1)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's advice is about its own flags; what users need is in progress and report."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

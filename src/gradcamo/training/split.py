@@ -1,0 +1,144 @@
+"""Leave wells out: which cells are trained on, which decide when to stop, which test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.plates import well_column
+from gradcamo.profiles.doses import in_dose_order
+from gradcamo.settings import TrainSettings
+
+TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
+WELL = ["plate", "well"]
+
+
+def leave_wells_out(plate: pd.DataFrame, settings: TrainSettings) -> pd.DataFrame:
+    """The rows (stacks) of a plate that take part, with a column ``split``.
+
+    Parameters
+    ----------
+    plate : DataFrame
+        As `read_plate` gives it. A column ``split`` (train, validation, test; empty: unused)
+        decides where there is one, else the plate column of each well.
+    settings : TrainSettings
+        ``train_columns`` and ``test_columns``.
+
+    Raises
+    ------
+    GradcamoError
+        If no well is left to train on, a well or an image is in two splits, or the rule cannot
+        be applied.
+    """
+    if "split" in plate:
+        split = plate["split"].fillna("").astype(str).str.strip().str.lower()
+        unknown = sorted(set(split) - {*SPLITS, ""})
+        if unknown:
+            raise GradcamoError(
+                f"the column split holds {', '.join(map(repr, unknown))}: expected train, "
+                "validation, test or nothing"
+            )
+        rule = "the column split"
+    else:
+        split = _by_column(plate, settings)
+        rule = (
+            f"the rule train on column {', '.join(settings.train_columns)}, test on column "
+            f"{', '.join(settings.test_columns)}"
+        )
+    chosen = plate.assign(split=split)[split != ""].reset_index(drop=True)
+    if not (chosen["split"] == TRAIN).any():
+        raise GradcamoError(
+            f"no well is left to train on by {rule}; the plate has the wells "
+            f"{_few(plate['well'].astype(str).unique())}: set --train-columns and --test-columns, "
+            "or add a column split (train, test) to the plate"
+        )
+    for key, what in ((WELL, "well"), (["image"], "image")):
+        splits = chosen.groupby(key)["split"].nunique()
+        if (splits > 1).any():
+            shared = [
+                " ".join(map(str, k)) if isinstance(k, tuple) else str(k)
+                for k in splits.index[splits > 1]
+            ]
+            raise GradcamoError(
+                f"the {what} {shared[0]} is in more than one split ({len(shared)} such): cells of "
+                "one well must stay together, or the test is no test"
+            )
+    return chosen
+
+
+def _by_column(plate: pd.DataFrame, settings: TrainSettings) -> pd.Series:
+    both = {_number(c) for c in settings.train_columns} & {
+        _number(c) for c in settings.test_columns
+    }
+    if both:
+        raise GradcamoError(
+            f"plate column {min(both):02d} is both trained and tested on: a test well may not be "
+            "seen in training; choose other columns"
+        )
+    of_column = {_number(c): TRAIN for c in settings.train_columns}
+    of_column |= {_number(c): TEST for c in settings.test_columns}
+    return plate["well"].map(lambda well: of_column.get(_column(str(well)), ""))
+
+
+def _number(column: str) -> int:
+    if not column.strip().isdigit():
+        raise GradcamoError(f"plate columns are numbers such as 02, got {column!r}")
+    return int(column)
+
+
+def _column(well: str) -> int:
+    try:
+        return int(well_column(well))
+    except GradcamoError as error:
+        raise GradcamoError(f"{error}, or a column split (train, test) in the plate") from error
+
+
+def check_classes(cells: pd.DataFrame) -> tuple[str, ...]:
+    """The treatments to tell apart, from a table of cells with ``treatment`` and ``split``.
+
+    Raises
+    ------
+    GradcamoError
+        If there are fewer than two, or one of them has no well on one side of the split.
+    """
+    classes = in_dose_order(sorted(map(str, cells["treatment"].unique())))
+    if len(classes) < 2:
+        raise GradcamoError(
+            f"the wells that take part hold one treatment only ({', '.join(classes)}): a network "
+            "learns by telling two or more apart; add wells or choose other columns"
+        )
+    tested = (cells["split"] == TEST).any()
+    for side in (TRAIN, TEST) if tested else (TRAIN,):
+        lacking = [c for c in classes if not _has(cells, c, side)]
+        if lacking:
+            raise GradcamoError(
+                f"the treatment {lacking[0]} has no cells in the {side} wells "
+                f"({len(lacking)} of {len(classes)} treatments): leaving wells out needs two "
+                "wells or more of each treatment. Image another well, move a well with the column "
+                "split, or set split to train everywhere and do without a test"
+            )
+    return tuple(classes)
+
+
+def _has(cells: pd.DataFrame, treatment: str, split: str) -> bool:
+    return bool(((cells["treatment"] == treatment) & (cells["split"] == split)).any())
+
+
+def hold_out_validation(cells: pd.DataFrame, settings: TrainSettings) -> pd.DataFrame:
+    """Move a share of each treatment's training cells to the validation split, by lot.
+
+    Wells that the plate itself marks for validation are taken instead.
+    """
+    if (cells["split"] == VALIDATION).any():
+        return cells
+    rng = np.random.default_rng([settings.seed, 1])
+    cells = cells.copy()
+    for _, group in cells[cells["split"] == TRAIN].groupby("treatment", sort=True):
+        n = min(max(1, round(settings.validation_share * len(group))), len(group) - 1)
+        cells.loc[rng.permutation(group.index)[:n], "split"] = VALIDATION
+    return cells
+
+
+def _few(names: np.ndarray, n: int = 8) -> str:
+    return ", ".join(names[:n]) + (" …" if len(names) > n else "")

@@ -1,0 +1,296 @@
+"""A plate becomes a checkpoint: wells left out, augmented crops, the best weights kept."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from gradcamo.errors import GradcamoError
+from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.efficientnet import efficientnet3d
+from gradcamo.networks.geometry import default_layer, describe_layers
+from gradcamo.networks.memory import keep_buffers
+from gradcamo.networks.preprocess import choose_device
+from gradcamo.progress import TrainingProgress, Watch
+from gradcamo.settings import TrainSettings
+from gradcamo.training.dataset import channel_statistics, index_cells, loader
+from gradcamo.training.regularise import Regulariser
+from gradcamo.training.report import (
+    describe_cells,
+    describe_layer_scores,
+    describe_results,
+    report_text,
+    write_report,
+)
+from gradcamo.training.split import (
+    SPLITS,
+    TRAIN,
+    VALIDATION,
+    check_classes,
+    hold_out_validation,
+    leave_wells_out,
+)
+from gradcamo.training.state import TrainingState
+
+
+def train(
+    plate_csv: str | Path,
+    settings: TrainSettings | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    state_file: str | Path | None = None,
+    resume: bool = False,
+) -> Checkpoint:
+    """Train a network to tell the treatments of a plate apart, leaving wells out.
+
+    Parameters
+    ----------
+    plate_csv : path
+        Table of stacks as `read_plate` takes it, with label images.
+    settings : TrainSettings
+    progress : callable, optional
+        Called with a `TrainingProgress` after every batch.
+    stop : callable, optional
+        Asked after every batch; once it returns True the training ends and the best weights so
+        far are kept.
+    state_file : path, optional
+        Where the state after each epoch is kept, for resuming.
+    resume : bool
+        Go on from the state file, if there is one: on a CPU the same as a training that was never
+        interrupted.
+
+    Returns
+    -------
+    Checkpoint
+        The weights of the epoch with the lowest validation loss. Its recipe says split, wells,
+        cells, accuracies, confusion, epochs, seed, settings and software.
+
+    Raises
+    ------
+    GradcamoError
+        If the plate cannot be trained on (what is missing is named), or the training was stopped
+        before its first epoch ended.
+    """
+    settings = settings or TrainSettings()
+    watch = Watch(progress, stop)
+    keep_buffers()
+    cells, classes = _cells(Path(plate_csv), settings, watch)
+    state = state_file and TrainingState(Path(state_file), settings, cells, resume)
+    with torch.random.fork_rng(devices=[]):
+        network, layer = _network(settings, cells.attrs["channels"], classes)
+        statistics = channel_statistics(
+            cells[cells["split"] == TRAIN], settings, watch.stage("statistics")
+        )
+        settings, fitted = _fit(
+            network, layer, statistics, cells, classes, settings, watch, state or None
+        )
+    checkpoint = Checkpoint(
+        network=network,
+        classes=classes,
+        channels=cells.attrs["channels"],
+        channel_mean=statistics[0],
+        channel_std=statistics[1],
+        crop=settings.crop,
+        input_size=settings.input_size,
+        layer=layer,
+        spacing_um=cells.attrs["spacing_um"],
+        architecture={
+            "name": settings.network,
+            "in_channels": len(cells.attrs["channels"]),
+            "num_classes": len(classes),
+            "width": settings.width,
+        },
+    )
+    recipe: dict[str, Any] = {
+        "software": f"napari-gradcamo {version('napari-gradcamo')}, torch {torch.__version__}",
+        "data": _provenance(Path(plate_csv)),
+        "settings": settings.model_dump(mode="json"),
+        **describe_cells(cells, classes),
+        **fitted,
+    }
+    predicted = None
+    if fitted["ended"] != "stopped":
+        predicted = _classify(checkpoint, cells, settings, watch)
+    recipe |= describe_results(cells, classes, predicted)
+    if predicted is not None and settings.regularise_weight:
+        recipe |= _layer_scores(checkpoint, cells, settings, watch)
+    return replace(checkpoint, recipe=recipe)
+
+
+def train_and_save(
+    plate_csv: str | Path,
+    out: str | Path,
+    settings: TrainSettings | None = None,
+    say: Callable[[str], Any] = print,
+    progress: Callable[[TrainingProgress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    resume: bool = False,
+) -> Checkpoint:
+    """`train`, then write the checkpoint and, beside it, its report (JSON, text and picture).
+
+    While the training runs, ``OUT.state`` holds what ``resume`` needs; it is removed at the end.
+    """
+    out = Path(out)
+    state_file = out.with_name(out.name + ".state")
+    checkpoint = train(plate_csv, settings, progress, stop, state_file, resume)
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return checkpoint  # of several processes that train together one writes
+    checkpoint.save(out)
+    write_report(checkpoint.recipe, out)
+    if checkpoint.recipe["ended"] != "stopped":
+        state_file.unlink(missing_ok=True)
+    say(report_text(checkpoint.recipe))
+    return checkpoint
+
+
+def _cells(
+    plate_csv: Path, settings: TrainSettings, watch: Watch
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The cells that take part, with their split, and the classes."""
+    from gradcamo.files.plates import read_plate
+
+    plate = leave_wells_out(read_plate(plate_csv), settings)
+    cells = index_cells(plate, settings, watch.stage("reading"))
+    attrs = cells.attrs
+    classes = check_classes(cells)
+    cells = hold_out_validation(cells, settings)
+    cells.attrs = attrs
+    n = {split: int((cells["split"] == split).sum()) for split in SPLITS}
+    if n[TRAIN] < settings.batch_size or not n[VALIDATION]:
+        raise GradcamoError(
+            f"the training wells hold {n[TRAIN]} whole cells ({n[VALIDATION]} more for "
+            f"validation), a batch takes {settings.batch_size}: add stacks or lower --batch-size"
+        )
+    return cells, classes
+
+
+def _network(
+    settings: TrainSettings, channels: Sequence[str], classes: Sequence[str]
+) -> tuple[nn.Module, str]:
+    """The untrained network, always the same for a seed, and the layer to explain."""
+    torch.manual_seed(settings.seed)
+    network = efficientnet3d(settings.network, len(channels), len(classes), settings.width)
+    # no treatment is favoured at first: random logits took short trainings epochs to unlearn
+    nn.init.zeros_(network.get_submodule("_fc").get_parameter("weight"))
+    shape = (len(channels), *settings.input_size)
+    layer = settings.layer or default_layer(network, shape)
+    known = describe_layers(network, shape)
+    for name in (layer, *settings.regularise_layers):
+        if name not in known:
+            raise GradcamoError(
+                f"the network has no layer {name!r}: choose from {', '.join(known)}"
+            )
+    return network, layer
+
+
+def _fit(
+    network: nn.Module,
+    layer: str,
+    statistics: tuple[tuple[float, ...], tuple[float, ...]],
+    cells: pd.DataFrame,
+    classes: Sequence[str],
+    settings: TrainSettings,
+    watch: Watch,
+    state: TrainingState | None,
+) -> tuple[TrainSettings, dict[str, Any]]:
+    """Fit in place, in smaller batches where the GPU's memory demands it."""
+    from gradcamo.training.fitting import fit
+
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    regulariser = _regulariser(network, settings, layer)
+    learning, deciding = cells[cells["split"] == TRAIN], cells[cells["split"] == VALIDATION]
+    while True:
+        loaders = (
+            loader(learning, classes, settings, training=True),
+            loader(deciding, classes, settings),
+        )
+        try:
+            return settings, fit(network, statistics, settings, loaders, watch, regulariser, state)
+        except torch.OutOfMemoryError as error:
+            if settings.batch_size < 4:
+                raise GradcamoError(
+                    "the GPU's memory does not hold two cells: use a smaller --input-size, a "
+                    "narrower --width, or --device cpu"
+                ) from error
+        torch.cuda.empty_cache()
+        network.cpu().load_state_dict(start)
+        settings = settings.model_copy(
+            update={
+                "batch_size": settings.batch_size // 2,
+                "accumulate": settings.accumulate * 2,
+            }
+        )
+        note = f"out of GPU memory: going on with batches of {settings.batch_size}"
+        watch.tell(TrainingProgress("training", 0, len(learning), note=note))
+
+
+def _regulariser(network: nn.Module, settings: TrainSettings, layer: str) -> Regulariser | None:
+    if not settings.regularise_weight:
+        return None
+    channels = network._conv_stem.in_channels  # type: ignore[union-attr]
+    known = describe_layers(network, (channels, *settings.input_size))  # type: ignore[arg-type]
+    return Regulariser(
+        network,
+        {name: known[name] for name in settings.regularise_layers or (layer,)},
+        settings.input_size,
+        settings.regularise_weight,
+        settings.regularise_alignment,
+    )
+
+
+def _classify(
+    checkpoint: Checkpoint, cells: pd.DataFrame, settings: TrainSettings, watch: Watch
+) -> np.ndarray | None:
+    """The class predicted for every cell, without augmentation; None if stopped."""
+    where = choose_device(settings.device)
+    network = checkpoint.ready.to(where)
+    batches = loader(cells, checkpoint.classes, settings)
+    predicted = []
+    with torch.inference_mode():
+        for done, (images, *_) in enumerate(batches):
+            watch.tell(TrainingProgress("testing", done, len(batches)))
+            if watch.stopped():
+                return None
+            predicted.append(network(checkpoint.prepare(images, where)).argmax(1).cpu().numpy())
+    return np.concatenate(predicted)
+
+
+def _layer_scores(
+    checkpoint: Checkpoint, cells: pd.DataFrame, settings: TrainSettings, watch: Watch
+) -> dict[str, Any]:
+    """Grad-CAMO of every layer on validation cells: does it follow where it was not asked to?"""
+    from gradcamo.training.layer_audit import explain_cells
+
+    deciding = cells[cells["split"] == VALIDATION].reset_index(drop=True)
+    table, _ = explain_cells(
+        deciding,
+        checkpoint,
+        tuple(checkpoint.layers),
+        settings.regularise_alignment,
+        settings.batch_size,
+        settings.device,
+        lambda done, total: watch.tell(TrainingProgress("scoring", done, total)),
+    )
+    return describe_layer_scores(table, settings.regularise_layers or (checkpoint.layer,))
+
+
+def _provenance(plate_csv: Path) -> dict[str, Any]:
+    """Which plate it was, and the design of a built-in one."""
+    data: dict[str, Any] = {"plate": plate_csv.name}
+    if plate_csv.is_file():
+        data["sha256"] = sha256(plate_csv.read_bytes()).hexdigest()
+    design = plate_csv.with_name("design.json")
+    if design.is_file():
+        data["design"] = json.loads(design.read_text(encoding="utf-8"))
+    return data
