@@ -38,7 +38,9 @@ def test_a_filter_shows_the_rows_that_pandas_would(cells, audited, qtbot):
 def test_half_a_filter_hides_nothing_and_says_so(cells, audited):
     cells.toolbar.filter.setText("grad_camo <")
     assert cells.model.rowCount() == len(audited.results)
-    assert "not understood" in cells.toolbar.state.text()
+    assert "not complete" in cells.toolbar.state.text()
+    cells.toolbar.filter.setText("camo < 0.2")
+    assert "no column" in cells.toolbar.state.text()
 
 
 def test_columns_are_hidden_and_shown(cells):

@@ -14,6 +14,8 @@ from gradcamo.docks import export
 from gradcamo.docks.columns import MEANING, TITLES
 from gradcamo.docks.keys import KEYS
 from gradcamo.docks.widgets import BAD, Message
+from gradcamo.errors import GradcamoError
+from gradcamo.profiles.conditions import rows_where
 
 BUTTON = "QToolButton { padding: 3px 8px; } QToolButton::menu-indicator { image: none; }"
 
@@ -29,11 +31,13 @@ class CellsToolbar(QWidget):
         super().__init__(parent)
         self.state = Message()
         self.filter = QLineEdit()
-        self.filter.setPlaceholderText("filter:  grad_camo < 0.25 and volume_um3 > 2000")
+        self.filter.setPlaceholderText('filter, e.g.  grad_camo < 0.25 and predicted == "control"')
         self.filter.setClearButtonEnabled(True)
         self.filter.setToolTip(
             "shows the rows for which this holds. Columns are called as in the file: the tooltip "
-            "of a column's header says how"
+            "of a column's header says how. Text stands in quotes; and, or, not join comparisons:\n"
+            'well == "D03" and grad_camo < 0.25\n"mitosis" in note or not flagged\n'
+            "grad_camo is None"
         )
         self.columns = _menu_button("Columns", "choose the columns to show")
         self.export = _menu_button("Export", "write cells as the table shows them")
@@ -60,10 +64,10 @@ class CellsToolbar(QWidget):
         if not text or not len(table):
             return None
         try:
-            return table.index.isin(table.query(text, engine="python").index)
-        except Exception as error:  # half a filter, while it is typed, fails in many ways
+            return rows_where(table, text)
+        except GradcamoError as error:  # half a filter, while it is typed
             self.filter.setStyleSheet(f"QLineEdit {{ border: 1px solid {BAD}; }}")
-            self.state.say(f"not understood (yet): {error}", BAD)
+            self.state.say(f"filter: {error}", BAD)
             return None
 
     def list_columns(self, columns: Sequence[str], shown: Sequence[str]) -> None:
