@@ -25,7 +25,7 @@ _HOME = {
     "CellCrops": "cells.crops",
     "Whitening": "profiles.whiten",
     "efficientnet3d": "networks.efficientnet",
-    "load_efficientnet_pytorch_3d": "networks.efficientnet",
+    "load_efficientnet_pytorch_3d": "networks.published",
     "grad_cam": "networks.gradcam",
     "upsample_cam": "cells.overlap",
     "grad_camo": "cells.overlap",

@@ -105,6 +105,34 @@ def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> No
     click.echo(f"written to {out}")
 
 
+@main.command("import")
+@click.argument("weights", metavar="WEIGHTS", type=click.Path(path_type=Path))
+@click.option("-o", "--out", **_OUT, help="checkpoint to write (.safetensors)")
+@settings_options(s.ImportSettings)
+def import_(weights: Path, out: Path, settings: s.ImportSettings) -> None:
+    """Make a checkpoint of WEIGHTS, a .pth of EfficientNet-PyTorch-3D.
+
+    Variant and width are read off the weights; what they do not hold is said with the options.
+    """
+    from gradcamo.networks.published import import_published
+
+    checkpoint = import_published(weights, settings)
+    checkpoint.save(out)
+    built = checkpoint.architecture
+    click.echo(
+        f"{built['name']}, width {built['width']:g}; {len(checkpoint.channels)} channels: "
+        f"{', '.join(checkpoint.channels)}; {len(checkpoint.classes)} classes: "
+        f"{', '.join(checkpoint.classes)}; explained at {checkpoint.layer}"
+    )
+    if not settings.channel_mean and not settings.channel_std:
+        click.echo(
+            "Note: intensities are used as rescaled to [0, 1]; if the training standardised them, "
+            "say so with --channel-mean and --channel-std",
+            err=True,
+        )
+    click.echo(f"written to {out}")
+
+
 @main.command()
 @_IMAGE
 @click.option("--labels", "labels_path", **_OUT, help="label image of its cells")

@@ -98,7 +98,8 @@ def _type(info: FieldInfo) -> dict[str, Any]:
     if get_origin(annotation) is tuple:
         parts = get_args(annotation)
         if Ellipsis in parts:
-            return {"type": _Names(), "metavar": "NAME,NAME…"}
+            metavar = "NAME,NAME…" if parts[0] is str else "NUMBER,NUMBER…"
+            return {"type": _Names(), "metavar": metavar}
         return {"type": parts[0], "nargs": len(parts)}
     return {"type": annotation}
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.convolutions import quicken
@@ -25,6 +24,7 @@ _STAGES = [
 # any power of two from 64 up gives the published static padding
 _PADDING_SIZE = 256
 SMALLEST_INPUT = 64
+VARIANTS = tuple(f"efficientnet-b{i}" for i in range(8))
 
 
 def efficientnet3d(
@@ -44,9 +44,8 @@ def efficientnet3d(
     """
     from monai.networks.nets.efficientnet import EfficientNet, efficientnet_params
 
-    variants = [key for key in efficientnet_params if key[-2:] in {f"b{i}" for i in range(8)}]
-    if name not in variants:
-        raise GradcamoError(f"no network is called {name!r}: choose one of {', '.join(variants)}")
+    if name not in VARIANTS:
+        raise GradcamoError(f"no network is called {name!r}: choose one of {', '.join(VARIANTS)}")
     width_coefficient, depth_coefficient, _, dropout, drop_connect = efficientnet_params[name]
     network = EfficientNet(
         blocks_args_str=list(_STAGES),
@@ -60,88 +59,6 @@ def efficientnet3d(
         drop_connect_rate=drop_connect,
     )
     return quicken(network)
-
-
-def load_efficientnet_pytorch_3d(
-    weights: Mapping[str, Tensor] | str | Path, name: str = "efficientnet-b0", width: float = 1.0
-) -> nn.Module:
-    """Published EfficientNet-PyTorch-3D weights in a network with axes (z, y, x), in eval mode.
-
-    Parameters
-    ----------
-    weights : state dict, or the path of a ``.pth`` that holds one
-        Kernels in the published order (y, x, z); channels and classes are read off them.
-    name, width : the variant that was trained
-
-    Raises
-    ------
-    GradcamoError
-        If the file holds anything but tensors, or weights of another network.
-    """
-    state = _tensors(weights, "these weights") if isinstance(weights, Mapping) else _read(weights)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    lacking = [key for key in ("_conv_stem.weight", "_fc.weight") if key not in state]
-    if lacking:
-        raise GradcamoError(
-            f"these are not EfficientNet-PyTorch-3D weights: {' and '.join(lacking)} are missing, "
-            f"found {', '.join(list(state)[:3]) or 'nothing'} …; pass the model's state_dict()"
-        )
-    network = efficientnet3d(
-        name, state["_conv_stem.weight"].shape[1], state["_fc.weight"].shape[0], width
-    )
-    ours = {_published_name(key): key for key in network.state_dict()}
-    converted = {}
-    for key, value in state.items():
-        kernel = value.ndim == 5
-        converted[ours.get(key, key)] = value.permute(0, 1, 4, 2, 3) if kernel else value
-    _load_strictly(network, converted, f"{name} of width {width:g}")
-    return network.eval()
-
-
-def _read(path: str | Path) -> Mapping[str, Tensor]:
-    path = Path(path)
-    if not path.is_file():
-        raise GradcamoError(f"{path} does not exist: give the path of a .pth state dict")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise anything
-        raise GradcamoError(
-            f"{path} is not a plain state dict; objects are never unpickled. Where it was made, "
-            "run torch.save(model.state_dict(), path)"
-        ) from error
-    for wrapper in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
-            state = state[wrapper]
-    return _tensors(state, str(path))
-
-
-def _tensors(state: Any, source: str) -> Mapping[str, Tensor]:
-    values = list(state.values()) if isinstance(state, Mapping) else [state]
-    if odd := [type(v).__name__ for v in values if not isinstance(v, Tensor)]:
-        raise GradcamoError(
-            f"{source} hold {odd[0]}, expected names and tensors: pass the model's state_dict()"
-        )
-    return state
-
-
-def _published_name(key: str) -> str:
-    parts = key.split(".")
-    return ".".join(parts[:1] + parts[2:]) if parts[0] == "_blocks" else key
-
-
-def _load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    expected = {k: v for k, v in network.state_dict().items() if not k.endswith("_tracked")}
-    given = {k: v for k, v in state.items() if not k.endswith("_tracked")}
-    for key in sorted(expected.keys() | given.keys()):
-        ours, theirs = expected.get(key), given.get(key)
-        if ours is None or theirs is None or ours.shape != theirs.shape:
-            came = "nothing" if theirs is None else tuple(theirs.shape)
-            fits = "nothing" if ours is None else tuple(ours.shape)
-            raise GradcamoError(
-                f"the weights do not fit {what}: {key} is {came} where {fits} is expected; "
-                "name the variant and width that were trained"
-            )
-    network.load_state_dict({**network.state_dict(), **given})
 
 
 def precision(network: nn.Module) -> torch.dtype:
