@@ -102,10 +102,12 @@ def batches(field, checkpoint):
 @pytest.fixture
 def audited(session, checkpoint, batches):
     """The same with every cell scored."""
+    from gradcamo.auditing.stack import audit_recipe
     from gradcamo.settings import AuditSettings
 
     session.set_checkpoint(checkpoint, "small")
     session.audit_settings = AuditSettings()
+    session._recipe = audit_recipe(session.stack, checkpoint, session.audit_settings)
     for batch in batches:
         session.auditing.stepped.emit(batch)
     session.auditing.ended.emit(True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import scored_label
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.autosave import fingerprint, marks_path
 from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.layers import heatmap_layer, show_labels
+from gradcamo.docks.layers import heatmap_layer
 
 pytestmark = pytest.mark.gui
 
@@ -110,43 +107,3 @@ def test_flags_and_notes_are_edited_in_the_table(cells, audited):
     assert model.setData(note, "dividing", Qt.ItemDataRole.EditRole)
     assert audited.results.table.at[label, "flagged"] != before
     assert model.data(note) == "dividing"
-
-
-def test_scores_flags_and_notes_come_back_with_the_same_labels(cells, audited, viewer, qtbot):
-    label, scores = scored_label(audited), audited.results.table["grad_camo"].copy()
-    before = bool(audited.results.table.at[label, "flagged"])
-    audited.mark([label], not before)
-    audited.note(label, "look again: µ")
-    audited.set_cutoff(0.31)
-    qtbot.waitUntil(lambda: not audited.autosave.writing.running, timeout=10_000)
-    labels = audited.labels_layer.data.copy()
-    viewer.layers.remove(audited.labels_layer)
-    assert len(audited.results) == 0
-    like = next(iter(audited.channel_layers.values()))
-    with qtbot.waitSignal(audited.autosave.restored, timeout=10_000):
-        show_labels(viewer, labels, like)
-    table = audited.results.table
-    pd.testing.assert_series_equal(table["grad_camo"], scores)
-    assert table.at[label, "flagged"] == (not before)
-    assert table.at[label, "note"] == "look again: µ"
-    assert audited.results.cutoff == 0.31
-    with qtbot.waitSignal(audited.explaining.ended, timeout=30_000):
-        audited.choose(label, "test")  # its map is not kept, but made again
-    assert heatmap_layer(viewer).metadata["cell"] == f"cell {label}"
-
-
-def test_other_labels_get_no_scores_of_these(cells, audited, viewer, qtbot):
-    qtbot.waitUntil(lambda: not audited.autosave.writing.running, timeout=10_000)
-    home = audited.autosave.home
-    kept = json.loads(marks_path(home).read_text())
-    other = audited.labels_layer.data.copy()
-    other[0, 0, 0] = 7
-    assert (
-        fingerprint(other)
-        != kept["labels_fingerprint"]
-        == fingerprint(audited.labels_layer.data.astype(np.uint16))
-    )
-    viewer.layers.remove(audited.labels_layer)
-    audited.set_labels(show_labels(viewer, other, None))
-    qtbot.waitUntil(lambda: not audited.autosave.looking.running, timeout=10_000)
-    assert len(audited.results) == 0

@@ -116,11 +116,11 @@ def test_results_are_in_order_of_label_and_flagged_by_the_cutoff(table):
 def test_a_flag_set_by_hand_outlives_the_cutoff(table):
     results = results_of(table)
     best = int(results.table["grad_camo"].idxmax())
-    results.mark(best, True)
+    results.mark([best], True)
     results.cutoff = 0.0
     assert results.table.at[best, "flagged"]
     assert results.counts()["flagged"] == 1
-    results.mark(best, None)
+    results.mark([best], None)
     assert not results.table.at[best, "flagged"]
 
 

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import time
 import weakref
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QEvent, QObject, Signal
 
+from gradcamo.docks.kept import fingerprint, homes_of, read_kept, write_marks, write_scores
 from gradcamo.docks.widgets import notify
 from gradcamo.docks.worker import Job
+from gradcamo.docks.writer import Writer
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pathlib import Path
+
     from napari.layers import Labels
 
     from gradcamo.docks.session import Session
 
-
-def fingerprint(labels: np.ndarray) -> str:
-    """The same for the same label in every voxel, whatever the integer type."""
-    seen = hashlib.blake2b(repr(labels.shape).encode(), digest_size=12)
-    for plane in labels:
-        seen.update(np.ascontiguousarray(plane, np.int64))
-    return seen.hexdigest()
-
-
-def home_of(layer: Labels, mark: str) -> Path:
-    """Where the scores of a labels layer are kept: beside its file, else with the user's data."""
-    path = layer.metadata.get("path") or layer.source.path
-    if path and Path(path).exists():
-        path = Path(path)
-        return path.with_name(path.name.split(".")[0] + ".gradcamo.csv")
-    from platformdirs import user_data_path
-
-    return user_data_path("napari-gradcamo") / f"{mark}.gradcamo.csv"
+SECONDS = 20  # between two savings of an audit that runs
 
 
 class Autosave(QObject):
@@ -50,86 +33,137 @@ class Autosave(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._session = weakref.ref(session)
-        self._mark = ""
-        self._home: Path | None = None
+        self._homes: list[Path] = []  # empty until the labels were looked at
+        self._layer: Labels | None = None
+        self._edited = False
+        self._saved_at = time.monotonic()
         self._silent = False
+        self._again = False
         self.looking = Job(self)
-        self.writing = Job(self)
+        self.writing = Writer(self)
         session.labels_changed.connect(self._look)
-        session.auditing.ended.connect(self._save_scores)
-        session.flags_changed.connect(self._save_marks)
+        session.stack_changed.connect(self._look)
+        session.auditing.stepped.connect(self._on_audited)
+        session.auditing.ended.connect(self.save_scores)
+        session.explaining.ended.connect(self.save_scores)
+        session.flags_changed.connect(self.save_marks)
         self.looking.stepped.connect(self._on_found)
         self.looking.failed.connect(notify)
+        self.looking.ended.connect(self._look_again)
         self.writing.failed.connect(self._complain)
+        window = getattr(session.viewer, "window", None)
+        if window is not None:
+            window._qt_window.installEventFilter(self)
 
     @property
     def home(self) -> Path | None:
-        """The file of the present labels."""
-        return self._home
+        """Where the present labels keep theirs, without suffix."""
+        return self._homes[0] if self._homes else None
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Close and self._session().auditing.running:
+            self.save_scores()  # what the run brought so far
+        return False
+
+    def save_scores(self, *_: Any) -> None:
+        """Write scores, maps and profiles, and flags and notes with them."""
+        session = self._session()
+        if session is None or not self._homes or not len(session.results):
+            return
+        self._saved_at = time.monotonic()
+        results = session.results
+        table = results.table.drop(columns=["flagged", "note"]).reset_index(drop=True)
+        recipe, arrays, homes = session.recipe(), results.arrays(), self._homes
+        find_homes = self._refreshing(homes)
+
+        def write() -> None:
+            find_homes()
+            write_scores(homes, table, recipe, arrays())
+
+        self.writing.put("scores", write)
+        self.save_marks()
+
+    def save_marks(self) -> None:
+        """Write flags and notes."""
+        results = self._session().results
+        if not self._homes or not (len(results) or results.marked or results.notes):
+            return
+        if self._edited:  # the labels have become others: their scores go with them
+            self.save_scores()
+            return
+        marks = {
+            "cutoff": results.cutoff,
+            "flagged_by_hand": dict(results.marked),
+            "notes": dict(results.notes),
+            "stale": sorted(results.stale),
+        }
+        homes = self._homes
+        self.writing.put("marks", lambda: write_marks(homes, marks))
 
     def _look(self) -> None:
         session = self._session()
         layer = session.labels_layer
-        self._mark, self._home = "", None
-        if layer is None or self.looking.running:
+        self._homes = []
+        self._watch(layer)
+        self._again = self.looking.running
+        if layer is None or self._again:
             return
-        labels = layer.data
+        labels, path = layer.data, _path_of(layer)
 
         def look() -> Iterator[Any]:
-            mark = fingerprint(np.asarray(labels))
-            home = home_of(layer, mark)
-            yield layer, mark, home, *read_saved(home, mark)
+            self.writing.wait()  # what is being written may be what is looked for
+            homes = homes_of(path, fingerprint(labels))
+            yield layer, homes, read_kept(homes)
 
         self.looking.start(look)
 
-    def _on_found(self, item: tuple) -> None:
-        layer, mark, home, table, settings, marks = item
-        session = self._session()
-        if layer is not session.labels_layer:
+    def _look_again(self, *_: Any) -> None:
+        if self._again:
             self._look()
-            return
-        self._mark, self._home = mark, home
-        if len(session.results):  # audited meanwhile
-            self._save_scores(True)
-        elif table is not None:
-            session.restore(table, settings, marks)
-            self.restored.emit(str(home))
 
-    def _save_scores(self, _: bool) -> None:
+    def _on_found(self, item: tuple) -> None:
+        layer, homes, kept = item
         session = self._session()
-        if self._home is None or self.writing.running or not len(session.results):
+        for text in kept.damaged:
+            notify(GradcamoError(f"{text}; what is found from now on is kept anew"))
+        if self._again or layer is not session.labels_layer:
+            self._again = True
             return
-        table = session.results.table.drop(columns=["flagged", "note"])
-        home, recipe = self._home, {**session.recipe(), "labels_fingerprint": self._mark}
+        self._homes = homes
+        if not len(session.results) and kept.table is not None:
+            session.restore(kept)
+            self.restored.emit(str(homes[0]))
+        elif kept.marks or len(session.results):  # audited meanwhile, or flags alone were kept
+            session.take_up(kept.marks)
+            self.save_scores()
 
-        def write() -> Iterator[Any]:
-            from gradcamo.files.store import write_table
+    def _watch(self, layer: Labels | None) -> None:
+        if self._layer is not None:
+            for event in (self._layer.events.labels_update, self._layer.events.data):
+                event.disconnect(self._on_edit)
+        self._layer, self._edited = layer, False
+        if layer is not None:
+            for event in (layer.events.labels_update, layer.events.data):
+                event.connect(self._on_edit)
 
-            write_table(table.reset_index(drop=True), home, recipe=recipe)
-            yield home
+    def _on_edit(self) -> None:
+        self._edited = True
 
-        self.writing.start(write)
-        self._save_marks()
+    def _refreshing(self, homes: list[Path]) -> Callable[[], None]:
+        """What brings ``homes`` up to date with edited labels, in the thread that writes."""
+        if not self._edited:
+            return lambda: None
+        self._edited = False
+        labels, path = self._layer.data, _path_of(self._layer)
 
-    def _save_marks(self) -> None:
-        """Flags and notes are few: they are written at once, so that none is lost."""
-        session = self._session()
-        if self._home is None or not len(session.results):
-            return
-        from gradcamo.files.store import landing
+        def refresh() -> None:
+            homes[:] = homes_of(path, fingerprint(labels))
 
-        results = session.results
-        kept = {
-            "labels_fingerprint": self._mark,
-            "cutoff": results.cutoff,
-            "flagged_by_hand": {str(k): v for k, v in results.marked.items()},
-            "notes": {str(k): v for k, v in results.notes.items()},
-        }
-        try:
-            with landing(marks_path(self._home)) as scratch:
-                scratch.write_text(json.dumps(kept, indent=1, ensure_ascii=False), "utf-8")
-        except GradcamoError as error:
-            self._complain(error)
+        return refresh
+
+    def _on_audited(self, _: Any) -> None:
+        if time.monotonic() - self._saved_at > SECONDS:
+            self.save_scores()
 
     def _complain(self, error: Exception) -> None:
         if not self._silent:
@@ -137,29 +171,5 @@ class Autosave(QObject):
             notify(error)
 
 
-def marks_path(home: Path) -> Path:
-    """The file of flags and notes beside the scores."""
-    return home.with_suffix(".json")
-
-
-def read_saved(home: Path, mark: str) -> tuple[pd.DataFrame | None, dict[str, Any], dict[str, Any]]:
-    """Scores, audit settings and marks that were kept for labels with this fingerprint."""
-    from gradcamo.files.store import read_table
-
-    if not home.is_file():
-        return None, {}, {}
-    try:
-        table = read_table(home)
-    except GradcamoError:
-        return None, {}, {}  # of another kind or cut short: to be written anew
-    recipe = table.attrs.get("recipe", {})
-    if recipe.get("labels_fingerprint") != mark or not {"label", "grad_camo"} <= set(table):
-        return None, {}, {}
-    marks = {}
-    if marks_path(home).is_file():
-        marks = json.loads(marks_path(home).read_text("utf-8"))
-    return table, recipe.get("settings", {}), marks if _belongs(marks, mark) else {}
-
-
-def _belongs(marks: dict[str, Any], mark: str) -> bool:
-    return marks.get("labels_fingerprint") == mark
+def _path_of(layer: Labels) -> str | None:
+    return layer.metadata.get("path") or layer.source.path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,8 @@ class Results:
     column follows the cut-off, except for cells that somebody flagged or cleared by hand.
     """
 
-    def __init__(self, cutoff: float, settings: Any = None) -> None:
-        self.settings = settings
+    def __init__(self, cutoff: float) -> None:
+        self.recipe: dict[str, Any] = {}  # how the scores were made
         self.placement: Any = None
         self.marked: dict[int, bool] = {}  # flagged or cleared by hand
         self.notes: dict[int, str] = {}
@@ -48,11 +49,46 @@ class Results:
             self._starts[label] = np.array(start)
 
     @classmethod
-    def of_table(cls, table: pd.DataFrame, cutoff: float) -> Results:
-        """Results read back from a file; maps are made again when they are asked for."""
+    def of_table(
+        cls, table: pd.DataFrame, cutoff: float, arrays: Mapping[str, np.ndarray] | None = None
+    ) -> Results:
+        """Results read back; maps that ``arrays`` lacks are made again when they are asked for."""
         results = cls(cutoff)
+        if "predicted" in table:  # files write missing text as empty text
+            named = table["predicted"] != ""
+            table = table.assign(predicted=table["predicted"].where(named, None))
         results._parts = [table]
+        results.recipe = {k: v for k, v in table.attrs.get("recipe", {}).items() if k != "run"}
+        if arrays:
+            from gradcamo.cells.overlap import Placement
+
+            labels = arrays["labels"].tolist()
+            results._maps = dict(zip(labels, arrays["maps"], strict=True))
+            results._profiles = dict(zip(labels, arrays["profiles"], strict=True))
+            results._starts = dict(zip(labels, arrays["starts"], strict=True))
+            if "placement" in arrays:
+                results.placement = Placement(*(tuple(row) for row in arrays["placement"].tolist()))
         return results
+
+    def arrays(self) -> Callable[[], dict[str, np.ndarray]]:
+        """What gathers the present labels (N,), maps, profiles and starts, in any thread."""
+        maps, profiles, starts = self._maps.copy(), self._profiles.copy(), self._starts.copy()
+        placement = self.placement
+
+        def gather() -> dict[str, np.ndarray]:
+            if not maps:
+                return {}
+            shape = next(reversed(maps.values())).shape  # cells audited on another layer are left
+            labels = [label for label, cam in maps.items() if cam.shape == shape]
+            arrays = {
+                "labels": np.array(labels, np.int64),
+                "maps": np.stack([maps[label] for label in labels]),
+                "profiles": np.stack([profiles[label] for label in labels]),
+                "starts": np.stack([starts[label] for label in labels]),
+            }
+            return arrays if placement is None else {**arrays, "placement": np.array(placement)}
+
+        return gather
 
     def __len__(self) -> int:
         return len(self.table)
@@ -67,7 +103,7 @@ class Results:
             table.index = pd.Index(table["label"].to_numpy(), name="id")
             self._parts = [table]
             self._table = table
-            self._flag()
+            self.reflag()
         return self._table
 
     @property
@@ -77,15 +113,16 @@ class Results:
     @cutoff.setter
     def cutoff(self, cutoff: float) -> None:
         self._cutoff = float(cutoff)
-        self._flag()
+        self.reflag()
 
-    def mark(self, label: int, flagged: bool | None) -> None:
-        """Flag or clear a cell by hand, or (None) let the cut-off decide again."""
-        if flagged is None:
-            self.marked.pop(label, None)
-        else:
-            self.marked[label] = flagged
-        self._flag()
+    def mark(self, labels: Iterable[int], flagged: bool | None) -> None:
+        """Flag or clear cells by hand, or (None) let the cut-off decide again."""
+        for label in labels:
+            if flagged is None:
+                self.marked.pop(int(label), None)
+            else:
+                self.marked[int(label)] = flagged
+        self.reflag()
 
     def note(self, label: int, text: str) -> None:
         """Keep a remark on a cell."""
@@ -93,7 +130,14 @@ class Results:
             self.notes[label] = text
         else:
             self.notes.pop(label, None)
-        self._flag()
+        self.reflag()
+
+    def take_up(self, marks: Mapping[str, Any]) -> None:
+        """Add flags and notes that were kept; those that are there count more."""
+        self.marked = {**marks.get("flagged_by_hand", {}), **self.marked}
+        self.notes = {**marks.get("notes", {}), **self.notes}
+        self.stale.update(marks.get("stale", ()))
+        self.reflag()
 
     def cam(self, label: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The coarse map of a cell and the first voxel of its crop, where there is one."""
@@ -128,13 +172,21 @@ class Results:
             "flagged": int(table["flagged"].to_numpy(bool).sum()),
         }
 
-    def _flag(self) -> None:
+    def reflag(self) -> None:
+        """Write flags and notes into the table."""
         if self._table is None:
             return
         table = self._table
         passes = (table["grad_camo"] >= self._cutoff).to_numpy(bool)
         flagged = ~passes & ~table["touches_border"].to_numpy(bool)  # an empty map does not pass
-        for label, by_hand in self.marked.items():
-            flagged[table["label"].to_numpy() == label] = by_hand
+        by_hand = table.index.get_indexer(np.fromiter(self.marked, np.int64, len(self.marked)))
+        there = by_hand >= 0
+        flagged[by_hand[there]] = np.fromiter(self.marked.values(), bool)[there]
         table["flagged"] = flagged
-        table["note"] = table["label"].map(self.notes).fillna("").astype(str)
+        notes = np.full(len(table), "", object)
+        for row, text in zip(
+            table.index.get_indexer(list(self.notes)), self.notes.values(), strict=True
+        ):
+            if row >= 0:
+                notes[row] = text
+        table["note"] = notes

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import napari
-    import pandas as pd
     from napari.layers import Image, Labels
 
+    from gradcamo.docks.kept import Kept
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.types import ZStack
 
@@ -69,6 +69,7 @@ class Session(QObject):
         self.audit_settings: AuditSettings | None = None
         self.results = Results(cutoff=CUTOFF)
         self._replacing = False
+        self._recipe: dict[str, Any] = {}
         self.cell = 0
         self.selection = np.zeros(0, np.int64)
         self.loading = Job(self)
@@ -145,9 +146,10 @@ class Session(QObject):
         only = None if only is None else [int(label) for label in only]
 
         def batches() -> Iterator[Any]:
-            from gradcamo.auditing.stack import audit_batches
+            from gradcamo.auditing.stack import audit_batches, audit_recipe
 
             warm_up(labels.dtype)
+            self._recipe = audit_recipe(stack, checkpoint, settings)
             yield from audit_batches(stack, labels, checkpoint, settings, only)
 
         self.auditing.start(batches)
@@ -160,6 +162,7 @@ class Session(QObject):
             fresh = Results(self.results.cutoff)
             fresh.marked, fresh.notes = self.results.marked, self.results.notes
             self.results = fresh
+        self.results.recipe = self._recipe
         self.results.add(batch)
         if not self._results_timer.isActive():
             self._results_timer.start(300)  # a table that is redrawn more often cannot be read
@@ -168,13 +171,22 @@ class Session(QObject):
         self._results_timer.stop()
         self.results_changed.emit()
 
-    def restore(self, table: pd.DataFrame, settings: dict, marks: dict) -> None:
+    def restore(self, kept: Kept) -> None:
         """Take up scores, flags and notes that were kept with these labels."""
-        results = Results.of_table(table, marks.get("cutoff", self.results.cutoff))
-        results.marked = {int(k): bool(v) for k, v in marks.get("flagged_by_hand", {}).items()}
-        results.notes = {int(k): str(v) for k, v in marks.get("notes", {}).items()}
-        self.audit_settings = AuditSettings(**settings) if settings else AuditSettings()
+        cutoff = kept.marks.get("cutoff", self.results.cutoff)
+        results = Results.of_table(kept.table, cutoff, kept.arrays)
+        try:
+            self.audit_settings = AuditSettings(**results.recipe.get("settings", {}))
+        except ValueError:  # settings of another version
+            self.audit_settings = AuditSettings()
+        results.marked, results.notes = self.results.marked, self.results.notes
+        results.take_up(kept.marks)
         self.set_results(results)
+
+    def take_up(self, marks: dict[str, Any]) -> None:
+        """Add flags and notes that were kept; what was said since counts more."""
+        self.results.take_up(marks)
+        self.flags_changed.emit()
 
     def set_cutoff(self, cutoff: float) -> None:
         """Flag the cells that score less."""
@@ -184,8 +196,7 @@ class Session(QObject):
 
     def mark(self, labels: Iterable[int], flagged: bool | None) -> None:
         """Flag or clear cells by hand, or (None) let the cut-off decide again."""
-        for label in labels:
-            self.results.mark(int(label), flagged)
+        self.results.mark(labels, flagged)
         self.flags_changed.emit()
 
     def note(self, label: int, text: str) -> None:
@@ -194,13 +205,11 @@ class Session(QObject):
         self.flags_changed.emit()
 
     def recipe(self) -> dict[str, Any]:
-        """How the scores were made."""
-        if self.stack is None or self.checkpoint is None or self.audit_settings is None:
+        """How the scores were made, with the present cut-off."""
+        recipe = self.results.recipe
+        if not recipe:
             return {}
-        from gradcamo.auditing.stack import audit_recipe
-
-        settings = self.audit_settings.model_copy(update={"cutoff": self.results.cutoff})
-        return audit_recipe(self.stack, self.checkpoint, settings)
+        return {**recipe, "settings": {**recipe["settings"], "cutoff": self.results.cutoff}}
 
     def choose(self, label: int, chooser: str) -> None:
         """Look at this cell, wherever it was chosen."""
