@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 
-from gradcamo.types import CellCrop
+from gradcamo.types import CellCrop, ZStack
 
 HEAT = "inferno"
 OWN, NEIGHBOUR = "#56B4E9", "#BBBBBB"
@@ -82,3 +84,43 @@ def _outline(mask: np.ndarray) -> np.ndarray:
     from scipy.ndimage import binary_erosion
 
     return mask & ~binary_erosion(mask, border_value=1)
+
+
+def plane_view(
+    stack: ZStack,
+    labels: Any,
+    label: int,
+    plane: int,
+    start_yx: Sequence[int],
+    size_yx: tuple[int, int],
+    cam: np.ndarray | None = None,
+) -> CellView:
+    """One plane of a cell, of which alone is read; `cell_view` looks at the whole crop.
+
+    Parameters
+    ----------
+    stack : ZStack
+    labels : integer array, (Z, Y, X)
+    label : int
+    plane : int
+    start_yx, size_yx : the window's first voxel, which may be negative, and its size
+    cam : (Z, Y, X), optional
+        The localization map on the window's own grid.
+    """
+    from gradcamo.cells.crops import inside, padded, rescale
+
+    channels = rescale(
+        inside(stack.data[:, plane], start_yx, size_yx), stack.channels.__getitem__, stack.source
+    )
+    image = padded(channels, start_yx, size_yx)
+    found = padded(inside(labels[plane], start_yx, size_yx), start_yx, size_yx)
+    mean = image.mean(0)
+    heat = np.zeros(size_yx, np.float32) if cam is None else cam[min(plane, len(cam) - 1)]
+    top = 1.0 if cam is None else float(cam.max()) or 1.0
+    own = found == label
+    return CellView(
+        image=(mean / (float(np.quantile(mean, 0.998)) or 1.0)).clip(0, 1),
+        cam=heat / top,
+        own=own,
+        others=(found != 0) & ~own,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QRectF, Qt
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QRectF, QSize, Qt
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -20,6 +20,7 @@ from gradcamo.docks import export
 from gradcamo.docks.card import paint_shares
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.table_model import CellTableModel
+from gradcamo.docks.thumbnails import SIZE, Thumbnails
 from gradcamo.docks.toolbar import CellsToolbar
 from gradcamo.docks.widgets import GOOD
 from gradcamo.errors import GradcamoError
@@ -92,8 +93,12 @@ class CellsDock(QWidget):
         session.selection_changed.connect(self._on_selection)
         self.toolbar.filter_changed.connect(self._on_filter)
         self.toolbar.columns_chosen.connect(self._on_columns)
+        self.toolbar.pictures_wanted.connect(self._show_pictures)
+        self.thumbnails = Thumbnails(session)
+        self.thumbnails.drawn.connect(self.model.show_picture)
         self.toolbar.export_wanted.connect(self.export)
         session.keys.bind(self.view)
+        self._show_pictures(True)
         self._on_results()
 
     def export(self, which: str, path: str) -> None:
@@ -112,6 +117,14 @@ class CellsDock(QWidget):
         order = Qt.SortOrder.AscendingOrder if ascending else Qt.SortOrder.DescendingOrder
         self.view.sortByColumn(self.model.columns.index(column), order)
 
+    def _show_pictures(self, shown: bool) -> None:
+        self.model.picture = self.thumbnails.picture if shown else None
+        height = SIZE + 4 if shown else ROW_HEIGHT
+        self.view.setIconSize(QSize(SIZE, SIZE))
+        self.view.verticalHeader().setDefaultSectionSize(height)
+        self.view.setColumnWidth(0, WIDTHS["label"] + (SIZE if shown else 0))
+        self._on_selection(self.session.selection)  # keeps the chosen row in sight
+
     def _on_results(self) -> None:
         columns = self.model.columns
         self._echo = True
@@ -123,6 +136,7 @@ class CellsDock(QWidget):
         if self.model.columns != columns or not columns:
             for number, name in enumerate(self.model.columns):
                 self.view.setColumnWidth(number, WIDTHS.get(name, WIDTH))
+            self._show_pictures(self.toolbar.pictures.isChecked())
             self._show_sorting()
             self.toolbar.list_columns(list(self.session.results.table), self.model.columns)
         self.session.order = self.model.labels()
@@ -153,7 +167,6 @@ class CellsDock(QWidget):
         text = f"{counts['cells']:,} cells" if shown == counts["cells"] else f"{shown:,} shown"
         self.toolbar.state.say(
             f"{text} · {counts['scored']:,} scored · {counts['flagged']:,} flagged"
-            f" (cut-off {self.session.results.cutoff:g})"
         )
 
     def _on_rows(self, *_: Any) -> None:

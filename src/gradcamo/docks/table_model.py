@@ -31,6 +31,7 @@ class CellTableModel(QAbstractTableModel):
         self._row_of: dict[int, int] = {}
         self._sorting: tuple[str, bool] = ("grad_camo", True)  # the worst first
         self.writer: Any = None  # called with (label, column, value) when a cell is edited
+        self.picture: Any = None  # called with a label, for the first column
 
     def set_table(self, table: pd.DataFrame, keep: np.ndarray | None = None) -> None:
         """Show another table; ``keep`` (bool, one per row) hides rows."""
@@ -76,6 +77,13 @@ class CellTableModel(QAbstractTableModel):
     def shown(self) -> pd.DataFrame:
         """The table as it is seen: rows, order and columns."""
         return self._table.iloc[self._order][self._columns]
+
+    def show_picture(self, label: int) -> None:
+        """The picture of this cell has changed."""
+        row = self.row_of(label)
+        if row is not None:
+            where = self.index(row, 0)
+            self.dataChanged.emit(where, where, [Qt.ItemDataRole.DecorationRole])
 
     def label_at(self, row: int) -> int:
         """The label of a shown row."""
@@ -135,6 +143,8 @@ class CellTableModel(QAbstractTableModel):
             return "" if name == "flagged" else written(name, value)
         if role == Qt.ItemDataRole.CheckStateRole and name == "flagged":
             return Qt.CheckState.Checked if self.value(index) else Qt.CheckState.Unchecked
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0 and self.picture:
+            return self.picture(self.label_at(index.row()))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             kind = self._table[name].dtype.kind
             side = Qt.AlignmentFlag.AlignRight if kind in "uif" else Qt.AlignmentFlag.AlignLeft

@@ -17,7 +17,11 @@ from gradcamo.docks.widgets import BAD, Message
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.conditions import rows_where
 
-BUTTON = "QToolButton { padding: 3px 8px; } QToolButton::menu-indicator { image: none; }"
+BUTTON = """
+QToolButton { padding: 3px 8px; }
+QToolButton:checked { background: #4560c9; }
+QToolButton::menu-indicator { image: none; }
+"""
 
 
 class CellsToolbar(QWidget):
@@ -25,6 +29,7 @@ class CellsToolbar(QWidget):
 
     filter_changed = Signal()
     columns_chosen = Signal(list)
+    pictures_wanted = Signal(bool)
     export_wanted = Signal(str, str)  # which cells, path
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -39,6 +44,12 @@ class CellsToolbar(QWidget):
             'well == "D03" and grad_camo < 0.25\n"mitosis" in note or not flagged\n'
             "grad_camo is None"
         )
+        self.pictures = QToolButton()
+        self.pictures.setText("Pictures")
+        self.pictures.setToolTip("show the middle plane of each cell with its heatmap")
+        self.pictures.setCheckable(True)
+        self.pictures.setChecked(True)
+        self.pictures.setStyleSheet(BUTTON)
         self.columns = _menu_button("Columns", "choose the columns to show")
         self.export = _menu_button("Export", "write cells as the table shows them")
         self.keys = _menu_button("Keys", "keys for the table and the canvas")
@@ -50,9 +61,10 @@ class CellsToolbar(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.state, 2)
         line.addWidget(self.filter, 3)
-        for button in (self.columns, self.export, self.keys):
+        for button in (self.pictures, self.columns, self.export, self.keys):
             line.addWidget(button)
         self.filter.textChanged.connect(self._on_filter)
+        self.pictures.toggled.connect(self.pictures_wanted)
         self.columns.menu().triggered.connect(self._on_column)
         self.export.menu().triggered.connect(self._on_export)
         self._shown: list[str] = []
