@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import scored_label
 from qtpy.QtCore import Qt
@@ -11,7 +10,6 @@ from qtpy.QtCore import Qt
 from gradcamo.docks.figures_dock import FiguresDock
 from gradcamo.docks.gallery import GalleryDock
 from gradcamo.docks.plate import PlateDock
-from gradcamo.docks.profile_map import ProfileMapDock, colours_and_legend
 from gradcamo.docks.session import session_of
 
 pytestmark = pytest.mark.gui
@@ -21,52 +19,6 @@ def docked(viewer, widget_class):
     widget = widget_class(viewer)
     viewer.window.add_dock_widget(widget)
     return widget
-
-
-@pytest.fixture
-def mapped(audited, viewer, qtbot):
-    """A map with a layout drawn by lot: UMAP itself takes its time and is tested elsewhere."""
-    dock = docked(viewer, ProfileMapDock)
-    labels, _ = audited.results.profiles()
-    layout = np.random.default_rng(1).normal(size=(len(labels), 2)).astype(np.float32)
-    dock.job.stepped.emit((labels, layout))
-    qtbot.wait(50)
-    return dock
-
-
-def on_plot(dock, point):
-    from qtpy.QtCore import QPointF
-
-    where = dock.box.mapViewToScene(QPointF(*map(float, point)))
-    return dock.plot.mapFromScene(where)
-
-
-def test_points_and_cells_choose_each_other(mapped, audited, viewer, qtbot):
-    labels, _ = audited.results.profiles()
-    assert mapped.labels.tolist() == labels.tolist()
-    assert mapped.layout_xy.shape == (len(labels), 2)
-    where = on_plot(mapped, mapped.layout_xy[2])
-    qtbot.mouseClick(mapped.plot.viewport(), Qt.MouseButton.LeftButton, pos=where)
-    assert audited.cell == labels[2]
-    audited.choose(int(labels[0]), "test")
-    ringed = np.column_stack(mapped.ring.getData())
-    np.testing.assert_allclose(ringed, mapped.layout_xy[[0]], rtol=1e-6)
-    low, high = mapped.layout_xy.min(0) - 1, mapped.layout_xy.max(0) + 1
-    along_x = np.sort(mapped.layout_xy[:, 0])
-    gap = np.argmax(np.diff(along_x))
-    half = along_x[gap : gap + 2].mean()  # as far from any point as can be
-    corners = [(low[0], low[1]), (half, low[1]), (half, high[1]), (low[0], high[1])]
-    mapped.box.drawn.emit(np.array(corners))
-    assert set(audited.selection) == set(labels[mapped.layout_xy[:, 0] < half])
-
-
-def test_colours_have_a_legend():
-    brushes, legend = colours_and_legend(pd.Series(["b", "a", "b"]))
-    assert brushes[0] == brushes[2] != brushes[1]
-    assert "a" in legend
-    brushes, legend = colours_and_legend(pd.Series([0.1, np.nan, 0.4]))
-    assert len(brushes) == 3
-    assert "0.4" in legend
 
 
 def test_figures_are_drawn_and_saved(audited, viewer, qtbot, tmp_path):

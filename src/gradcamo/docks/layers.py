@@ -87,11 +87,16 @@ def channel_layers(
 
 
 def show_labels(
-    viewer: napari.Viewer, labels: np.ndarray, like: Layer | None, name: str = "Cells"
+    viewer: napari.Viewer,
+    labels: np.ndarray,
+    like: Layer | None,
+    name: str = "Cells",
+    path: Any = None,
 ) -> Labels:
-    """A labels layer in the place of a reference layer."""
+    """A labels layer in the place of a reference layer, which knows the file that it is from."""
     placed = {} if like is None else place_like(like)
-    return viewer.add_labels(labels, name=name, opacity=0.45, **placed)
+    about = {} if path is None else {"path": str(path)}  # here from the start: listeners read it
+    return viewer.add_labels(labels, name=name, opacity=0.45, metadata=about, **placed)
 
 
 def stack_from_layers(layers: Sequence[Image]) -> ZStack:

@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
-from gradcamo.docks.profile_map import PALETTE
+from gradcamo.docks.palette import PALETTE
 from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.sites import Site, read_site, show_site
 from gradcamo.docks.widgets import GOOD, Message
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
@@ -82,17 +82,7 @@ class PlateDock(QWidget):
         """Read one stack of the plate, and its labels where it has some."""
 
         def steps() -> Iterator[Any]:
-            from gradcamo.files.stacks import read_labels, read_stack
-
-            stack = read_stack(row["image"]).in_memory()
-            labels = row.get("labels")
-            has_labels = isinstance(labels, (str, Path)) and str(labels) != ""
-            yield (
-                row,
-                stack,
-                [contrast_limits(channel) for channel in stack.data],
-                read_labels(labels) if has_labels else None,
-            )
+            yield row, read_site(row["image"], row.get("labels"))
 
         self._start(steps, f"opening {row['well']} site {row['site']} …")
 
@@ -157,24 +147,8 @@ class PlateDock(QWidget):
         if len(sites):
             self.open_site(sites.iloc[max(0, self.site.currentIndex())])
 
-    def _show(self, row: pd.Series, stack: Any, limits: Any, labels: Any) -> None:
-        session = self.session
-        viewer = session.viewer
-        if viewer is None:
-            return
-        before = [*session.channel_layers.values(), session.labels_layer]
-        session.set_labels(None)
-        session.set_stack(stack, show_stack(viewer, stack, limits))
-        for layer in before:
-            if layer is not None and layer in viewer.layers:
-                viewer.layers.remove(layer)
-        if labels is not None:
-            like = next(iter(session.channel_layers.values()))
-            layer = show_labels(viewer, labels, like)
-            layer.metadata["path"] = str(row["labels"])
-            session.set_labels(layer)
-        viewer.dims.set_current_step(0, stack.shape[1] // 2)
-        viewer.reset_view()
+    def _show(self, row: pd.Series, site: Site) -> None:
+        show_site(self.session, site)
         self.message.say(f"{row['well']} site {row['site']}: {row['treatment']}", GOOD)
 
     def _choose(self) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.docks.columns import COLUMNS
+
 if TYPE_CHECKING:
     from gradcamo.auditing.stack import AuditBatch
 
@@ -30,11 +32,16 @@ class Results:
         self._profiles: dict[int, np.ndarray] = {}
         self._starts: dict[int, np.ndarray] = {}
         self._parts: list[pd.DataFrame] = []
+        self._carried: pd.DataFrame | None = None  # a plate's columns, which no audit knows
         self._table: pd.DataFrame | None = None
 
     def add(self, batch: AuditBatch) -> None:
         """Take in a batch; a cell that was audited before is replaced."""
-        self._parts.append(batch.table)
+        table = batch.table
+        if self._carried is not None:
+            others = self._carried.columns.difference(table.columns)
+            table = table.join(self._carried[others], on="label")
+        self._parts.append(table)
         self._table = None
         labels = batch.table["label"].to_numpy()
         self.stale.difference_update(labels.tolist())
@@ -68,6 +75,9 @@ class Results:
             results._starts = dict(zip(labels, arrays["starts"], strict=True))
             if "placement" in arrays:
                 results.placement = Placement(*(tuple(row) for row in arrays["placement"].tolist()))
+        others = [name for name in table if name not in COLUMNS]
+        if others:
+            results._carried = table.set_index("label")[others]
         return results
 
     def arrays(self) -> Callable[[], dict[str, np.ndarray]]:

@@ -58,6 +58,7 @@ class Session(QObject):
         from gradcamo.docks.colouring import LabelColours
         from gradcamo.docks.heatmap import HeatmapView
         from gradcamo.docks.keys import Keys
+        from gradcamo.docks.open_plate import OpenPlate
 
         super().__init__()
         self._viewer = weakref.ref(viewer)
@@ -85,6 +86,7 @@ class Session(QObject):
         self._results_timer.timeout.connect(self.results_changed)
         self.keys = Keys(self)
         self.autosave = Autosave(self)
+        self.plate = OpenPlate(self)
         self.order = np.zeros(0, np.int64)  # labels as the table shows them
         self.auditing.stepped.connect(self._on_audited)
         self.auditing.ended.connect(self._on_audit_ended)

@@ -44,6 +44,7 @@ class Job(QObject):
         self._last_step = 0.0
         self.seconds_per_step: float | None = None
         self._stop = threading.Event()
+        self.destroyed.connect(self._stop.set)  # nobody waits any more
         self._gentle = False
 
     @property

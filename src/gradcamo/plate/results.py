@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
 PLATE_COLUMNS = ("plate", "well", "site", "treatment")
-FEW_CONTROLS = 10  # per feature; fewer make a covariance shaky
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +188,7 @@ def _control(table: pd.DataFrame, folder: PlateFolder) -> str | None:
 def _whiten(
     whole: pd.DataFrame, values: np.ndarray, folder: PlateFolder
 ) -> tuple[np.ndarray | None, list[str]]:
-    from gradcamo.profiles.whiten import Whitening
+    from gradcamo.profiles.whiten import whiten_on
 
     control = _control(whole, folder)
     if control is None:
@@ -201,22 +199,11 @@ def _whiten(
     chosen = (whole["treatment"] == control).to_numpy()
     if "split" in whole and (trained := chosen & (whole["split"] == "train").to_numpy()).any():
         chosen = trained
-    n, features = int(chosen.sum()), values.shape[1]
+    n = int(chosen.sum())
     if n < 2:
         return None, [f"there are {n} whole control cells: profiles were not whitened"]
-    said, epsilon = [], folder.settings.whitening_epsilon
-    if epsilon is None:
-        epsilon = 0.0 if n > features else 0.01
-    if n < FEW_CONTROLS * features:
-        said.append(
-            f"few controls: {n} control cells for {features} features"
-            + (f", whitened with epsilon {epsilon:g}" if epsilon else "")
-            + "; directions that they hardly fill may be noise"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the caution says it
-        white = Whitening.fit(values[chosen], epsilon=epsilon)
-    return np.asarray(white(values), np.float32), said
+    whitened, caution = whiten_on(values, chosen, folder.settings.whitening_epsilon)
+    return whitened, [caution] if caution else []
 
 
 def _pictured(labels: pd.Series, thumbnails: Path) -> pd.Series:

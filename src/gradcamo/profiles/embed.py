@@ -10,7 +10,11 @@ from gradcamo.errors import GradcamoError
 
 
 def umap_layout(
-    profiles: np.ndarray, seed: int = 0, neighbours: int = 15, min_distance: float = 0.1
+    profiles: np.ndarray,
+    seed: int = 0,
+    neighbours: int = 15,
+    min_distance: float = 0.1,
+    verbose: bool = False,
 ) -> np.ndarray:
     """UMAP of profiles (McInnes et al. 2018), the same for the same seed.
 
@@ -21,6 +25,7 @@ def umap_layout(
     seed : int
     neighbours : cells whose distances are kept around each cell
     min_distance : how tightly cells may be packed
+    verbose : print what is being done
 
     Returns
     -------
@@ -47,6 +52,7 @@ def umap_layout(
             n_jobs=1,
             # a spectral start needs more cells than dimensions asked for
             init="spectral" if len(profiles) > 10 else "random",
+            verbose=verbose,
         ).fit_transform(_principal(profiles, 50))
     return np.asarray(layout, np.float32)
 

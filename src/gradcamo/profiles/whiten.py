@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from gradcamo.errors import GradcamoError
+from gradcamo.profiles.doses import find_control
 
 # Smallest over largest eigenvalue: below it lies what float32 profiles lose by rounding.
 _SINGULAR = 1e-14
+FEW_CONTROLS = 10  # per feature; fewer make a covariance shaky
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,73 @@ class Whitening:
                 f"{profiles.shape[1]}: fit it on controls of the same layer"
             )
         return (profiles - self.mean) @ self.matrix
+
+
+def whiten_on(
+    profiles: np.ndarray, controls: np.ndarray, epsilon: float | None = None
+) -> tuple[np.ndarray, str]:
+    """Profiles whitened on some of them, and a caution where these are few.
+
+    Parameters
+    ----------
+    profiles : (N, d)
+    controls : (N,) bool
+        Which of them to whiten on.
+    epsilon : float, optional
+        As in `Whitening.fit`. Default: 0, or 0.01 where there are no more controls than features.
+
+    Returns
+    -------
+    (N, d) float32, and the caution or empty text
+
+    Raises
+    ------
+    GradcamoError
+        If there are fewer than two controls, and as `Whitening.fit`.
+    """
+    n, features = int(np.sum(controls)), profiles.shape[1]
+    if n < 2:
+        raise GradcamoError(f"there are {n} control cells, whitening takes two or more")
+    if epsilon is None:
+        epsilon = 0.0 if n > features else 0.01
+    caution = ""
+    if n < FEW_CONTROLS * features:
+        caution = f"few controls: {n} control cells for {features} features"
+        caution += f", whitened with epsilon {epsilon:g}" if epsilon else ""
+        caution += "; directions that they hardly fill may be noise"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the caution says it
+        white = Whitening.fit(profiles[controls], epsilon=epsilon)
+    return np.asarray(white(profiles), np.float32), caution
+
+
+def whiten_stack(table: pd.DataFrame, profiles: np.ndarray) -> tuple[np.ndarray, str]:
+    """Profiles of one stack whitened on its controls, or on all its cells where it has none.
+
+    Parameters
+    ----------
+    table : DataFrame of N cells
+        Its column ``treatment``, where there is one, may tell controls from others.
+    profiles : (N, d)
+
+    Returns
+    -------
+    (N, d) float32, and what was done in words
+
+    Raises
+    ------
+    GradcamoError
+        As `whiten_on`.
+    """
+    known = table["treatment"].astype(str) if "treatment" in table else pd.Series(dtype=str)
+    control = find_control(known)
+    if control is not None and known.nunique() > 1:
+        chosen, on = (known == control).to_numpy(), f"the cells of {control}"
+    else:
+        chosen, on = np.ones(len(profiles), bool), "all cells: the controls are not known here"
+    values, caution = whiten_on(profiles, chosen)
+    few = f" ({caution.replace('control cells', 'cells').replace('controls', 'cells')})"
+    return values, f"whitened on {on}{few if caution else ''}"
 
 
 def _finite(profiles: np.ndarray) -> np.ndarray:

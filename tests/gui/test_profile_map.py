@@ -1,0 +1,244 @@
+"""Points and cells choose each other, also across the stacks of a plate."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mouse import click
+from qtpy.QtCore import QPoint, QPointF, Qt
+
+from gradcamo.docks.cells import CellsDock
+from gradcamo.docks.palette import Colours
+from gradcamo.docks.profile_map import ProfileMapDock
+from gradcamo.docks.session import session_of
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from tiny import tiny_checkpoint, tiny_plate
+
+pytestmark = pytest.mark.gui
+
+
+def docked(viewer, widget_class):
+    widget = widget_class(viewer)
+    viewer.window.add_dock_widget(widget)
+    return widget
+
+
+@pytest.fixture
+def mapped(audited, viewer, qtbot):
+    """A map with a layout drawn by lot: UMAP itself takes its time and is tested elsewhere."""
+    dock = docked(viewer, ProfileMapDock)
+    labels, _ = audited.results.profiles()
+    places = np.random.default_rng(1).normal(size=(len(labels), 2)).astype(np.float32)
+    dock.job.stepped.emit((("stack", False), labels, places, "drawn by lot"))
+    qtbot.wait(100)
+    return dock
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    """The results of a plate of four stacks, laid out by lot."""
+    from gradcamo.files.store import read_table, write_table
+    from gradcamo.plate.results import finish
+    from gradcamo.plate.run import open_folder, open_plate, stack_jobs
+    from gradcamo.plate.tasks import audit_stack
+    from gradcamo.settings import PlateSettings
+
+    folder = tmp_path_factory.mktemp("plate")
+    settings = PlateSettings(umap_cells=0, thumbnails=0)
+    plate = open_plate(tiny_plate(folder / "plate", sites=1), settings)
+    network = tiny_checkpoint()
+    out = open_folder(network, folder / "results", settings)
+    jobs = stack_jobs(plate, out)
+    assert [audit_stack(job).reason for job in jobs] == [""] * 4
+    finish(plate, out, [job.name for job in jobs], network, {})
+    path = out.out / "cells.parquet"
+    cells = read_table(path)
+    places = np.random.default_rng(2).uniform(-5, 5, (len(cells), 2))
+    places[cells["touches_border"].to_numpy(bool)] = np.nan
+    cells[["umap_1", "umap_2"]] = places
+    write_table(cells, path)
+    return out.out
+
+
+@pytest.fixture
+def plate_map(viewer, results, qtbot):
+    dock = docked(viewer, ProfileMapDock)
+    dock.source.open(str(results))
+    qtbot.waitUntil(lambda: dock.source.plate is not None, timeout=30_000)
+    qtbot.wait(100)
+    return dock
+
+
+def on_plot(dock, point) -> QPoint:
+    where = dock.plot.box.mapViewToScene(QPointF(*map(float, point)))
+    return dock.plot.mapFromScene(where)
+
+
+def click_point(dock, qtbot, place, modifier=Qt.KeyboardModifier.NoModifier):
+    where = on_plot(dock, place)
+    qtbot.mouseClick(dock.plot.viewport(), Qt.MouseButton.LeftButton, modifier, where)
+
+
+def lasso(dock, qtbot, corners):
+    """Press, draw along the corners, release: as a hand does, with time between the moves."""
+    viewport, button = dock.plot.viewport(), Qt.MouseButton.LeftButton
+    stops = [on_plot(dock, corner) for corner in corners]
+    qtbot.mousePress(viewport, button, pos=stops[0])
+    for start, end in pairwise(stops):
+        for part in (0.3, 0.6, 1.0):
+            qtbot.mouseMove(viewport, start + (end - start) * part)
+            qtbot.wait(15)
+    qtbot.mouseRelease(viewport, button, pos=stops[-1])
+    qtbot.wait(30)
+
+
+def test_a_click_on_a_point_chooses_its_cell_everywhere(mapped, audited, viewer, qtbot):
+    table = docked(viewer, CellsDock)
+    qtbot.wait(100)
+    label, other = mapped.rows[[2, 0]].tolist()
+    click_point(mapped, qtbot, mapped.places[2])
+    assert audited.cell == label
+    assert audited.labels_layer.selected_label == label
+    rows = table.view.selectionModel().selectedRows()
+    assert [table.model.label_at(row.row()) for row in rows] == [label]
+    click_point(mapped, qtbot, mapped.places[0], Qt.KeyboardModifier.ShiftModifier)
+    assert set(audited.selection) == {label, other}
+
+
+def test_a_cell_that_is_clicked_on_the_canvas_is_ringed(mapped, audited, viewer, qtbot):
+    from conftest import centre_of, scored_label
+
+    label = scored_label(audited)
+    centre = centre_of(audited, label)
+    viewer.dims.set_point(0, centre[0])
+    viewer.reset_view()
+    qtbot.wait(200)
+    click(viewer, qtbot, centre)
+    assert audited.cell == label
+    ringed = np.column_stack(mapped.plot.ring.getData())
+    np.testing.assert_allclose(ringed, mapped.places[mapped.rows == label], rtol=1e-6)
+
+
+def test_the_lasso_chooses_exactly_the_points_inside(mapped, audited, qtbot):
+    low, high = mapped.places.min(0), mapped.places.max(0)
+    along_x = np.sort(mapped.places[:, 0])
+    gap = int(np.argmax(np.diff(along_x)))
+    half = along_x[gap : gap + 2].mean()  # as far from any point as can be
+    left, bottom, top = low[0] - 0.1, low[1] - 0.1, high[1] + 0.1
+    mapped.plot.box.scaleBy((1.3, 1.3))  # room for the hand
+    qtbot.wait(50)
+    before = mapped.plot.box.viewRect()
+    qtbot.mouseClick(mapped.lasso, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert mapped.lasso.isChecked()
+    lasso(mapped, qtbot, [(left, bottom), (half, bottom), (half, top), (left, top)])
+    assert set(audited.selection) == set(mapped.rows[mapped.places[:, 0] < half])
+    assert mapped.plot.box.viewRect() == before  # nothing was moved
+    mapped.lasso.setChecked(False)
+    lasso(mapped, qtbot, [(half, bottom), (half, top)])
+    assert mapped.plot.box.viewRect() != before
+
+
+def test_the_map_of_a_plate_opens_the_stack_of_a_point(plate_map, viewer, results, qtbot):
+    session = session_of(viewer)
+    cells = plate_map.source.plate.cells
+    whole = cells[~cells["touches_border"].astype(bool)]
+    assert plate_map.rows.tolist() == whole.index.tolist()
+    row = int(whole.index[whole["well"] == "E03"][1])
+    point = plate_map.rows.tolist().index(row)
+    click_point(plate_map, qtbot, plate_map.places[point])
+    assert session.stack is None
+    assert plate_map.offer.isVisible()
+    assert f"E03 site 1 at cell {cells.at[row, 'label']}" in plate_map.offer.text()
+    qtbot.mouseClick(plate_map.offer, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.cell != 0, timeout=60_000)
+    assert session.cell == cells.at[row, "label"]
+    assert session.stack.source == cells.at[row, "image"]
+    opened = session.results.table
+    expected = whole[whole["well"] == "E03"].set_index("label")
+    for column in ("grad_camo", "predicted", "treatment", "well"):
+        pd.testing.assert_series_equal(
+            opened.loc[expected.index, column], expected[column], check_index_type=False,
+            check_names=False,
+        )  # fmt: skip
+    assert session.checkpoint.hash == plate_map.source.plate.recipe["checkpoint"]
+    ringed = np.column_stack(plate_map.plot.ring.getData())
+    np.testing.assert_allclose(ringed, plate_map.places[[point]], rtol=1e-6)
+    # from now on this stack's points and cells are the same thing
+    other = int(expected.index[0])
+    session.choose(other, "table")
+    ringed = np.column_stack(plate_map.plot.ring.getData())
+    where = whole.index[(whole["well"] == "E03") & (whole["label"] == other)]
+    np.testing.assert_allclose(ringed, plate_map.places[np.isin(plate_map.rows, where)], rtol=1e-6)
+    assert not plate_map.offer.isVisible()
+
+
+def test_flags_kept_with_a_stack_survive_its_opening_from_the_map(plate_map, viewer, qtbot):
+    session = session_of(viewer)
+    cells = plate_map.source.plate.cells
+    first = int(cells.index[~cells["touches_border"].astype(bool)][0])
+    label = int(cells.at[first, "label"])
+    for _ in range(2):
+        session.plate.open_cell(first)
+        qtbot.waitUntil(lambda: session.cell == label, timeout=60_000)
+        qtbot.waitUntil(lambda: not session.autosave.looking.running, timeout=10_000)
+        flagged = bool(session.results.table.at[label, "flagged"])
+        if _ == 0:
+            session.auditing.ended.emit(True)  # as after an audit: scores are kept
+            qtbot.waitUntil(lambda: not session.autosave.writing.running, timeout=10_000)
+            session.mark([label], not flagged)
+            session.note(label, "seen")
+            kept = not flagged
+    assert session.results.table.at[label, "flagged"] == kept
+    assert session.results.notes == {label: "seen"}
+
+
+def test_a_folder_without_results_is_refused(viewer, tmp_path, qtbot, capsys):
+    dock = docked(viewer, ProfileMapDock)
+    with qtbot.waitSignal(session_of(viewer).plate.reading.failed) as failed:
+        dock.source.open(str(tmp_path))
+    assert "gradcamo plate" in str(failed.args[0])
+    assert dock.source.plate is None
+
+
+def test_umap_runs_beside_the_window_and_stops_at_once(audited, viewer, qtbot):
+    dock = docked(viewer, ProfileMapDock)
+    dock.space.setCurrentIndex(1)
+    qtbot.mouseClick(dock.again, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.umap._process is not None, timeout=20_000)
+    process = dock.umap._process
+    qtbot.mouseClick(dock.progress.cancel, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not dock.job.running, timeout=20_000)
+    assert process.poll() is not None
+    assert len(dock.rows) == 0
+    qtbot.mouseClick(dock.again, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not dock.job.running, timeout=200_000)
+    from gradcamo.profiles.embed import umap_layout
+    from gradcamo.profiles.whiten import whiten_stack
+
+    labels, profiles = audited.results.profiles()
+    values, said = whiten_stack(audited.results.table.loc[labels], profiles)
+    assert "all cells: the controls are not known here" in dock.message.text()
+    assert said in dock.message.text()
+    np.testing.assert_allclose(dock.places, umap_layout(values), rtol=1e-4, atol=1e-4)
+
+
+def test_numbers_get_a_bar_and_names_a_colour_each():
+    numbers = Colours(pd.Series([*np.linspace(0.1, 0.4, 20), np.nan]))
+    assert numbers.names is None
+    assert (numbers.low, numbers.high) == (0.1, 0.4)
+    assert numbers.codes[0] == 0
+    assert len({numbers.codes[i] for i in range(20)}) == 20
+    assert numbers.inks[numbers.codes[-1]].alphaF() < 0.5  # grey: no value
+    doses = Colours(pd.Series(["8.00x", "control", "0.06x", "control"]))
+    assert doses.names == ["control", "0.06x", "8.00x"]
+    assert doses.codes.tolist() == [2, 0, 1, 0]
+    wells = Colours(pd.Series([f"{row}{n:02}" for row in "ABCD" for n in range(1, 13)]))
+    assert len(wells.names) == 12
+    assert wells.names[-1] == "others"
+    assert Colours(pd.Series([True, False])).names == ["no", "yes"]
