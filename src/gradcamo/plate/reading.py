@@ -103,7 +103,7 @@ class PlateResults:
         """
         import pyarrow.parquet as pq
 
-        name = stack_name(self.stacks.set_index("image", drop=False).loc[image])
+        name = stack_name(self.cells[self.cells["image"] == image].iloc[0])
         shelf = Path(self.recipe["pictures"][0]).parent.name
         path = self.folder / "cells" / shelf / f"{name}.parquet"
         try:

@@ -102,9 +102,9 @@ class UmapProcess:
         threading.Thread(target=_forward, args=(process, self._lines), daemon=True).start()
 
     def _ask(self, request: dict[str, str | int]) -> None:
+        assert self._process is not None
         try:
-            pipe = self._process and self._process.stdin
-            print(json.dumps(request), file=pipe, flush=True)
+            print(json.dumps(request), file=self._process.stdin, flush=True)
         except (OSError, ValueError) as error:
             self.close()
             raise GradcamoError("the process for UMAP is gone: try again") from error
