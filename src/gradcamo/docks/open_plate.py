@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
+from gradcamo.docks.kept import Kept
 from gradcamo.docks.sites import read_site, show_site
 from gradcamo.docks.widgets import notify
 from gradcamo.docks.worker import Job
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from gradcamo.docks.results import Results
     from gradcamo.docks.session import Session
     from gradcamo.plate.reading import PlateResults
 
@@ -114,12 +118,16 @@ class OpenPlate(QObject):
             return
         (image, label), self._coming = self._coming, None
         session, results = self._session(), self.results
-        kept = session.results
-        marks = {
-            "cutoff": kept.cutoff if kept.marked or kept.notes else results.cutoff,
-            "flagged_by_hand": dict(kept.marked),
-            "notes": dict(kept.notes),
-        }
-        session.restore(results.audited(image), results.recipe["settings"], marks)
+        before, table = session.results, results.audited(image)
+        cutoff = before.cutoff if before.marked or before.notes else results.cutoff
+        arrays = before.arrays()() if _same_audit(before, table) else {}
+        session.restore(Kept(table, arrays, {"cutoff": cutoff}))
         session.choose(label, "plate")
         self.said.emit("")
+
+
+def _same_audit(before: Results, table: pd.DataFrame) -> bool:
+    """Whether maps that are there were made by the network and at the layer of these scores."""
+    if before.recipe.get("checkpoint") != table.attrs["recipe"]["checkpoint"]:
+        return False
+    return set(before.table["layer"]) <= set(table["layer"])
