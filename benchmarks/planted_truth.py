@@ -19,19 +19,29 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
+from itertools import islice, tee
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.overlap import attention_shares
 from gradcamo.files.plates import read_plate
+from gradcamo.files.stacks import read_labels, read_stack
 from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.geometry import place
+from gradcamo.networks.infer import explain
+from gradcamo.progress import TrainingProgress
 from gradcamo.samples.design import PlateDesign
+from gradcamo.samples.planting import has_background
 from gradcamo.samples.plate import make_plate
-from gradcamo.settings import CropSettings, TrainSettings
+from gradcamo.settings import CropSettings, Settings, TrainSettings
 from gradcamo.training.dataset import index_cells
-from gradcamo.training.layer_audit import crops_of, explain_cells
+from gradcamo.training.layer_audit import crops_of
 from gradcamo.training.split import TEST
 from gradcamo.training.train import train_and_save
 
@@ -69,69 +79,147 @@ TRAININGS = {
 
 def cached(name: str, *recipe: object) -> Path:
     """A folder of its own for every recipe."""
-    text = json.dumps([getattr(part, "model_dump", lambda p=part: str(p))() for part in recipe])
-    folder = CACHE / f"{name.replace(', ', '-')}-{sha256(text.encode()).hexdigest()[:8]}"
+    said = [
+        part.model_dump(mode="json", exclude_defaults=True)
+        if isinstance(part, Settings)
+        else str(part)
+        for part in recipe
+    ]
+    key = sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+    folder = CACHE / f"{name.replace(', ', '-')}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def timed(step: str, folder: Path) -> Iterator[None]:
+    """Notes what a step took, for a table of costs."""
+    say(step)
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    cost = {"step": step, "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    (folder / "cost.json").write_text(json.dumps(cost))
 
 
 def plate(design: PlateDesign, name: str) -> Path:
     folder = cached(f"plate-{name}", design)
     if not (folder / "plate.csv").is_file():
-        say(f"making the plate {name}")
-        make_plate(folder, design)
+        with timed(f"plate {name}", folder):
+            make_plate(folder, design)
     return folder / "plate.csv"
 
 
 def network(name: str) -> Checkpoint:
     case, settings = TRAININGS[name]
     folder = cached(f"network-{name}", DESIGNS[case], settings)
-    if not (folder / "model.safetensors").is_file():
-        say(f"training on {name}")
-        start = time.perf_counter()
-        train_and_save(
-            plate(DESIGNS[case], case), folder / "model.safetensors", settings, print, resume=True
-        )
-        minutes = (time.perf_counter() - start) / 60
-        (folder / "minutes.txt").write_text(f"{minutes:.1f}\n")
-    return Checkpoint.load(folder / "model.safetensors")
+    out = folder / "model.safetensors"
+    if not out.is_file():
+        csv = plate(DESIGNS[case], case)
+        with timed(f"training {name}", folder):
+            train_and_save(csv, out, settings, print, Epochs(), resume=True)
+    return Checkpoint.load(out)
+
+
+class Epochs:
+    """Prints each epoch once."""
+
+    def __init__(self) -> None:
+        self.said = 0
+
+    def __call__(self, event: TrainingProgress) -> None:
+        for epoch in event.history[self.said :]:
+            say("  " + ", ".join(f"{k} {v:.3g}" for k, v in epoch._asdict().items() if v))
+        self.said = max(self.said, len(event.history))
 
 
 def scores(name: str, variant: str = "paired") -> pd.DataFrame:
     """Held-out cells of a network at every layer in both alignments."""
     case, settings = TRAININGS[name]
-    design = DESIGNS[case].model_copy(update={"background": variant})
     folder = cached(f"scores-{name}-{variant}", DESIGNS[case], settings, variant)
     if not (folder / "cells.parquet").is_file():
         checkpoint = network(name)
-        if variant != "paired":
-            design = design.model_copy(update={"columns": ("03",)})
-        split = read_plate(plate(design, f"{case}-{variant}" if variant != "paired" else case))
-        split = split[split["well"].str.endswith("03")].assign(split=TEST)
-        cells = index_cells(split.reset_index(drop=True), settings)
-        say(f"scoring {len(cells)} cells of {name} ({variant})")
-        tables = [
-            explain_cells(cells, checkpoint, tuple(checkpoint.layers), alignment)[0]
-            for alignment in ("paper", "receptive-field")
-        ]
-        areas = pd.DataFrame(
-            [area_shares(crop.label, crop.labels) for crop in crops_of(cells, checkpoint.crop)]
-        )
-        n = 2 * len(checkpoint.layers)
-        table = pd.concat(tables, ignore_index=True)
-        table = table.join(pd.concat([areas] * n, ignore_index=True))
-        table.drop(columns="image").assign(network=name, variant=variant).to_parquet(
-            folder / "cells.parquet"
-        )
+        cells = held_out(name, variant)
+        with timed(f"scoring {name}, {variant}", folder):
+            table = score(cells, checkpoint).assign(network=name, variant=variant)
+            table.to_parquet(folder / "cells.parquet")
     return pd.read_parquet(folder / "cells.parquet")
 
 
-def area_shares(label: int, labels: np.ndarray) -> dict[str, float]:
-    """What a flat map scores on neighbours and background."""
-    return {
-        "neighbour_area": float(((labels != label) & (labels != 0)).mean()),
-        "background_area": float((labels == 0).mean()),
+def held_out(name: str, variant: str = "paired") -> pd.DataFrame:
+    """The cells that a network is scored on, as `index_cells` gives them."""
+    case, settings = TRAININGS[name]
+    if variant == "paired":
+        csv = plate(DESIGNS[case], case)
+    else:
+        changes = {"background": variant, "columns": ("03",)}
+        csv = plate(DESIGNS[case].model_copy(update=changes), f"{case}-{variant}")
+    stacks = read_plate(csv)
+    stacks = stacks[stacks["well"].str.endswith("03")].assign(split=TEST)
+    return index_cells(stacks.reset_index(drop=True), settings)
+
+
+def score(cells: pd.DataFrame, checkpoint: Checkpoint) -> pd.DataFrame:
+    """One row per cell, layer and alignment: prediction, equation 5, what a flat map scores."""
+    crops, again = tee(crops_of(cells, checkpoint.crop))
+    parts, done = [], 0
+    for batch in explain(crops, checkpoint, tuple(checkpoint.layers)):
+        n = len(batch[0].labels)
+        given = cells.iloc[done : done + n][["image", "label", "well", "treatment"]]
+        labels = np.stack([crop.labels for crop in islice(again, n)])
+        ids = np.array(batch[0].labels)
+        own = labels == ids[:, None, None, None]
+        flat = {
+            "neighbour_area": ((labels > 0) & ~own).mean((1, 2, 3)),
+            "background_area": (labels == 0).mean((1, 2, 3)),
+        }
+        for seen in batch:
+            for alignment in ("paper", "receptive-field"):
+                placement = place(
+                    checkpoint.layers[seen.layer],
+                    checkpoint.input_size,
+                    labels.shape[1:],
+                    alignment,
+                )
+                table = given.assign(
+                    layer=seen.layer,
+                    alignment=alignment,
+                    predicted=np.array(checkpoint.classes)[seen.probabilities.argmax(1)],
+                    confidence=seen.probabilities.max(1),
+                    **attention_shares(seen.maps, labels, ids, placement),
+                    **flat,
+                )
+                parts.append(table)
+        done += n
+    return pd.concat(parts, ignore_index=True)
+
+
+def check(name: str) -> dict[str, object]:
+    """Looks into every crop of a plate that is used: is the plate what it says it is?"""
+    design = DESIGNS[name]
+    counts = {
+        f"{treatment}_{what}": 0
+        for treatment in (TREATED, "untreated")
+        for what in ("cells", "own", "neighbour", "background")
     }
+    for _, row in read_plate(plate(design, name)).iterrows():
+        truth = pd.read_csv(row["cells"], keep_default_na=False).set_index("label")
+        crops = CellCrops(read_stack(row["image"]), read_labels(row["labels"]), TRAINING.crop)
+        site = int(row["site"])
+        for i in np.flatnonzero(~crops.table["touches_border"].to_numpy()):
+            crop = crops[i]
+            here = truth.loc[crop.label]
+            if here["treatment"] == "":
+                continue
+            seen = np.setdiff1d(np.unique(crop.labels), [0, crop.label])
+            counts[f"{here['treatment']}_cells"] += 1
+            counts[f"{here['treatment']}_own"] += bool(here["own"])
+            counts[f"{here['treatment']}_neighbour"] += bool(truth.loc[seen, "own"].any())
+            counts[f"{here['treatment']}_background"] += has_background(design, row["well"], site)
+    for where in ("own", "neighbour", "background"):
+        expected = counts["treated_cells"] if where in name.split("+") else 0
+        if (counts[f"treated_{where}"], counts[f"untreated_{where}"]) != (expected, 0):
+            raise RuntimeError(f"the plate {name} is not what it says: {counts}")
+    return {"plate": name, **counts}
 
 
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:

@@ -114,6 +114,11 @@ class TrainSettings(Settings):
         ge=0,
         description="λ of loss + λ · (1 - Grad-CAMO): how much attention off the cell costs",
     )
+    regularise_form: Literal["linear", "log"] = Field(
+        "linear",
+        description="linear: 1 - Grad-CAMO; log: -log Grad-CAMO, which pulls hardest at cells "
+        "with hardly any attention on them",
+    )
     regularise_layers: tuple[str, ...] = Field(
         (), description="layers whose Grad-CAMO enters the loss (default: the one explained)"
     )

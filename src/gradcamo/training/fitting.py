@@ -65,12 +65,12 @@ class Fitting(L.LightningModule):
         on_cell = self.regulariser.grad_camo(logits, targets, masks, seen)
         self.log(
             "train_grad_camo",
-            on_cell.detach(),
+            on_cell.detach().mean(),
             on_step=False,
             on_epoch=True,
             batch_size=len(targets),
         )
-        return self._step("train", batch, logits) + self.regulariser.weight * (1 - on_cell)
+        return self._step("train", batch, logits) + self.regulariser.penalty(on_cell)
 
     def validation_step(self, batch: Sequence[Tensor], index: int) -> None:
         self._step("validation", batch, self(batch[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from gradcamo.cells.overlap import project_mask
 from gradcamo.networks.efficientnet import find_taps
 from gradcamo.networks.geometry import LayerInfo, place
 from gradcamo.settings import Alignment
+
+SMALLEST_SHARE = 1e-3
+"""What the logarithm takes for a cell without positive evidence."""
 
 
 class Regulariser:
@@ -22,8 +26,9 @@ class Regulariser:
     network : the network in training
     layers : names of the layers, with their `describe_layers`
     input_size : (z, y, x) that the network sees
-    weight : λ of loss + λ · (1 - Grad-CAMO)
+    weight : λ, what attention off the cell costs
     alignment : where maps lie on the crop, as in an audit
+    form : ``linear``, λ · (1 - Grad-CAMO), or ``log``, -λ · log Grad-CAMO
 
     Notes
     -----
@@ -37,9 +42,10 @@ class Regulariser:
         input_size: Sequence[int],
         weight: float,
         alignment: Alignment = "paper",
+        form: Literal["linear", "log"] = "linear",
     ) -> None:
         self.network, self.layers, self.input_size = network, layers, tuple(input_size)
-        self.weight, self.alignment = weight, alignment
+        self.weight, self.alignment, self.form = weight, alignment, form
 
     @contextmanager
     def watching(self) -> Iterator[dict[str, Tensor]]:
@@ -70,7 +76,7 @@ class Regulariser:
     def grad_camo(
         self, logits: Tensor, targets: Tensor, masks: Tensor, seen: dict[str, Tensor]
     ) -> Tensor:
-        """Mean Grad-CAMO over cells and layers; a cell without positive evidence counts 0.
+        """Grad-CAMO of every cell at every layer; 0 for a cell without positive evidence.
 
         Parameters
         ----------
@@ -78,6 +84,10 @@ class Regulariser:
         targets : (N,), the true classes
         masks : (N, Z, Y, X) bool, each cell's own voxels in its crop
         seen : what `watching` gave
+
+        Returns
+        -------
+        (layers, N), differentiable
         """
         score = logits.gather(1, targets[:, None]).sum()
         slopes = torch.autograd.grad(score, list(seen.values()), create_graph=True)
@@ -89,7 +99,12 @@ class Regulariser:
             full = project_mask(torch.ones_like(masks[:1]), cam.shape[1:], placement)
             own = project_mask(masks, cam.shape[1:], placement)
             total = (cam * full).flatten(1).sum(1)
-            some = total > 0
-            share = (cam * own).flatten(1).sum(1)[some] / total[some]
-            shares.append(share.sum() / len(cam))
-        return torch.stack(shares).mean()
+            # an empty map is divided by 1: NaN would spread through its gradient
+            shares.append((cam * own).flatten(1).sum(1) / torch.where(total > 0, total, 1))
+        return torch.stack(shares)
+
+    def penalty(self, grad_camo: Tensor) -> Tensor:
+        """What is added to the loss for scores of `grad_camo`."""
+        if self.form == "log":
+            return -self.weight * grad_camo.clamp(min=SMALLEST_SHARE).log().mean()
+        return self.weight * (1 - grad_camo.mean())

@@ -90,7 +90,8 @@ def describe_layer_scores(table: pd.DataFrame, regularised: Sequence[str]) -> di
     scores = table.groupby("layer", sort=False)[columns].mean()
     asked = scores.index.isin(regularised)
     fine = scores["ceiling"] > 2 * scores["chance"]  # a layer that can localize at all
-    reached, others = scores.loc[asked, "attainable"].mean(), scores[~asked & fine]["attainable"]
+    reached = scores.loc[asked, "attainable"].mean()
+    others = scores.loc[~asked & fine, "attainable"].fillna(0)  # no evidence at all: no following
     notes = []
     if not others.empty and others.max() < FOLLOWS * reached:
         notes.append(

@@ -246,6 +246,7 @@ def _regulariser(network: nn.Module, settings: TrainSettings, layer: str) -> Reg
         settings.input_size,
         settings.regularise_weight,
         settings.regularise_alignment,
+        settings.regularise_form,
     )
 
 
