@@ -11,7 +11,8 @@ background      a faint pattern between the cells
 own+background  both; a second network is trained with Grad-CAMO in its loss
 
 On each a small network is trained (plate column 02), then the cells of column 03 are scored at
-every layer, in both alignments. Tables land in benchmarks/results, figures in docs/images.
+every layer, in both alignments. Tables land in benchmarks/results; planted_truth_figures.py draws
+them into docs/images.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from planted_truth_tables import TREATED, accuracies, separation, summarise
 
 from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.overlap import attention_shares
@@ -47,7 +49,6 @@ from gradcamo.training.train import train_and_save
 
 HERE = Path(__file__).parent
 CACHE, RESULTS = HERE / ".cache" / "planted_truth", HERE / "results"
-TREATED = "treated"
 
 # wells and sites are chosen so that both classes have about as many cells
 DESIGNS = {
@@ -75,6 +76,14 @@ TRAININGS = {
     "own+background": ("own+background", TRAINING),
     "own+background, regularised": ("own+background", REGULARISED),
 }
+VARIANTS = {
+    "own": ("paired",),
+    "neighbour": ("paired",),
+    "background": ("paired", "removed"),
+    "own+background": ("paired", "removed", "shuffled"),
+}
+"""Test plates: as trained on, and with the background's signal taken away or dealt by lot."""
+COSTS: dict[str, dict[str, object]] = {}
 
 
 def cached(name: str, *recipe: object) -> Path:
@@ -92,19 +101,24 @@ def cached(name: str, *recipe: object) -> Path:
 
 
 @contextmanager
-def timed(step: str, folder: Path) -> Iterator[None]:
-    """Notes what a step took, for a table of costs."""
-    say(step)
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    cost = {"step": step, "wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-    (folder / "cost.json").write_text(json.dumps(cost))
+def step(name: str, folder: Path) -> Iterator[bool]:
+    """Whether a step has yet to be made; what it took is noted beside it."""
+    note = folder / "cost.json"
+    if not note.is_file():
+        say(name)
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield True
+        took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+        note.write_text(json.dumps({"step": name, **took}))
+    else:
+        yield False
+    COSTS[folder.name] = json.loads(note.read_text())
 
 
 def plate(design: PlateDesign, name: str) -> Path:
     folder = cached(f"plate-{name}", design)
-    if not (folder / "plate.csv").is_file():
-        with timed(f"plate {name}", folder):
+    with step(f"plate {name}", folder) as missing:
+        if missing:
             make_plate(folder, design)
     return folder / "plate.csv"
 
@@ -112,10 +126,9 @@ def plate(design: PlateDesign, name: str) -> Path:
 def network(name: str) -> Checkpoint:
     case, settings = TRAININGS[name]
     folder = cached(f"network-{name}", DESIGNS[case], settings)
-    out = folder / "model.safetensors"
-    if not out.is_file():
-        csv = plate(DESIGNS[case], case)
-        with timed(f"training {name}", folder):
+    csv, out = plate(DESIGNS[case], case), folder / "model.safetensors"
+    with step(f"training {name}", folder) as missing:
+        if missing:
             train_and_save(csv, out, settings, print, Epochs(), resume=True)
     return Checkpoint.load(out)
 
@@ -136,13 +149,11 @@ def scores(name: str, variant: str = "paired") -> pd.DataFrame:
     """Held-out cells of a network at every layer in both alignments."""
     case, settings = TRAININGS[name]
     folder = cached(f"scores-{name}-{variant}", DESIGNS[case], settings, variant)
-    if not (folder / "cells.parquet").is_file():
-        checkpoint = network(name)
-        cells = held_out(name, variant)
-        with timed(f"scoring {name}, {variant}", folder):
-            table = score(cells, checkpoint).assign(network=name, variant=variant)
-            table.to_parquet(folder / "cells.parquet")
-    return pd.read_parquet(folder / "cells.parquet")
+    checkpoint, cells, out = network(name), held_out(name, variant), folder / "cells.parquet"
+    with step(f"scoring {name}, {variant}", folder) as missing:
+        if missing:
+            score(cells, checkpoint).assign(network=name, variant=variant).to_parquet(out)
+    return pd.read_parquet(out)
 
 
 def held_out(name: str, variant: str = "paired") -> pd.DataFrame:
@@ -222,49 +233,6 @@ def check(name: str) -> dict[str, object]:
     return {"plate": name, **counts}
 
 
-def summarise(cells: pd.DataFrame) -> pd.DataFrame:
-    """Means per network, variant, alignment, layer and class."""
-    cells = cells.assign(
-        right=cells["predicted"] == cells["treatment"], empty=cells["grad_camo"].isna()
-    )
-    keys = ["network", "variant", "alignment", "layer", "treatment"]
-    columns = [
-        *("right", "grad_camo", "neighbour_share", "background_share", "chance"),
-        *("neighbour_area", "background_area", "ceiling", "attainable", "empty"),
-    ]
-    grouped = cells.groupby(keys, sort=False)
-    return grouped[columns].mean().join(grouped.size().rename("cells")).reset_index()
-
-
-def separation(cells: pd.DataFrame) -> pd.DataFrame:
-    """AUROC of the score between treated cells of (own) and of (background), layer by layer."""
-    from sklearn.metrics import roc_auc_score
-
-    rows = []
-    chosen = cells[(cells["variant"] == "paired") & (cells["treatment"] == TREATED)]
-    chosen = chosen[chosen["network"].isin(["own", "background"])].dropna(subset="grad_camo")
-    for (alignment, layer), group in chosen.groupby(["alignment", "layer"], sort=False):
-        truth = group["network"] == "own"
-        row = {"alignment": alignment, "layer": layer, "cells": len(group)}
-        for score in ("grad_camo", "attainable"):
-            both = truth.nunique() == 2
-            row[f"auroc_{score}"] = roc_auc_score(truth, group[score]) if both else np.nan
-        for cut in (0.25, 0.5):
-            row[f"own_passing_{cut}"] = (group.loc[truth, "grad_camo"] >= cut).mean()
-            row[f"background_passing_{cut}"] = (group.loc[~truth, "grad_camo"] >= cut).mean()
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def accuracies(cells: pd.DataFrame) -> pd.DataFrame:
-    once = cells[(cells["layer"] == "head") & (cells["alignment"] == "paper")]
-    once = once.assign(right=once["predicted"] == once["treatment"])
-    by_class = once.groupby(["network", "variant", "treatment"], sort=False)["right"].mean()
-    balanced = by_class.groupby(["network", "variant"], sort=False).mean()
-    plain = once.groupby(["network", "variant"], sort=False)["right"].mean()
-    return pd.DataFrame({"accuracy": plain, "balanced_accuracy": balanced}).reset_index()
-
-
 def say(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
@@ -273,23 +241,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=list(TRAININGS), default=list(TRAININGS))
     chosen = parser.parse_args().only
-    tables = [scores(name) for name in chosen]
-    tables += [
-        scores(name, variant)
-        for name in chosen
-        if name.startswith("own+background")
-        for variant in ("removed", "shuffled")
-    ]
-    cells = pd.concat(tables, ignore_index=True)
-    RESULTS.mkdir(exist_ok=True)
-    for name, table in (
-        ("layers", summarise(cells)),
-        ("accuracy", accuracies(cells)),
-        ("separation", separation(cells)),
-    ):
-        table.round(4).to_csv(RESULTS / f"planted_truth_{name}.csv", index=False)
-    say(f"tables in {RESULTS}")
-    print(accuracies(cells).round(3).to_string(index=False))
+    plates = [check(name) for name in DESIGNS if name in chosen]
+    cells = pd.concat(
+        [scores(name, variant) for name in chosen for variant in VARIANTS[TRAININGS[name][0]]],
+        ignore_index=True,
+    )
+    found = {
+        "plates": pd.DataFrame(plates),
+        "accuracy": accuracies(cells),
+        "layers": summarise(cells),
+        "separation": separation(cells),
+        "costs": pd.DataFrame(COSTS.values()),
+    }
+    for name, table in found.items():
+        if set(chosen) == set(TRAININGS):
+            RESULTS.mkdir(exist_ok=True)
+            table.round(4).to_csv(RESULTS / f"planted_truth_{name}.csv", index=False)
+        if name != "layers":
+            print(f"\n{name}\n{table.round(3).to_string(index=False)}")
 
 
 if __name__ == "__main__":
