@@ -1,4 +1,4 @@
-"""Draws the tables of planted_truth.py into docs/images."""
+"""Draws what planted_truth.py found into docs/images (run that first: maps need its networks)."""
 
 from __future__ import annotations
 
@@ -10,100 +10,151 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from planted_truth import RESULTS, TREATED, held_out, network
+from planted_truth_tables import RECOMMENDED
 
-HERE = Path(__file__).parent
-RESULTS, IMAGES = HERE / "results", HERE.parent / "docs" / "images"
+from gradcamo.cells.overlap import upsample_cam
+from gradcamo.networks.geometry import place
+from gradcamo.networks.infer import explain
+from gradcamo.training.layer_audit import crops_of
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+BLUE, ORANGE, GREY = "#2166AC", "#E08214", "#999999"
 PARTS = {
-    "grad_camo": ("own cell", "chance", "#2166AC"),
-    "neighbour_share": ("neighbours", "neighbour_area", "#F4A582"),
-    "background_share": ("background", "background_area", "#BDBDBD"),
+    "grad_camo": ("own cell", "chance", BLUE),
+    "neighbour_share": ("neighbours", "neighbour_area", ORANGE),
+    "background_share": ("background", "background_area", GREY),
 }
 PLAIN, REGULARISED = "own+background", "own+background, regularised"
+ALIGNMENTS = ("paper", "receptive-field")
 
 
 def read(name: str) -> pd.DataFrame:
-    return pd.read_csv(RESULTS / f"planted_truth_{name}.csv")
+    table = pd.read_csv(RESULTS / f"planted_truth_{name}.csv")
+    if "layer" in table:  # deeper layers are one or two voxels wide: no place is left to compare
+        table = table[table["layer"].isin([f"block_{i}" for i in range(9)])]
+    return table
+
+
+def maps() -> plt.Figure:
+    """Crops of treated cells that were classified correctly, drawn by lot, and their maps."""
+    names = ["own", "neighbour", "background", PLAIN, REGULARISED]
+    figure, grid = plt.subplots(6, 5, figsize=(9, 10.6), layout="constrained")
+    for column, name in zip(grid.T, names, strict=True):
+        cells = held_out(name)
+        cells = cells[cells["treatment"] == TREATED].sample(12, random_state=0).sort_index()
+        checkpoint, shown = network(name), 0
+        crops = list(crops_of(cells, checkpoint.crop))
+        target = checkpoint.classes.index(TREATED)
+        seen = [part for (part,) in explain(crops, checkpoint, (RECOMMENDED,), batch_size=1)]
+        info = checkpoint.layers[RECOMMENDED]
+        for crop, part in zip(crops, seen, strict=True):
+            if shown == 3 or part.target[0] != target or not part.maps.any():
+                continue
+            size = crop.labels.shape
+            heat = upsample_cam(
+                part.maps[0], size, place(info, checkpoint.input_size, size, "receptive-field")
+            )
+            top, below = column[2 * shown], column[2 * shown + 1]
+            light = crop.image[[0, 4]].mean(1)  # nuclei, actin
+            picture = np.stack([light[1], light[1] + light[0], light[1] + 2 * light[0]], -1)
+            picture = (picture / np.quantile(picture, 0.995)).clip(0, 1) ** 0.6
+            for axes in (top, below):
+                axes.imshow(picture if axes is top else picture.mean(-1), cmap="gray")
+                flat = crop.labels.max(0)
+                axes.contour(flat == crop.label, [0.5], colors="white", linewidths=1.2)
+                axes.set(xticks=[], yticks=[])
+            below.imshow(heat.mean(0), cmap="inferno", alpha=0.65)
+            below.set_xlabel(f"score {part_score(part, crop, heat):.2f}", fontsize=8)
+            shown += 1
+        column[0].set_title(name.replace(", ", ",\n"), fontsize=9)
+    return figure
+
+
+def part_score(part: object, crop: object, heat: np.ndarray) -> float:
+    return float(heat[crop.labels == crop.label].sum() / heat.sum())
 
 
 def shares() -> plt.Figure:
-    """Where the treated class's maps lie, over what a flat map scores, layer by layer."""
+    """Where the maps of the treated class lie, layer by layer, and what a flat map scores."""
     table = read("layers")
-    table = table[(table["treatment"] == "treated") & (table["variant"] == "paired")]
-    networks = ["own", "neighbour", "background"]
+    table = table[(table["treatment"] == TREATED) & (table["variant"] == "paired")]
     figure, grid = plt.subplots(
-        2, 3, figsize=(11, 5.2), sharex=True, sharey=True, layout="constrained"
+        2, 3, figsize=(10, 5.4), sharex=True, sharey=True, layout="constrained"
     )
-    for row, alignment in zip(grid, ("paper", "receptive-field"), strict=True):
-        for axes, network in zip(row, networks, strict=True):
-            here = table[(table["network"] == network) & (table["alignment"] == alignment)]
-            place = np.arange(len(here))
-            for part, (name, area, colour) in PARTS.items():
-                times = here[part] / here[area]
-                axes.plot(place, times, "o-", color=colour, label=name, markersize=4)
-            axes.axhline(1, color="black", lw=0.7, ls=":")
-            axes.set_xticks(place, [name.replace("block_", "") for name in here["layer"]])
+    for row, alignment in zip(grid, ALIGNMENTS, strict=True):
+        for axes, name in zip(row, ("own", "neighbour", "background"), strict=True):
+            here = table[(table["network"] == name) & (table["alignment"] == alignment)]
+            at = np.arange(len(here))
+            for part, (label, area, colour) in PARTS.items():
+                axes.plot(at, here[part], "o-", color=colour, label=label, markersize=4)
+                axes.plot(at, here[area], ":", color=colour, lw=1.2)
+            axes.set_xticks(at, [layer.removeprefix("block_") for layer in here["layer"]])
             axes.spines[["top", "right"]].set_visible(False)
-            axes.set_title(f"the signal is in: {network} · {alignment}", fontsize=9)
+            axes.set_title(f"signal: {name}, drawn: {alignment}", fontsize=9)
     for axes in grid[:, 0]:
-        axes.set_ylabel("share / share of a flat map")
+        axes.set(ylabel="share of the map", ylim=(0, 1))
     for axes in grid[1]:
-        axes.set_xlabel("layer (block)")
-    grid[0, 0].legend(frameon=False, fontsize=8)
+        axes.set_xlabel("block")
+    grid[0, 0].plot([], [], ":", color="black", lw=1.2, label="a flat map")
+    grid[0, 0].legend(frameon=False, fontsize=8, ncols=2)
     return figure
 
 
 def separation() -> plt.Figure:
-    """How well a score tells cells of (own) from cells of (background), layer by layer."""
+    """How well a score tells (own) from (background) and (neighbour), layer by layer."""
     table = read("separation")
-    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
-    styles = {"paper": "#999999", "receptive-field": "#2166AC"}
-    for alignment, colour in styles.items():
-        here = table[table["alignment"] == alignment]
-        place = np.arange(len(here))
-        axes.plot(place, here["auroc_grad_camo"], "o-", color=colour, label=alignment)
-        axes.plot(
-            place, here["auroc_attainable"], "o--", color=colour, mfc="white", lw=0.8,
-            label=f"{alignment}, attainable",
-        )  # fmt: skip
-    axes.axhline(0.95, color="black", lw=0.7, ls=":")
-    axes.axhline(0.5, color="black", lw=0.7, ls=":")
-    axes.set_xticks(place, here["layer"], rotation=45, ha="right")
-    axes.set(ylabel="AUROC, own against background", ylim=(0, 1.02))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    figure, grid = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
+    for axes, other in zip(grid, ("background", "neighbour"), strict=True):
+        for treatment, style in ((TREATED, "o-"), ("untreated", "s:")):
+            for alignment, colour in zip(ALIGNMENTS, (GREY, BLUE), strict=True):
+                here = table[
+                    (table["own_against"] == other)
+                    & (table["treatment"] == treatment)
+                    & (table["alignment"] == alignment)
+                ]
+                at = [int(layer.removeprefix("block_")) for layer in here["layer"]]
+                axes.plot(
+                    at, here["auroc_grad_camo"], style, color=colour, markersize=4,
+                    label=f"{treatment}, {alignment}",
+                )  # fmt: skip
+        axes.axhline(0.95, color="black", lw=0.6, ls="--")
+        axes.axhline(0.5, color="black", lw=0.6, ls=":")
+        axes.set(xlabel="block", ylim=(0, 1.03), title=f"own against {other}", xticks=range(9))
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0].set_ylabel("AUROC of Grad-CAMO")
+    grid[1].legend(frameon=False, fontsize=8)
     return figure
 
 
 def regularised() -> plt.Figure:
     """Accuracy without the shortcut, and Grad-CAMO by layer, with and without the regulariser."""
-    accuracy, layers = read("accuracy"), read("layers")
+    accuracy, layers = read("accuracy").set_index(["network", "variant"]), read("layers")
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(10, 3.6), layout="constrained", width_ratios=(1, 1.5)
+        1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=(1.1, 1)
     )
     variants = ["paired", "shuffled", "removed"]
-    colours = {PLAIN: "#999999", REGULARISED: "#2166AC"}
-    for shift, (network, colour) in zip((-0.2, 0.2), colours.items(), strict=True):
-        here = accuracy[accuracy["network"] == network].set_index("variant")
-        values = here.loc[variants, "balanced_accuracy"]
-        name = "with Grad-CAMO in the loss" if network == REGULARISED else "plain"
+    for shift, network_name, colour in ((-0.2, PLAIN, GREY), (0.2, REGULARISED, BLUE)):
+        name = "plain" if network_name == PLAIN else "with Grad-CAMO in the loss"
+        values = accuracy.loc[network_name].loc[variants, "balanced"]
         bars = left.bar(np.arange(3) + shift, values, 0.4, color=colour, label=name)
         left.bar_label(bars, fmt="%.2f", fontsize=8)
-        of = layers["network"] == network
         here = layers[
-            of
-            & (layers["variant"] == "removed")
+            (layers["network"] == network_name)
+            & (layers["variant"] == "paired")
             & (layers["alignment"] == "receptive-field")
-            & (layers["treatment"] == "treated")
+            & (layers["treatment"] == TREATED)
         ]
-        place = np.arange(len(here))
-        right.plot(place, here["grad_camo"], "o-", color=colour, markersize=4, label=name)
-    right.plot(place, here["chance"], ":", color="black", lw=0.8, label="chance")
-    right.plot(place, here["ceiling"], "-", color="black", lw=0.4, label="ceiling")
-    right.set_xticks(place, here["layer"], rotation=45, ha="right")
-    right.set(ylabel="Grad-CAMO, treated cells", ylim=(0, 1.02))
-    left.set_xticks(range(3), [f"background\n{name}" for name in variants])
+        at = np.arange(len(here))
+        right.plot(at, here["grad_camo"], "o-", color=colour, markersize=4, label=name)
+    right.plot(at, here["chance"], ":", color="black", lw=1, label="a flat map")
+    right.plot(at, here["ceiling"], "--", color="black", lw=0.6, label="ceiling")
+    right.set_xticks(at, [layer.removeprefix("block_") for layer in here["layer"]])
+    right.set(xlabel="block", ylabel="Grad-CAMO, treated cells", ylim=(0, 1.02))
+    left.set_xticks(range(3), ["as trained", "dealt by lot", "removed"])
     left.axhline(0.5, color="black", lw=0.7, ls=":")
-    left.set(ylabel="balanced accuracy, held-out wells", ylim=(0, 1.12))
+    left.set(xlabel="background signal of the test plate", ylim=(0, 1.12))
+    left.set_ylabel("balanced accuracy")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     right.legend(frameon=False, fontsize=8)
@@ -111,9 +162,8 @@ def regularised() -> plt.Figure:
 
 
 def main() -> None:
-    IMAGES.mkdir(exist_ok=True)
-    for draw in (shares, separation, regularised):
-        draw().savefig(IMAGES / f"planted_truth_{draw.__name__}.png", dpi=130)
+    for draw in (maps, shares, separation, regularised):
+        draw().savefig(IMAGES / f"planted_truth_{draw.__name__}.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-TREATED = "treated"
+TREATED, RECOMMENDED = "treated", "block_2"
 
 
 def accuracies(cells: pd.DataFrame) -> pd.DataFrame:

@@ -317,6 +317,19 @@ def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(plate_csv, who
     assert all(file.stat().st_size > 0 for file in files)
 
 
+def test_with_grad_camo_in_the_loss_the_report_tells_every_layers_score(plate_csv, whole):
+    from gradcamo.training.report import report_text
+
+    recipe = train(plate_csv, settings(epochs=1, regularise_weight=1, layer="block_2")).recipe
+    assert 0 < recipe["history"][0]["train_grad_camo"] < 1
+    layers = [row["layer"] for row in recipe["layer_scores"]]
+    assert layers == [*(f"block_{i}" for i in range(16)), "head"]
+    gamed = recipe | {"layer_notes": ["do not trust it"]}
+    assert "block_2   Grad-CAMO" in report_text(gamed)
+    assert report_text(gamed).endswith("Note: do not trust it")
+    assert "layer_scores" not in whole[0].recipe  # it is off by default
+
+
 def test_a_probe_reads_what_profiles_hold_and_nothing_else():
     from gradcamo.training.layer_audit import _probe
 
