@@ -3,9 +3,11 @@
     python benchmarks/planted_truth.py            # everything, cached step by step
     python benchmarks/planted_truth.py --only own background
 
-Four plates, told apart by where the class can be read:
+Five plates, told apart by where the class can be read:
 
-own             treated cells stand alone, no crop shows another treated cell
+own             treated cells stand alone, no crop shows another treated cell; they hold
+                speckles that stain for DNA, which no other cell does
+own, diffuse    the same, but all textures of treated cells shift, and no new structure appears
 neighbour       the central cell is never treated; the class says whether a neighbour is
 background      a faint pattern between the cells
 own+background  both; a second network is trained with Grad-CAMO in its loss
@@ -51,11 +53,13 @@ HERE = Path(__file__).parent
 CACHE, RESULTS = HERE / ".cache" / "planted_truth", HERE / "results"
 
 # wells and sites are chosen so that both classes have about as many cells
+SPECKLES = PlateDesign(phenotype="speckles", rows=("E", "F", "G", "D"), sites=5)
 DESIGNS = {
-    "own": PlateDesign(signal="own", rows=("E", "F", "G", "D"), sites=5),
-    "neighbour": PlateDesign(signal="neighbour", rows=("E", "F", "D"), sites=5),
+    "own": SPECKLES.model_copy(update={"signal": "own"}),
+    "own, diffuse": SPECKLES.model_copy(update={"signal": "own", "phenotype": "response"}),
+    "neighbour": SPECKLES.model_copy(update={"signal": "neighbour", "rows": ("E", "F", "D")}),
     "background": PlateDesign(signal="background", rows=("E", "D"), sites=5),
-    "own+background": PlateDesign(signal="own+background", rows=("E", "F", "G", "D"), sites=5),
+    "own+background": SPECKLES.model_copy(update={"signal": "own+background"}),
 }
 TRAINING = TrainSettings(
     width=0.25,
@@ -70,14 +74,12 @@ REGULARISED = TRAINING.model_copy(
     update={"regularise_weight": 1.0, "regularise_alignment": "receptive-field"}
 )
 TRAININGS = {
-    "own": ("own", TRAINING),
-    "neighbour": ("neighbour", TRAINING),
-    "background": ("background", TRAINING),
-    "own+background": ("own+background", TRAINING),
+    **{name: (name, TRAINING) for name in DESIGNS},
     "own+background, regularised": ("own+background", REGULARISED),
 }
 VARIANTS = {
     "own": ("paired",),
+    "own, diffuse": ("paired",),
     "neighbour": ("paired",),
     "background": ("paired", "removed"),
     "own+background": ("paired", "removed", "shuffled"),
@@ -227,7 +229,7 @@ def check(name: str) -> dict[str, object]:
             counts[f"{here['treatment']}_neighbour"] += bool(truth.loc[seen, "own"].any())
             counts[f"{here['treatment']}_background"] += has_background(design, row["well"], site)
     for where in ("own", "neighbour", "background"):
-        expected = counts["treated_cells"] if where in name.split("+") else 0
+        expected = counts["treated_cells"] if where in design.signal.split("+") else 0
         if (counts[f"treated_{where}"], counts[f"untreated_{where}"]) != (expected, 0):
             raise RuntimeError(f"the plate {name} is not what it says: {counts}")
     return {"plate": name, **counts}

@@ -40,6 +40,15 @@ class PlateDesign(Settings):
         "the central cell; neighbour: only a cell beside it; background: only between cells; "
         "own+background: both",
     )
+    phenotype: Literal["response", "speckles"] = Field(
+        "response",
+        description="what a responding cell looks like: response: all textures shift with the "
+        "dose; speckles: the cytoplasm holds speckles that stain for DNA, as mycoplasma do, and "
+        "nothing else changes",
+    )
+    cell_contrast: float = Field(
+        1.0, gt=0, le=1, description="strength of a planted signal in cells, 1: as the peak dose"
+    )
     background: Literal["paired", "removed", "shuffled"] = Field(
         "paired",
         description="background signal: with the treated wells, in no well, or in stacks drawn "

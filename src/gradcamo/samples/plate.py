@@ -64,13 +64,17 @@ def _make(design: PlateDesign, well: str, site: int) -> tuple[ZStack, np.ndarray
     rng = np.random.default_rng(design.entropy(well, site))
     labels, bodies = territories(scatter(design, rng), design)
     treated = choose_treated(design, well, labels, rng)
-    strength = design.response(well if design.signal == "dose" else "E02")
-    response = (strength * treated + rng.normal(0, 0.05, len(bodies))).clip(0, 1)
+    peak = design.cell_contrast * design.response("E02")
+    strength = (design.response(well) if design.signal == "dose" else peak) * treated
+    infected = strength if design.phenotype == "speckles" else np.zeros(len(bodies))
+    response = (strength - infected + rng.normal(0, 0.05, len(bodies))).clip(0, 1)
     scene = np.zeros((len(CHANNELS), *labels.shape), np.float32)
     for cell, (place, body) in enumerate(zip(ndi.find_objects(labels), bodies, strict=True)):
         box = _grown(place, labels.shape)
         mask = labels[box] == cell + 1
-        scene[(slice(None), *box)] += paint(mask, box, body, response[cell], design.spacing_um, rng)
+        scene[(slice(None), *box)] += paint(
+            mask, box, body, response[cell], design.spacing_um, rng, infected[cell]
+        )
     extra = background_pattern(design, labels, rng) if has_background(design, well, site) else 0.0
     data = _photograph(scene, extra, design, rng)
     return ZStack(data, CHANNELS, design.spacing_um, source=f"{well}_s{site}"), labels, treated

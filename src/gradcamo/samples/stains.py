@@ -69,6 +69,7 @@ def paint(
     response: float,
     spacing: Spacing,
     rng: Rng,
+    infected: float = 0.0,
 ) -> np.ndarray:
     """Expected brightness (C, Z, Y, X) of one cell in its box; 1 is a bright structure.
 
@@ -79,6 +80,8 @@ def paint(
     response : float in [0, 1]
         With it mitochondria break into grains, the ER fills with vacuoles, actin moves from
         fibres to the cortex, nucleoli and the Golgi scatter and chromatin condenses.
+    infected : float in [0, 1]
+        Brightness of speckles in the cytoplasm that stain for DNA, 1: nearly as the nucleus.
     """
     axes = grid(box, spacing)
     noise = Texture(mask.shape, spacing, rng)
@@ -107,6 +110,9 @@ def paint(
     coarse = noise(2.5)
     chromatin = 0.75 + (0.12 + 0.22 * response) * noise(0.9) + 0.08 * coarse
     hoechst = nucleus * chromatin.clip(0.1, None) * (1 - 0.55 * nucleoli)
+
+    if infected:
+        hoechst += 0.7 * infected * cytoplasm * noise.grains(0.8, 0.2)
 
     mesh = noise.threads(1.1, 0.8)
     concanavalin = solid * (0.25 + 0.75 * near) * (0.45 + 0.6 * mesh) + 0.12 * nucleus
