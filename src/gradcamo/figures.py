@@ -73,33 +73,40 @@ def heatmap_gallery(
     return figure
 
 
-def scores_by_dose_and_site(table: pd.DataFrame, cutoff: float = 0.25) -> Figure:
+def scores_by_dose_and_site(
+    table: pd.DataFrame, cutoff: float = 0.25, group: str = "treatment", about: str = ""
+) -> Figure:
     """Grad-CAMO by treatment and site, the cut-off and the share that passes (figure 5B).
 
     Parameters
     ----------
     table : DataFrame
-        With ``grad_camo, treatment, site``; ``chance`` where known.
+        With ``grad_camo`` and the column to group by; ``site`` and ``chance`` where known.
     cutoff : float
+    group : another column to group by, such as ``predicted`` or ``well``
+    about : what to write below the groups
 
     Raises
     ------
     GradcamoError
         If columns are missing or no cell has a score.
     """
-    scored = _scored(table, ["grad_camo", "treatment", "site"])
-    treatments = in_dose_order(scored["treatment"])
-    sites = sorted(scored["site"].unique(), key=lambda site: (len(str(site)), str(site)))
+    scored = _scored(table, ["grad_camo", group], group)
+    treatments = in_dose_order(scored[group])
+    split = "site" in scored and group != "site"
+    site_of = scored["site"].astype(str) if split else pd.Series("", scored.index)
+    sites = sorted(site_of.unique(), key=lambda site: (len(site), site))
     figure = _figure(max(6.0, 1.0 + 1.35 * len(treatments)), 4.2)
     axes: Axes = figure.subplots()
     width = 0.8 / len(sites)
     for s, site in enumerate(sites):
         colour = SITES[s % len(SITES)]
         for t, treatment in enumerate(treatments):
-            chosen = (scored["treatment"] == treatment) & (scored["site"] == site)
+            chosen = (scored[group] == treatment) & (site_of == site)
             place = t + (s - (len(sites) - 1) / 2) * width
             _violin(axes, scored.loc[chosen, "grad_camo"].to_numpy(), place, width, colour)
-        axes.scatter([], [], marker="s", color=colour, label=str(site))
+        if split:
+            axes.scatter([], [], marker="s", color=colour, label=site)
     axes.axhline(cutoff, color="black", lw=1, ls="--")
     axes.annotate(
         f"cut-off {cutoff:g}",
@@ -111,7 +118,7 @@ def scores_by_dose_and_site(table: pd.DataFrame, cutoff: float = 0.25) -> Figure
         va="center",
     )
     for t, treatment in enumerate(treatments):
-        cells = scored[scored["treatment"] == treatment]
+        cells = scored[scored[group] == treatment]
         passing = (cells["grad_camo"] >= cutoff).mean()
         axes.text(t, 1.03, f"{passing:.0%}", ha="center", fontsize=9, weight="bold")
         if "chance" in cells:
@@ -120,10 +127,12 @@ def scores_by_dose_and_site(table: pd.DataFrame, cutoff: float = 0.25) -> Figure
     if "chance" in scored:
         axes.plot([], [], color=GREY, ls=":", label="chance")
     axes.text(-0.55, 1.03, "pass ", ha="right", fontsize=8, color=GREY)
-    counts = scored["treatment"].value_counts()
+    counts = scored[group].value_counts()
     ticks = [f"{name}\n{counts[name]:,} cells" for name in treatments]
     axes.set_xticks(range(len(treatments)), ticks)
-    axes.set(xlim=(-0.5, len(treatments) - 0.5), ylim=(-0.02, 1.1), ylabel="Grad-CAMO")
+    axes.set(
+        xlim=(-0.5, len(treatments) - 0.5), ylim=(-0.02, 1.1), ylabel="Grad-CAMO", xlabel=about
+    )
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.grid(axis="y", color="#EEEEEE")
     axes.set_axisbelow(True)
@@ -133,33 +142,40 @@ def scores_by_dose_and_site(table: pd.DataFrame, cutoff: float = 0.25) -> Figure
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(
-        title="site", loc="outside lower center", ncols=len(sites) + 1, fontsize=8, frameon=False
+        title="site" if split else None,
+        loc="outside lower center",
+        ncols=len(sites) + 1,
+        fontsize=8,
+        frameon=False,
     )
     return figure
 
 
-def attention_budget(table: pd.DataFrame) -> Figure:
+def attention_budget(table: pd.DataFrame, group: str = "treatment", about: str = "") -> Figure:
     """Mean share of the network's attention on the cell, its neighbours and the background.
 
     Parameters
     ----------
     table : DataFrame
-        With ``treatment`` and the three shares; ``chance`` where known.
+        With the three shares and the column to group by; ``chance`` where known.
+    group : another column to group by, such as ``predicted`` or ``well``
+    about : what to write below the groups
 
     Raises
     ------
     GradcamoError
         If columns are missing or no cell has a score.
     """
-    scored = _scored(table, [*BUDGET, "treatment"])
-    treatments = in_dose_order(scored["treatment"])
-    means = scored.groupby("treatment")[list(BUDGET)].mean().loc[treatments]
+    scored = _scored(table, [*BUDGET, group], group)
+    treatments = in_dose_order(scored[group])
+    means = scored.groupby(group)[list(BUDGET)].mean().loc[treatments]
+    counts = scored[group].value_counts()
     figure = _figure(max(5.0, 1.5 + 0.9 * len(treatments)), 3.8)
     axes: Axes = figure.subplots()
     base = np.zeros(len(treatments))
     for column, (name, colour) in BUDGET.items():
         share = means[column].to_numpy()
-        axes.bar(treatments, share, 0.7, base, color=colour, label=name)
+        axes.bar(range(len(treatments)), share, 0.7, base, color=colour, label=name)
         for t, value in enumerate(share):
             if value >= 0.06:
                 ink = "white" if column == "grad_camo" else "black"
@@ -167,10 +183,12 @@ def attention_budget(table: pd.DataFrame) -> Figure:
                 axes.text(t, middle, f"{value:.0%}", ha="center", va="center", color=ink)
         base += share
     if "chance" in scored:
-        chance = scored.groupby("treatment")["chance"].mean().loc[treatments]
+        chance = scored.groupby(group)["chance"].mean().loc[treatments]
         middle = np.arange(len(treatments))
         axes.hlines(chance, middle - 0.42, middle + 0.42, color="black", ls=":", label="chance")
-    axes.set(ylim=(0, 1), ylabel="mean share of attention")
+    ticks = [f"{name}\n{counts[name]:,} cells" for name in treatments]
+    axes.set_xticks(range(len(treatments)), ticks)
+    axes.set(ylim=(0, 1), ylabel="mean share of attention", xlabel=about)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("Attention budget", fontsize=10)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
@@ -293,11 +311,12 @@ def _require(table: pd.DataFrame, columns: Sequence[str]) -> None:
         )
 
 
-def _scored(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _scored(table: pd.DataFrame, columns: Sequence[str], group: str | None = None) -> pd.DataFrame:
     _require(table, columns)
     scored = table[table["grad_camo"].notna()]
-    if "treatment" in columns:
-        scored = scored[scored["treatment"].fillna("") != ""]
+    if group is not None:
+        scored = scored.assign(**{group: scored[group].fillna("").astype(str)})
+        scored = scored[scored[group] != ""]
     if scored.empty:
         raise GradcamoError("no cell of this table has a score: nothing to draw")
     return scored

@@ -140,6 +140,7 @@ class CellsDock(QWidget):
             self._show_sorting()
             self.toolbar.list_columns(list(self.session.results.table), self.model.columns)
         self.session.order = self.model.labels()
+        self.session.order_changed.emit()
         self._on_selection(self.session.selection)
         self._say()
 
@@ -198,6 +199,7 @@ class CellsDock(QWidget):
 
     def _select_again(self) -> None:  # Qt forgets the selection when rows move
         self.session.order = self.model.labels()
+        self.session.order_changed.emit()
         if not self._echo:
             self._on_selection(self.session.selection)
 

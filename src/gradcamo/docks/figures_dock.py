@@ -5,32 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.source import CellSource
 from gradcamo.docks.widgets import GOOD, Message
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
+    import pandas as pd
 
-GROUPS = ("treatment", "predicted", "well", "site")
+# column -> how it is said
+GROUPS = {
+    "treatment": "treatment",
+    "predicted": "predicted treatment",
+    "well": "well",
+    "site": "site",
+    "plate": "plate",
+    "split": "training or test",
+}
 KINDS = {"scores": "Grad-CAMO scores", "budget": "attention budget"}
+NO_TREATMENTS = "predicted treatment (the treatments of the cells are not known here)"
+LEAST_WIDTH, LEAST_HEIGHT = 58, 270  # pixels of a group, and of the figure
 
 
 class FiguresDock(QWidget):
-    """Which figure, by which group."""
+    """Which figure, of whose cells, by which group."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session: Session = session_of(napari_viewer)
         self.job = Job(self)
         self.figure: Any = None
-        self._canvas: FigureCanvasQTAgg | None = None
         self._outdated = False
+        self.source = CellSource(self.session)
         self.kind = QComboBox()
         for kind, name in KINDS.items():
             self.kind.addItem(name, kind)
@@ -43,52 +63,67 @@ class FiguresDock(QWidget):
         self.save = QPushButton("Save…")
         self.save.setToolTip("save the figure as PNG, SVG or PDF")
         self.message = Message()
-        line = QHBoxLayout()
+        self.paper = QScrollArea()  # many groups are wider than the dock
+        self.paper.setWidgetResizable(True)
+        self.paper.setFrameShape(QFrame.Shape.NoFrame)
+        self.paper.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.paper.setMinimumHeight(LEAST_HEIGHT + 16)
+        self.paper.hide()
+        top, below = QHBoxLayout(), QHBoxLayout()
+        top.addWidget(self.source, 1)
+        top.addWidget(self.save)
         for part in (self.kind, self.group):
-            line.addWidget(part, 1)
-        line.addWidget(self.save)
-        self.box = QVBoxLayout(self)
-        self.box.addLayout(line)
-        self.box.addWidget(self.message)
+            below.addWidget(part, 1)
+        box = QVBoxLayout(self)
+        box.addLayout(top)
+        box.addLayout(below)
+        box.addWidget(self.paper, 1)
+        box.addWidget(self.message)
+        box.addStretch(0)
 
         for part in (self.kind, self.group):
             part.activated.connect(self.draw)
         self.save.clicked.connect(self._choose)
         self.job.stepped.connect(self._show)
-        self.job.failed.connect(self.message.fail)
+        self.job.failed.connect(self._on_failed)
         self.job.ended.connect(self._on_end)
+        self.source.changed.connect(self._on_cells)
         self.session.results_changed.connect(self._on_results)
         self.session.flags_changed.connect(self.draw)
-        self._on_results()
+        self.session.plate.said.connect(self.message.say)
+        self._on_cells()
 
     def draw(self, *_: Any) -> None:
         """Draw the chosen figure in the background."""
-        table = self.session.results.table
+        table = self.source.table()
         if "grad_camo" not in table or not table["grad_camo"].notna().any():
             self.save.setEnabled(False)
-            self.message.say("No scores yet: audit the cells first.")
+            self.paper.hide()
+            self.message.say("No scores yet: audit the cells, or open the results of a plate.")
             return
         if self.job.running or not self.isVisible():
             self._outdated = True
             return
         self._outdated = False
-        kind, group = self.kind.currentData(), self.group.currentText()
-        grouped = grouped_by(table, group)
-        cutoff = self.session.results.cutoff
+        kind, group, cutoff = self.kind.currentData(), self.group.currentData(), self._cutoff()
+        known = group != "predicted" or "treatment" in table
+        about = GROUPS[group] if known else NO_TREATMENTS
+        table = table.copy()  # flags change while it is drawn
 
         def steps() -> Iterator[Any]:
             from gradcamo.figures import attention_budget, scores_by_dose_and_site
 
             if kind == "scores":
-                yield scores_by_dose_and_site(grouped, cutoff)
+                figure = scores_by_dose_and_site(table, cutoff, group, about)
             else:
-                yield attention_budget(grouped)
+                figure = attention_budget(table, group, about)
+            yield figure, table[group].nunique()
 
         self.job.start(steps)
 
     def write(self, path: str) -> None:
         """Save the figure that is shown."""
-        from gradcamo.files.store import landing
+        from gradcamo.files.landing import landing
 
         try:
             with landing(path) as scratch:
@@ -102,25 +137,38 @@ class FiguresDock(QWidget):
         super().showEvent(event)
         self.draw()
 
+    def _cutoff(self) -> float:
+        plate, results = self.source.plate, self.session.results
+        return results.cutoff if plate is None or len(results) else plate.cutoff
+
     def _on_results(self) -> None:
-        before = self.group.currentText()
-        there = [name for name in GROUPS if name in self.session.results.table]
+        if self.source.plate is None:
+            self._on_cells()
+
+    def _on_cells(self) -> None:
+        table, before = self.source.table(), self.group.currentData()
         self.group.clear()
-        self.group.addItems(there)
-        if before in there:
-            self.group.setCurrentText(before)
+        for column, name in GROUPS.items():
+            if column in table:
+                self.group.addItem(f"by {name}", column)
+        self.group.setCurrentIndex(max(0, self.group.findData(before or _default(table))))
         self.draw()
 
-    def _show(self, figure: Any) -> None:
-        if self._canvas is not None:
-            self.box.removeWidget(self._canvas)
-            self._canvas.deleteLater()
-        self.figure = figure
-        self._canvas = FigureCanvasQTAgg(figure)
-        self._canvas.setMinimumHeight(260)
-        self.box.insertWidget(1, self._canvas, 1)
+    def _show(self, item: tuple) -> None:
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
+        self.figure, groups = item
+        canvas = FigureCanvasQTAgg(self.figure)
+        canvas.setMinimumSize(LEAST_WIDTH * groups + 60, LEAST_HEIGHT)
+        self.paper.setWidget(canvas)  # deletes the one before
+        self.paper.show()
         self.save.setEnabled(True)
         self.message.say("")
+
+    def _on_failed(self, error: Exception) -> None:
+        self.paper.hide()
+        self.save.setEnabled(False)
+        self.message.fail(error)
 
     def _on_end(self, complete: bool) -> None:
         if self._outdated:
@@ -128,13 +176,15 @@ class FiguresDock(QWidget):
 
     def _choose(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save the figure", "scores.png", "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
+            self,
+            "Save the figure",
+            f"{self.kind.currentData()}.png",
+            "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)",
         )
         if path:
             self.write(path)
 
 
-def grouped_by(table: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The table with the group in the place where figures look for treatment and site."""
-    site = table.get("site", "this stack")
-    return table.assign(treatment=table[group].astype("str"), site=site)
+def _default(table: pd.DataFrame) -> str:
+    several = "treatment" in table and table["treatment"].nunique() > 1
+    return "treatment" if several else "predicted"

@@ -1,158 +1,225 @@
-"""Gallery: cells with their heatmaps, in the order of the table."""
+"""Gallery: cells with their heatmaps, from the lowest to the highest of any number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QImage, QPixmap
+import pandas as pd
+from qtpy.QtCore import QAbstractListModel, QItemSelection, QItemSelectionModel, QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
     QHBoxLayout,
     QListView,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from gradcamo.docks.heatmap import upsampled
+from gradcamo.docks.columns import MEANING, TITLES
 from gradcamo.docks.session import Session, session_of
-from gradcamo.docks.widgets import JobRow, Message
-from gradcamo.docks.worker import Job
-from gradcamo.errors import GradcamoError
+from gradcamo.docks.thumbnails import Thumbnails
+from gradcamo.docks.widgets import WARN, Message
 
 if TYPE_CHECKING:
     import napari
 
-PAGE = 60
-SIZE = 104
+SIZE = 104  # pixels of a picture
+AS_TABLE = "as in the table"
+FIRST = ("grad_camo", "attainable", "neighbour_share", "background_share", "confidence")
+STYLE = """
+QListView::item { padding: 2px; border-radius: 3px; border: 2px solid transparent; }
+QListView::item:selected { border: 2px solid #ffffff; background: #3d6f91; }
+"""
+
+
+class GalleryModel(QAbstractListModel):
+    """Cells in an order; a picture is asked for when its cell comes into view."""
+
+    def __init__(self, pictures: Thumbnails, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._pictures = pictures
+        self.labels = np.zeros(0, np.int64)
+        self._words: list[str] = []
+        self._flagged = np.zeros(0, bool)
+        self._rows: dict[int, int] = {}
+        blank = QPixmap(SIZE, SIZE)
+        blank.fill(QColor(127, 127, 127, 40))
+        self._blank = QIcon(blank)
+        pictures.drawn.connect(self._on_drawn)
+
+    def set_cells(self, table: pd.DataFrame, column: str) -> None:
+        """Show these rows, in their order, each with its number of this column."""
+        self.beginResetModel()
+        self.labels = table["label"].to_numpy(np.int64)
+        numbers = table[column] if len(table) else []
+        self._words = [
+            f"{label} · {number:.3g}"
+            for label, number in zip(self.labels.tolist(), numbers, strict=True)
+        ]
+        self._flagged = table["flagged"].to_numpy(bool) if len(table) else np.zeros(0, bool)
+        self._rows = {label: row for row, label in enumerate(self.labels.tolist())}
+        self.endResetModel()
+
+    def row_of(self, label: int) -> int | None:
+        return self._rows.get(label)
+
+    def rowCount(self, parent: Any = None) -> int:
+        return len(self.labels)
+
+    def data(self, index: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        row = index.row()
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._words[row]
+        if role == Qt.ItemDataRole.DecorationRole:
+            return self._pictures.picture(int(self.labels[row])) or self._blank
+        if role == Qt.ItemDataRole.ForegroundRole and self._flagged[row]:
+            return QColor(WARN)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"cell {self.labels[row]}" + (", flagged" if self._flagged[row] else "")
+        return None
+
+    def _on_drawn(self, label: int) -> None:
+        row = self._rows.get(label)
+        if row is not None:
+            self.dataChanged.emit(self.index(row), self.index(row))
 
 
 class GalleryDock(QWidget):
-    """Draws a page of cells at a time."""
+    """Look at many cells side by side; what is chosen here is chosen everywhere."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session: Session = session_of(napari_viewer)
-        self.job = Job(self)
-        self.items: dict[int, QListWidgetItem] = {}
-        self.view = QListWidget()
+        self.pictures = Thumbnails(self.session, SIZE)
+        self.destroyed.connect(self.pictures.deleteLater)
+        self.model = GalleryModel(self.pictures, self)
+        self._echo = False
+        self.view = QListView()
+        self.view.setModel(self.model)
         self.view.setViewMode(QListView.ViewMode.IconMode)
         self.view.setResizeMode(QListView.ResizeMode.Adjust)
         self.view.setMovement(QListView.Movement.Static)
+        self.view.setLayoutMode(QListView.LayoutMode.Batched)
         self.view.setUniformItemSizes(True)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.view.setIconSize(QSize(SIZE, SIZE))
-        self.view.setGridSize(QSize(SIZE + 12, SIZE + 26))
-        self.view.setToolTip("the middle plane of each cell with its heatmap; click to choose it")
-        self.redraw = QPushButton("Draw")
-        self.redraw.setToolTip("draw the cells in the order of the table, as it is filtered now")
-        self.more = QPushButton(f"{PAGE} more")
-        self.more.setToolTip("draw the cells that come next")
-        self.progress = JobRow(self.job, "cells")
+        self.view.setGridSize(QSize(SIZE + 14, SIZE + 30))
+        self.view.setMinimumHeight(SIZE + 40)
+        self.view.setStyleSheet(STYLE)
+        self.view.setToolTip(
+            "the middle plane of each cell with its heatmap; click to choose it, with Shift or "
+            "Ctrl several. Names of flagged cells are orange"
+        )
+        self.order = QComboBox()
+        self.order.setToolTip("the number that the cells are sorted by")
+        self.order.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.order.setMinimumContentsLength(10)
+        self.descending = QToolButton()
+        self.descending.setCheckable(True)
+        self.descending.setText("lowest first")
+        self.descending.setToolTip("turn the order round")
         self.message = Message()
         line = QHBoxLayout()
-        line.addWidget(self.message, 1)
-        line.addWidget(self.redraw)
-        line.addWidget(self.more)
+        line.addWidget(self.order, 1)
+        line.addWidget(self.descending)
         box = QVBoxLayout(self)
         box.addLayout(line)
         box.addWidget(self.view, 1)
-        box.addWidget(self.progress)
+        box.addWidget(self.message)
 
-        self.redraw.clicked.connect(self.draw)
-        self.more.clicked.connect(self.draw_more)
-        self.view.itemClicked.connect(self._on_click)
-        self.job.stepped.connect(self._add)
-        self.job.failed.connect(self.message.fail)
-        self.job.ended.connect(self._enable)
-        self.session.results_changed.connect(self._enable)
-        self.session.cell_changed.connect(self._on_cell)
-        self._enable()
-
-    def draw(self) -> None:
-        """Begin with the first cell of the table."""
-        self.view.clear()
-        self.items.clear()
-        self.draw_more()
-
-    def draw_more(self) -> None:
-        """Draw the next cells in the background."""
+        self.order.activated.connect(self.show_cells)
+        self.descending.toggled.connect(self._on_descending)
+        self.view.selectionModel().selectionChanged.connect(self._on_chosen)
         session = self.session
-        coming = [label for label in self._order() if label not in self.items][:PAGE]
-        if not coming or session.stack is None or session.checkpoint is None:
-            self._enable()
+        session.results_changed.connect(self._on_results)
+        session.flags_changed.connect(self.show_cells)
+        session.order_changed.connect(self._on_table)
+        session.selection_changed.connect(self._on_selection)
+        self._on_results()
+
+    def show_cells(self, *_: Any) -> None:
+        """Show the whole cells in the chosen order."""
+        results, column = self.session.results, self.order.currentData()
+        table = results.table
+        if column is None or not len(table):
+            self.model.set_cells(table.head(0), "label")
+            self.message.say("Audit the cells first: the gallery shows them with their heatmaps.")
             return
-        stack, labels = session.stack, np.asarray(session.labels_layer.data)
-        checkpoint, results = session.checkpoint, session.results
-        channels = (session.audit_settings and session.audit_settings.channels) or (
-            checkpoint.channels
-        )
-
-        def steps() -> Iterator[Any]:
-            from gradcamo.cells.crops import CellCrops
-            from gradcamo.views import cell_view, overlay
-
-            crops = CellCrops(stack.select(tuple(channels)).in_memory(), labels, checkpoint.crop)
-            place = {int(label): i for i, label in enumerate(crops.table["label"])}
-            for label in coming:
-                crop = crops[place[label]]
-                cam, _ = results.cam(label)
-                heat = upsampled(cam, crop.labels.shape, results.placement)
-                picture = overlay(cell_view(crop, heat))
-                yield label, (picture * 255).round().astype(np.uint8)
-
-        try:
-            self.job.start(steps)
-        except GradcamoError as error:
-            self.message.fail(error)
-        self._enable()
-
-    def _order(self) -> list[int]:
-        results = self.session.results
-        order = self.session.order.tolist()
-        if not order and len(results):
-            order = results.table.sort_values("grad_camo")["label"].tolist()
-        return [label for label in order if results.cam(label) is not None]
-
-    def _add(self, drawn: tuple[int, np.ndarray]) -> None:
-        label, picture = drawn
-        table = self.session.results.table
-        if label not in table.index:
-            return
-        height, width, _ = picture.shape
-        image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-        icon = QIcon(
-            QPixmap.fromImage(image).scaled(
-                SIZE,
-                SIZE,
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
-        )
-        item = QListWidgetItem(icon, f"{label} · {table.at[label, 'grad_camo']:.2f}")
-        item.setData(Qt.ItemDataRole.UserRole, label)
-        if table.at[label, "flagged"]:
-            item.setForeground(QColor("#e69f00"))
-        self.view.addItem(item)
-        self.items[label] = item
-
-    def _on_click(self, item: QListWidgetItem) -> None:
-        self.session.choose(item.data(Qt.ItemDataRole.UserRole), "gallery")
-
-    def _on_cell(self, label: int, chooser: str) -> None:
-        item = self.items.get(label)
-        if item is not None and chooser != "gallery":
-            self.view.setCurrentItem(item)
-
-    def _enable(self, *_: Any) -> None:
-        left = len(self._order()) - len(self.items)
-        idle = not self.job.running
-        self.redraw.setEnabled(idle and bool(self._order()))
-        self.more.setEnabled(idle and bool(self.items) and left > 0)
-        if not self._order():
-            self.message.say("Audit the cells first: the gallery shows their heatmaps.")
+        if column == AS_TABLE:
+            table = table.loc[self.session.order[np.isin(self.session.order, table.index)]]
+            column = "grad_camo"
         else:
-            self.message.say(f"{len(self.items):,} drawn, {left:,} more in the table")
+            table = table[~table["touches_border"].astype(bool)]
+            ascending = not self.descending.isChecked()
+            table = table.sort_values(column, ascending=ascending, kind="stable")
+        top = self.view.verticalScrollBar().value()
+        self.model.set_cells(table, column)
+        self.view.verticalScrollBar().setValue(top)
+        without = sum(results.cam(label) is None for label in table["label"].tolist())
+        said = f"{len(table):,} cells"
+        if without:
+            said += f", {without:,} of them without a heatmap: it comes when the cell is looked at"
+        self.message.say(said)
+        self._on_selection(self.session.selection)
+
+    def _on_results(self) -> None:
+        table, before = self.session.results.table, self.order.currentData()
+        names = [name for name in table if table[name].dtype.kind == "f"]
+        names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+        self.order.clear()
+        for name in names:
+            self.order.addItem(f"by {TITLES.get(name, name.replace('_', ' '))}", name)
+            tip = MEANING.get(name, name)
+            self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        if names:
+            self.order.addItem(AS_TABLE, AS_TABLE)
+        self.order.setCurrentIndex(max(0, self.order.findData(before)) if names else -1)
+        self.show_cells()
+
+    def _on_table(self) -> None:
+        if self.order.currentData() == AS_TABLE:
+            self.show_cells()
+
+    def _on_descending(self, descending: bool) -> None:
+        self.descending.setText("highest first" if descending else "lowest first")
+        self.show_cells()
+
+    def _on_chosen(self, *_: Any) -> None:
+        if self._echo:
+            return
+        chosen = self.view.selectionModel()
+        labels = [int(self.model.labels[index.row()]) for index in chosen.selectedIndexes()]
+        if not labels:
+            return
+        current = chosen.currentIndex().row()
+        here = int(self.model.labels[current]) if current >= 0 else labels[0]
+        self._echo = True
+        try:
+            self.session.choose(here if here in labels else labels[0], "gallery")
+            self.session.select(labels)
+        finally:
+            self._echo = False
+
+    def _on_selection(self, labels: np.ndarray) -> None:
+        if self._echo:
+            return
+        rows = [row for row in map(self.model.row_of, labels.tolist()) if row is not None]
+        chosen = QItemSelection()
+        for row in rows:
+            chosen.select(self.model.index(row), self.model.index(row))
+        how = QItemSelectionModel.SelectionFlag
+        self._echo = True
+        try:
+            self.view.selectionModel().select(chosen, how.ClearAndSelect)
+            row = self.model.row_of(self.session.cell)
+            if row is not None and row in rows:
+                self.view.selectionModel().setCurrentIndex(self.model.index(row), how.NoUpdate)
+                self.view.scrollTo(self.model.index(row))
+        finally:
+            self._echo = False

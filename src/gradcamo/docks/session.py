@@ -51,6 +51,7 @@ class Session(QObject):
     cell_changed = Signal(int, str)  # label (0: none) and who chose it: canvas, table, ...
     selection_changed = Signal(object)  # labels chosen together, as an int array
     layers_changed = Signal()
+    order_changed = Signal()  # the table is sorted or filtered otherwise
 
     def __init__(self, viewer: napari.Viewer) -> None:
         from gradcamo.docks.autosave import Autosave

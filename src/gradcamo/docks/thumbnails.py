@@ -1,4 +1,4 @@
-"""Small pictures of cells for the table: drawn when a row comes into view, beside the window."""
+"""Small pictures of cells: drawn when they come into view, beside the window."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ class Thumbnails(QObject):
 
     drawn = Signal(int)  # label
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, size: int = SIZE) -> None:
         super().__init__(session)
+        self.size = size
         self._session = weakref.ref(session)
         self._pictures: OrderedDict[int, tuple[Any, QIcon]] = OrderedDict()
         self._wanted: dict[int, None] = {}  # the last is drawn first
@@ -80,7 +81,7 @@ class Thumbnails(QObject):
         shown = [name for name in recipe["channels"] if name in stack.channels]
         if shown:
             stack = stack.select(tuple(shown))
-        draw = drawer(stack, labels, results, size)
+        draw = drawer(stack, labels, results, size, self.size)
         wanted = self._wanted
 
         def steps() -> Iterator[Any]:
@@ -95,7 +96,7 @@ class Thumbnails(QObject):
 
     def _on_drawn(self, item: tuple[int, Any, QImage | None]) -> None:
         label, cam, image = item
-        picture = QPixmap(SIZE, SIZE)
+        picture = QPixmap(self.size, self.size)
         if image is None:
             picture.fill(Qt.GlobalColor.transparent)
         else:
@@ -113,7 +114,7 @@ class Thumbnails(QObject):
 
 
 def drawer(
-    stack: Any, labels: Any, results: Any, size: tuple[int, int]
+    stack: Any, labels: Any, results: Any, size: tuple[int, int], pixels: int
 ) -> Callable[[int], tuple[Any, QImage | None]]:
     """What draws one cell of these: its map, and the picture, None where it cannot be drawn."""
     table, placement = results.table, results.placement
@@ -140,6 +141,6 @@ def drawer(
         height, width, _ = picture.shape
         image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
         how = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-        return cam, image.scaled(SIZE, SIZE, *how)
+        return cam, image.scaled(pixels, pixels, *how)
 
     return draw
