@@ -58,3 +58,24 @@ def field(random):
     data = random.integers(100, 4000, (2, *labels.shape), np.uint16)
     data[0] += (labels > 0).astype(np.uint16) * 3000
     return ZStack(data, ("DNA", "actin"), (0.6, 0.35, 0.35), "field.tif"), labels
+
+
+@pytest.fixture(scope="session")
+def small_plate(tmp_path_factory):
+    """Controls and the highest dose, one small stack a well: 8 to 10 whole cells each."""
+    from gradcamo.samples.design import PlateDesign
+    from gradcamo.samples.plate import make_plate
+
+    design = PlateDesign(rows=("D", "E"), sites=1, field_px=150, planes=9, cells_per_field=14)
+    return make_plate(tmp_path_factory.mktemp("plate"), design)
+
+
+@pytest.fixture(scope="session")
+def trained(small_plate, tmp_path_factory):
+    """A real training of two epochs on it: (checkpoint, its file)."""
+    from small_training import SMALL
+
+    from gradcamo.training.train import train_and_save
+
+    out = tmp_path_factory.mktemp("model") / "model.safetensors"
+    return train_and_save(small_plate, out, SMALL, say=lambda text: None), out

@@ -50,6 +50,8 @@ def training_bar() -> Iterator[Callable[[TrainingProgress], None]]:
                 err=True,
             )
         epochs = len(step.history)
+        if step.note:
+            click.echo(f"\rNote: {step.note}", err=True)
         if shown != (step.stage, step.epoch):
             shown = (step.stage, step.epoch)
             what = f"epoch {step.epoch} of {step.epochs}" if step.epoch else step.stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,26 @@ def landing(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def refuse_unwritable(path: str | Path) -> None:
+    """Refuse a place before long work whose result could not land there.
+
+    Raises
+    ------
+    GradcamoError
+        If it is a folder, or no file can be made beside it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise GradcamoError(f"{path} is a folder: name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise GradcamoError(
+            f"{path} cannot be written ({error.strerror or error}): choose another place"
+        ) from error
 
 
 def to_json(value: Any) -> str:

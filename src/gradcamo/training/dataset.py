@@ -12,90 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from gradcamo.cells.crops import CellCrops, crop_image, inside, padded
+from gradcamo.cells.crops import crop_image, inside, padded
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
 from gradcamo.training.augment import Augmentation
 from gradcamo.types import ZStack
 
 OPEN_STACKS = 64
-
-
-def index_cells(
-    plate: pd.DataFrame,
-    settings: TrainSettings,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> pd.DataFrame:
-    """Every whole cell of the stacks of a plate.
-
-    Parameters
-    ----------
-    plate : DataFrame
-        As `read_plate` gives it, with a column ``split``.
-    settings : TrainSettings
-    progress : called with (stacks indexed, stacks in all)
-
-    Returns
-    -------
-    DataFrame with the columns image, labels, label, start_y, start_x (first voxel of the window,
-    may be negative), treatment, plate, well, split, one row a cell. ``attrs``: ``channels`` and
-    ``spacing_um`` of the stacks, ``partial``, the number of cells left out at the border.
-
-    Raises
-    ------
-    GradcamoError
-        If a stack has no labels, or channels or voxel size differ between stacks.
-    """
-    from gradcamo.files.plates import treatment_of_cells
-    from gradcamo.files.stacks import read_labels, read_stack
-
-    tables: list[pd.DataFrame] = []
-    first: ZStack | None = None
-    partial = 0
-    for done, (_, row) in enumerate(plate.iterrows()):
-        progress(done, len(plate))
-        stack = read_stack(row["image"])
-        first = first or stack
-        _check_alike(stack, first)
-        if "labels" not in row or not isinstance(row["labels"], str) or not row["labels"]:
-            raise GradcamoError(
-                f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
-                "result in the column labels"
-            )
-        table = CellCrops(stack, read_labels(row["labels"]), settings.crop).table
-        partial += int(table["touches_border"].sum())
-        table = table.loc[~table["touches_border"], ["label", "start_y", "start_x"]]
-        named = treatment_of_cells(row)
-        table["treatment"] = [named.get(label, row["treatment"]) for label in table["label"]]
-        table = table[table["treatment"] != ""]
-        tables.append(table.assign(**row[["image", "labels", "plate", "well", "split"]]))
-    progress(len(plate), len(plate))
-    cells = pd.concat(tables, ignore_index=True)
-    assert first is not None
-    cells.attrs = {
-        "channels": first.channels,
-        "spacing_um": first.spacing_um,
-        "partial": partial,
-    }
-    return cells
-
-
-def _check_alike(stack: ZStack, first: ZStack) -> None:
-    if stack.channels != first.channels:
-        raise GradcamoError(
-            f"{first.source} has the channels {', '.join(first.channels)}, {stack.source} has "
-            f"{', '.join(stack.channels)}: stacks that are trained on together need the same "
-            "channels in the same order"
-        )
-    ours, theirs = stack.spacing_um or (np.nan,) * 3, first.spacing_um or (np.nan,) * 3
-    if not np.allclose(ours, theirs, rtol=0.01, equal_nan=True):
-        raise GradcamoError(
-            f"{first.source} has voxels of {first.spacing_um} µm (z, y, x), {stack.source} of "
-            f"{stack.spacing_um} µm: cells would differ in size for the network; resample or "
-            "correct the metadata"
-        )
-    if (stack.shape[1] == 1) != (first.shape[1] == 1):
-        raise GradcamoError(f"{first.source} and {stack.source}: one is 2D, the other 3D")
 
 
 class CellDataset(Dataset):

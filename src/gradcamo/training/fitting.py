@@ -10,6 +10,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from math import inf, isfinite
 from typing import Any
 
 import lightning as L
@@ -19,6 +20,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.progress import EpochResult, StoppedEarly, TrainingProgress, Watch
@@ -101,9 +103,8 @@ class Keeper(Callback):
             epoch=trainer.current_epoch + 1,
             **{k: seen[k] for k in EpochResult._fields if k in seen},
         )
-        if not self.history or result.validation_loss < min(
-            e.validation_loss for e in self.history
-        ):
+        losses = [e.validation_loss for e in self.history if isfinite(e.validation_loss)]
+        if isfinite(result.validation_loss) and result.validation_loss < min(losses, default=inf):
             state = module.network.state_dict()
             self.best = {k: v.detach().cpu().clone() for k, v in state.items()}
             self.best_epoch = result.epoch
@@ -116,6 +117,20 @@ class Keeper(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.history = [EpochResult(**e) for e in state["history"]]
         self.best, self.best_epoch = state["best"], state["best_epoch"]
+
+
+class NoBetter(EarlyStopping):
+    """Ends the training after ``patience`` epochs without a better validation loss."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("validation_loss", patience=patience, check_on_train_epoch_end=True)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict({**state, "patience": self.patience})
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        # one that was killed between its last epoch and the test is not to learn any further
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 class StateFile(Checkpoint):
@@ -187,6 +202,8 @@ def fit(
     ------
     StoppedEarly
         If asked to end before the first epoch did.
+    GradcamoError
+        If the loss never was a number.
     """
     momentum = _batch_norm_momentum(settings, len(loaders[0]))
     for module in network.modules():
@@ -196,7 +213,7 @@ def fit(
     callbacks: list[Callback] = [
         keeper,
         Reporter(keeper, watch),
-        EarlyStopping("validation_loss", patience=settings.patience, check_on_train_epoch_end=True),
+        NoBetter(settings.patience),
     ]
     if state is not None:
         callbacks.append(StateFile(state))
@@ -224,6 +241,11 @@ def fit(
         )
         early = len(keeper.history) < settings.epochs
         ended = "early: no better validation loss" if early else "all epochs"
+    if keeper.best is None and keeper.history:
+        raise GradcamoError(
+            "the loss is not a number from the first epoch on: lower the learning rate, or use "
+            "the precision 32-true"
+        )
     if keeper.best is None:
         raise StoppedEarly
     network.cpu().load_state_dict(keeper.best)

@@ -14,7 +14,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import Alignment, CropSettings, TrainSettings
-from gradcamo.training.dataset import index_cells
+from gradcamo.training.cells import index_cells
 from gradcamo.training.split import TEST, leave_wells_out
 from gradcamo.types import CellCrop
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -50,11 +52,12 @@ def leave_wells_out(plate: pd.DataFrame, settings: TrainSettings) -> pd.DataFram
     if not (chosen["split"] == TRAIN).any():
         raise GradcamoError(
             f"no well is left to train on by {rule}; the plate has the wells "
-            f"{_few(plate['well'].astype(str).unique())}: set --train-columns and --test-columns, "
-            "or add a column split (train, test) to the plate"
+            f"{_few(plate['well'].astype(str).unique())}: set train and test columns "
+            "(--train-columns, --test-columns), or add a column split (train, test) to the plate"
         )
+    named = chosen.assign(well=chosen["well"].map(_one_name))  # D2 and D02 are one well
     for key, what in ((WELL, "well"), (["image"], "image")):
-        splits = chosen.groupby(key)["split"].nunique()
+        splits = named.groupby(key)["split"].nunique()
         if (splits > 1).any():
             shared = [
                 " ".join(map(str, k)) if isinstance(k, tuple) else str(k)
@@ -79,6 +82,13 @@ def _by_column(plate: pd.DataFrame, settings: TrainSettings) -> pd.Series:
     of_column = {_number(c): TRAIN for c in settings.train_columns}
     of_column |= {_number(c): TEST for c in settings.test_columns}
     return plate["well"].map(lambda well: of_column.get(_column(str(well)), ""))
+
+
+def _one_name(well: object) -> str:
+    """A well as every plate map writes it: ``d2`` is ``D02``."""
+    text = str(well).strip().upper()
+    match = re.fullmatch(r"([A-Z]{1,2})0*(\d{1,2})", text)
+    return f"{match[1]}{int(match[2]):02d}" if match else text
 
 
 def _number(column: str) -> int:

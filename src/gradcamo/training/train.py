@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import refuse_unwritable
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import efficientnet3d
 from gradcamo.networks.geometry import default_layer, describe_layers
@@ -24,7 +25,8 @@ from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.progress import TrainingProgress, Watch
 from gradcamo.settings import TrainSettings
-from gradcamo.training.dataset import channel_statistics, index_cells, loader
+from gradcamo.training.cells import training_cells
+from gradcamo.training.dataset import channel_statistics, loader
 from gradcamo.training.regularise import Regulariser
 from gradcamo.training.report import (
     describe_cells,
@@ -33,14 +35,7 @@ from gradcamo.training.report import (
     report_text,
     write_report,
 )
-from gradcamo.training.split import (
-    SPLITS,
-    TRAIN,
-    VALIDATION,
-    check_classes,
-    hold_out_validation,
-    leave_wells_out,
-)
+from gradcamo.training.split import TRAIN, VALIDATION
 from gradcamo.training.state import TrainingState
 
 
@@ -85,7 +80,7 @@ def train(
     settings = settings or TrainSettings()
     watch = Watch(progress, stop)
     keep_buffers()
-    cells, classes = _cells(Path(plate_csv), settings, watch)
+    cells, classes = training_cells(plate_csv, settings, watch.stage("reading"))
     state = state_file and TrainingState(Path(state_file), settings, cells, resume)
     with torch.random.fork_rng(devices=[]):
         network, layer = _network(settings, cells.attrs["channels"], classes)
@@ -112,12 +107,14 @@ def train(
             "width": settings.width,
         },
     )
+    described = describe_cells(cells, classes)
     recipe: dict[str, Any] = {
         "software": f"napari-gradcamo {version('napari-gradcamo')}, torch {torch.__version__}",
         "data": _provenance(Path(plate_csv)),
         "settings": settings.model_dump(mode="json"),
-        **describe_cells(cells, classes),
         **fitted,
+        **described,
+        "notes": [*described["notes"], *fitted["notes"]],
     }
     predicted = None
     if fitted["ended"] != "stopped":
@@ -142,37 +139,21 @@ def train_and_save(
     While the training runs, ``OUT.state`` holds what ``resume`` needs; it is removed at the end.
     """
     out = Path(out)
+    refuse_unwritable(out)
     state_file = out.with_name(out.name + ".state")
     checkpoint = train(plate_csv, settings, progress, stop, state_file, resume)
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return checkpoint  # of several processes that train together one writes
-    checkpoint.save(out)
+    try:
+        checkpoint.save(out)
+    except GradcamoError as error:
+        kept = f". The training itself is kept in {state_file}: --resume goes on from there"
+        raise GradcamoError(f"{error}{kept}") from error
     write_report(checkpoint.recipe, out)
     if checkpoint.recipe["ended"] != "stopped":
         state_file.unlink(missing_ok=True)
     say(report_text(checkpoint.recipe))
     return checkpoint
-
-
-def _cells(
-    plate_csv: Path, settings: TrainSettings, watch: Watch
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The cells that take part, with their split, and the classes."""
-    from gradcamo.files.plates import read_plate
-
-    plate = leave_wells_out(read_plate(plate_csv), settings)
-    cells = index_cells(plate, settings, watch.stage("reading"))
-    attrs = cells.attrs
-    classes = check_classes(cells)
-    cells = hold_out_validation(cells, settings)
-    cells.attrs = attrs
-    n = {split: int((cells["split"] == split).sum()) for split in SPLITS}
-    if n[TRAIN] < settings.batch_size or not n[VALIDATION]:
-        raise GradcamoError(
-            f"the training wells hold {n[TRAIN]} whole cells ({n[VALIDATION]} more for "
-            f"validation), a batch takes {settings.batch_size}: add stacks or lower --batch-size"
-        )
-    return cells, classes
 
 
 def _network(
@@ -207,6 +188,7 @@ def _fit(
     """Fit in place, in smaller batches where the GPU's memory demands it."""
     from gradcamo.training.fitting import fit
 
+    notes: list[str] = []
     start = {key: value.clone() for key, value in network.state_dict().items()}
     regulariser = _regulariser(network, settings, layer)
     learning, deciding = cells[cells["split"] == TRAIN], cells[cells["split"] == VALIDATION]
@@ -216,7 +198,8 @@ def _fit(
             loader(deciding, classes, settings),
         )
         try:
-            return settings, fit(network, statistics, settings, loaders, watch, regulariser, state)
+            fitted = fit(network, statistics, settings, loaders, watch, regulariser, state)
+            return settings, {**fitted, "notes": notes}
         except torch.OutOfMemoryError as error:
             if settings.batch_size < 4:
                 raise GradcamoError(
@@ -231,7 +214,11 @@ def _fit(
                 "accumulate": settings.accumulate * 2,
             }
         )
-        note = f"out of GPU memory: going on with batches of {settings.batch_size}"
+        note = (
+            f"out of GPU memory: going on with batches of {settings.batch_size}, "
+            f"{settings.accumulate} of which make a step"
+        )
+        notes.append(note)
         watch.tell(TrainingProgress("training", 0, len(learning), note=note))
 
 

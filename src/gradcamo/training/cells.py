@@ -1,0 +1,146 @@
+"""Which cells of a plate take part in a training, and on which side of the split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.cells.crops import CellCrops
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import TrainSettings
+from gradcamo.training.split import (
+    SPLITS,
+    TRAIN,
+    VALIDATION,
+    check_classes,
+    hold_out_validation,
+    leave_wells_out,
+)
+from gradcamo.types import ZStack
+
+
+def training_cells(
+    plate_csv: str | Path,
+    settings: TrainSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The cells of `index_cells` with their split, validation held out, and the classes.
+
+    Parameters
+    ----------
+    plate_csv : path
+        As `read_plate` takes it.
+    settings : TrainSettings
+    progress : called with (stacks indexed, stacks in all)
+
+    Raises
+    ------
+    GradcamoError
+        If the plate cannot be trained on: what is missing is named.
+    """
+    from gradcamo.files.plates import read_plate
+
+    plate = leave_wells_out(read_plate(plate_csv), settings)
+    cells = index_cells(plate, settings, progress)
+    attrs = cells.attrs
+    classes = check_classes(cells)
+    cells = hold_out_validation(cells, settings)
+    cells.attrs = attrs
+    n = {split: int((cells["split"] == split).sum()) for split in SPLITS}
+    if n[TRAIN] < settings.batch_size or not n[VALIDATION]:
+        raise GradcamoError(
+            f"the training wells hold {n[TRAIN]} whole cells ({n[VALIDATION]} more for "
+            f"validation), a batch takes {settings.batch_size}: add stacks or lower the batch "
+            "size (--batch-size)"
+        )
+    return cells, classes
+
+
+def index_cells(
+    plate: pd.DataFrame,
+    settings: TrainSettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """Every whole cell of the stacks of a plate.
+
+    Parameters
+    ----------
+    plate : DataFrame
+        As `read_plate` gives it, with a column ``split``.
+    settings : TrainSettings
+    progress : called with (stacks indexed, stacks in all)
+
+    Returns
+    -------
+    DataFrame with the columns image, labels, label, start_y, start_x (first voxel of the window,
+    may be negative), treatment, plate, well, split, one row a cell. ``attrs``: ``channels`` and
+    ``spacing_um`` of the stacks, ``partial``, the number of cells left out at the border.
+
+    Raises
+    ------
+    GradcamoError
+        If a stack has no labels, no cell lies in a stack whole, or channels, voxel size or planes
+        differ between stacks.
+    """
+    from gradcamo.files.plates import treatment_of_cells
+    from gradcamo.files.stacks import read_labels, read_stack
+
+    tables: list[pd.DataFrame] = []
+    first: ZStack | None = None
+    partial = 0
+    for done, (_, row) in enumerate(plate.iterrows()):
+        progress(done, len(plate))
+        stack = read_stack(row["image"])
+        first = first or stack
+        _check_alike(stack, first)
+        if "labels" not in row or not isinstance(row["labels"], str) or not row["labels"]:
+            raise GradcamoError(
+                f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
+                "result in the column labels"
+            )
+        table = CellCrops(stack, read_labels(row["labels"]), settings.crop).table
+        partial += int(table["touches_border"].sum())
+        table = table.loc[~table["touches_border"], ["label", "start_y", "start_x"]]
+        named = treatment_of_cells(row)
+        table["treatment"] = [named.get(label, row["treatment"]) for label in table["label"]]
+        table = table[table["treatment"] != ""]
+        tables.append(table.assign(**row[["image", "labels", "plate", "well", "split"]]))
+    progress(len(plate), len(plate))
+    cells = pd.concat(tables, ignore_index=True)
+    assert first is not None
+    if cells.empty:
+        raise GradcamoError(
+            f"none of the {len(plate)} stacks that take part holds a whole cell ({partial} touch "
+            "the border): check the labels, or segment again with other settings"
+        )
+    cells.attrs = {
+        "channels": first.channels,
+        "spacing_um": first.spacing_um,
+        "partial": partial,
+    }
+    return cells
+
+
+def _check_alike(stack: ZStack, first: ZStack) -> None:
+    if stack.channels != first.channels:
+        raise GradcamoError(
+            f"{first.source} has the channels {', '.join(first.channels)}, {stack.source} has "
+            f"{', '.join(stack.channels)}: stacks that are trained on together need the same "
+            "channels in the same order"
+        )
+    ours, theirs = stack.spacing_um or (np.nan,) * 3, first.spacing_um or (np.nan,) * 3
+    if not np.allclose(ours, theirs, rtol=0.01, equal_nan=True):
+        raise GradcamoError(
+            f"{first.source} has voxels of {first.spacing_um} µm (z, y, x), {stack.source} of "
+            f"{stack.spacing_um} µm: cells would differ in size for the network; resample or "
+            "correct the metadata"
+        )
+    if stack.shape[1] != first.shape[1]:
+        raise GradcamoError(
+            f"{first.source} has {first.shape[1]} planes, {stack.source} has {stack.shape[1]}: "
+            "crops hold all planes and are resized alike, so cells would differ in height for the "
+            "network; cut the stacks to the same planes"
+        )
