@@ -95,10 +95,35 @@ def test_each_row_of_the_confusion_matrix_sums_to_one():
     np.testing.assert_allclose(share.sum(axis=1), 1)
 
 
-def test_layers_keep_their_order_in_the_layer_audit():
-    table = cells().sort_values("layer", ascending=False)
-    axes = figures.layer_audit(table).axes[0]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["block_4", "block_10"]
+def layers() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "layer": ["block_4", "block_10", "head"],
+            "grad_camo": [0.5, 0.3, 0.2],
+            "grad_camo_sd": 0.1,
+            "attainable": [0.4, 0.3, -0.1],
+            "attainable_sd": 0.05,
+            "chance": 0.2,
+            "ceiling": [0.9, 0.6, 0.3],
+            "probe_accuracy": [0.2, 0.7, 0.8],
+            "largest_class": 0.25,
+        }
+    )
+
+
+def test_the_layer_audit_draws_every_number_over_the_layers_in_their_order():
+    table = layers()
+    upper, lower = figures.layer_audit(table, "block_10").axes
+    assert [tick.get_text() for tick in lower.get_xticklabels()] == ["4", "10", "head"]
+    bars = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in upper.containers[0]]
+    np.testing.assert_allclose(bars, table[["chance", "ceiling"]])
+    for axes, column in ((upper, "grad_camo"), (lower, "attainable")):
+        (drawn,) = [c for c in axes.containers if type(c).__name__ == "ErrorbarContainer"]
+        np.testing.assert_allclose(drawn.lines[0].get_ydata(), table[column])
+        ends = np.array([s[:, 1] for s in drawn.lines[2][0].get_segments()])
+        np.testing.assert_allclose(np.diff(ends)[:, 0] / 2, table[f"{column}_sd"])
+    accuracy = next(line for line in lower.lines if "probe" in str(line.get_label()))
+    np.testing.assert_allclose(accuracy.get_ydata(), table["probe_accuracy"])
 
 
 @pytest.mark.parametrize(
@@ -108,7 +133,7 @@ def test_tables_without_scores_or_columns_are_refused(draw):
     with pytest.raises(GradcamoError, match="lacks"):
         draw(cells()[["treatment"]])
     with pytest.raises(GradcamoError, match="score"):
-        draw(cells().assign(grad_camo=np.nan))
+        draw((layers() if draw is figures.layer_audit else cells()).assign(grad_camo=np.nan))
 
 
 def test_a_gallery_shows_each_cell_plain_and_with_its_heatmap(tmp_path):

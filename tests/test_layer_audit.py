@@ -3,24 +3,27 @@
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
+from small_training import edited
 
+import gradcamo as gc
+from gradcamo.cli.commands import main
+from gradcamo.errors import GradcamoError
+from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.settings import AuditSettings, LayerAuditSettings
+from gradcamo.training.layer_audit import _probe, layer_audit
 
 
 def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(small_plate, trained):
-    from gradcamo.auditing.stack import audit
-    from gradcamo.files.plates import read_plate
-    from gradcamo.settings import AuditSettings
-    from gradcamo.training.layer_audit import layer_audit, save_layer_audit
-
     checkpoint = trained[0]
-    found = layer_audit(small_plate, checkpoint, ("block_2", "head"))
+    found = layer_audit(small_plate, checkpoint, LayerAuditSettings(layers=("block_2", "head")))
     cells = found.cells[found.cells["layer"] == "block_2"]
     expected = []
     for _, row in read_plate(small_plate).iterrows():
         if row["well"] in checkpoint.recipe["test_wells"]:
             stack, labels = read_stack(row["image"]), read_labels(row["labels"])
-            table = audit(stack, labels, checkpoint, AuditSettings(layer="block_2"))
+            table = gc.audit(stack, labels, checkpoint, AuditSettings(layer="block_2"))
             expected.append(table[~table["touches_border"]])
     expected = pd.concat(expected)
     assert cells["label"].tolist() == expected["label"].tolist()
@@ -30,13 +33,48 @@ def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(small_plate, t
     mean = expected["grad_camo"].mean()
     assert found.summary["grad_camo"][0] == pytest.approx(mean, abs=1e-4, nan_ok=True)
     assert found.summary["probe_accuracy"].between(0, 1).all()
-    files = save_layer_audit(found, small_plate.parent / "layers")
-    assert all(file.stat().st_size > 0 for file in files)
+
+
+def test_the_command_prints_and_keeps_what_the_report_takes_up(small_plate, trained, tmp_path):
+    from gradcamo.files.store import read_table, write_table
+    from gradcamo.report import write_report
+
+    cells = gc.audit(
+        *(
+            read(read_plate(small_plate).iloc[1][kind])
+            for read, kind in ((read_stack, "image"), (read_labels, "labels"))
+        ),
+        trained[0],
+    )
+    write_table(cells, tmp_path / "cells.parquet", {})
+    flags = ["--layers", "block_2,block_4", "--out", str(tmp_path)]
+    command = ["layers", str(trained[1]), "--audit", str(small_plate), *flags]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    summary = pd.read_csv(tmp_path / "layer_summary.csv")
+    for row in summary.to_dict("records"):
+        (line,) = [line for line in result.output.splitlines() if line.startswith(row["layer"])]
+        assert f"{row['grad_camo']:.2f} ± {row['grad_camo_sd']:.2f}" in line
+        assert line.endswith(f"{row['probe_accuracy']:.0%}")
+    kept = read_table(tmp_path / "layers.parquet")
+    assert kept.attrs["recipe"]["checkpoint"] == trained[0].hash
+    assert kept.groupby("layer", sort=False)["grad_camo"].mean().tolist() == pytest.approx(
+        summary["grad_camo"].tolist()
+    )
+    assert (tmp_path / "layers.png").stat().st_size > 10_000
+    page = write_report(tmp_path, tmp_path / "report.html").read_text()
+    median = kept.loc[kept["layer"] == "block_2", "grad_camo"].median()
+    assert '"layer": "block_2"' in page
+    assert f'"median": {round(median, 4)}' in page
+
+
+def test_a_plate_without_held_out_wells_is_refused(small_plate, trained, tmp_path):
+    csv = edited(small_plate, tmp_path, lambda t: t.assign(split="train"))
+    with pytest.raises(GradcamoError, match="no held-out wells"):
+        layer_audit(csv, trained[0])
 
 
 def test_a_probe_reads_what_profiles_hold_and_nothing_else():
-    from gradcamo.training.layer_audit import _probe
-
     rng = np.random.default_rng(0)
     treatment = pd.Series(["a", "b"] * 200)
     held_out = np.arange(400) >= 200

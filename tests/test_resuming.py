@@ -75,7 +75,12 @@ def test_one_killed_after_its_last_epoch_learns_no_further(small_plate, tmp_path
         train(small_plate, frozen, kill, state_file=state)
     assert "optimizer_states" in torch.load(state, weights_only=True)  # no pickle
     with pytest.raises(GradcamoError, match=r"learning_rate is 0\.001, was 1e-30"):
-        train(small_plate, settings(learning_rate=1e-3), state_file=state, resume=True)
+        train(
+            small_plate,
+            frozen.model_copy(update={"learning_rate": 1e-3}),
+            state_file=state,
+            resume=True,
+        )
     seen = []
     recipe = train(small_plate, frozen, seen.append, state_file=state, resume=True).recipe
     assert not [event for event in seen if event.stage == "training"]

@@ -27,6 +27,10 @@ BUDGET = {
     "background_share": ("background", "#BBBBBB"),
 }
 GREY = "#555555"
+_LAYER_COLUMNS = (
+    *("layer", "grad_camo", "grad_camo_sd", "attainable", "attainable_sd"),
+    *("chance", "ceiling", "probe_accuracy", "largest_class"),
+)
 
 
 def heatmap_gallery(
@@ -232,41 +236,65 @@ def confusion_matrix(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def layer_audit(table: pd.DataFrame) -> Figure:
-    """Grad-CAMO by layer between what chance and what the layer's grid allow.
+def layer_audit(summary: pd.DataFrame, explained: str | None = None) -> Figure:
+    """Layer by layer, what a localization map is worth and what the layer knows.
+
+    Above: mean and sd of Grad-CAMO between what chance and the layer's grid allow. Below: the
+    attainable share against the held-out accuracy of a linear classifier on the layer's profiles.
 
     Parameters
     ----------
-    table : DataFrame
-        Cells audited at several layers, one row per cell and layer, layers from shallow to deep:
-        ``layer, grad_camo, chance, ceiling``.
+    summary : DataFrame
+        One row per layer, from shallow to deep: ``layer, grad_camo, grad_camo_sd, attainable,
+        attainable_sd, chance, ceiling, probe_accuracy, largest_class``.
+    explained : the layer to mark, if any
 
     Raises
     ------
     GradcamoError
         If columns are missing or no cell has a score.
     """
-    scored = _scored(table, ["layer", "grad_camo", "chance", "ceiling"])
-    layers = list(dict.fromkeys(scored["layer"]))
-    figure = _figure(max(4.5, 1.5 + 0.8 * len(layers)), 3.6)
-    axes: Axes = figure.subplots()
-    means = scored.groupby("layer")[["chance", "ceiling"]].mean().loc[layers]
-    place = np.arange(len(layers))
-    axes.bar(
-        place,
-        means["ceiling"] - means["chance"],
-        0.8,
-        means["chance"],
-        color="#E8EEF4",
-        label="chance to ceiling",
-    )
-    for p, layer in zip(place, layers, strict=True):
-        values = scored.loc[scored["layer"] == layer, "grad_camo"].to_numpy()
-        _violin(axes, values, p, 0.6, SITES[0])
-    axes.set_xticks(place, layers)
-    axes.set(ylim=(0, 1.02), ylabel="Grad-CAMO", xlabel="layer, shallow to deep")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", fontsize=8, frameon=False)
+    scored = _scored(summary, [*_LAYER_COLUMNS])
+    layers, place = list(scored["layer"]), np.arange(len(scored))
+    figure = _figure(max(5.0, 1.8 + 0.45 * len(layers)), 5.2)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    room = scored["ceiling"] - scored["chance"]
+    label = "from chance to the layer's ceiling"
+    upper.bar(place, room, 0.8, scored["chance"], color="#DCE5EE", label=label)
+    scores = ((upper, "grad_camo", "Grad-CAMO", 0), (lower, "attainable", "attainable", 2))
+    for axes, column, name, colour in scores:
+        axes.errorbar(
+            place, scored[column], scored[f"{column}_sd"], fmt="o-", color=SITES[colour], ms=5,
+            lw=1.2, elinewidth=1, capsize=3, label=f"{name}, mean ± sd",
+        )  # fmt: skip
+    lower.plot(
+        place, scored["probe_accuracy"], "D--", color=SITES[5], ms=5, lw=1.2,
+        label="accuracy of a linear probe, held-out wells",
+    )  # fmt: skip
+    guess = scored["largest_class"].iloc[0]
+    lower.axhline(guess, color=SITES[5], lw=1, ls=":", label="accuracy of always the commonest")
+    for axes in (upper, lower):
+        if explained in layers:
+            at = layers.index(explained)
+            axes.axvspan(at - 0.5, at + 0.5, color="#FFF3C4", zorder=0)
+        axes.axhline(0, color=GREY, lw=0.6)
+        axes.grid(axis="y", color="#EEEEEE")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylim(top=1.02)
+    if explained in layers:
+        upper.annotate(
+            "explained", (layers.index(explained), 1.0), ha="center", va="top", fontsize=8
+        )
+    upper.set(ylabel="Grad-CAMO")
+    lower.set(ylabel="attainable, accuracy", xlim=(-0.6, len(layers) - 0.4))
+    short = [name.removeprefix("block_") for name in layers]
+    if short == layers:
+        lower.set_xticks(place, short, rotation=45, ha="right")
+    else:
+        lower.set_xticks(place, short)
+    lower.set_xlabel("block, shallow to deep: maps get coarser" if short != layers else "layer")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 

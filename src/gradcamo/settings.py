@@ -210,6 +210,15 @@ class AuditSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
+class LayerAuditSettings(Settings):
+    """How every layer of a network is scored on the held-out wells of a plate."""
+
+    layers: tuple[str, ...] = Field((), description="layers to score (default: all)")
+    alignment: Alignment = Field("paper", description="where maps are drawn, as in an audit")
+    batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+
+
 class PlateSettings(Settings):
     """Many stacks: what to do with each, and what to make of all."""
 

@@ -225,11 +225,33 @@ def open_(image: Path | None, labels: Path | None, checkpoint: Path | None) -> N
 
 @main.command()
 @click.argument("checkpoint_path", metavar="MODEL", type=click.Path(path_type=Path))
-def layers(checkpoint_path: Path) -> None:
-    """List the layers of MODEL: channels, grid, stride and where each one looks."""
+@click.option(
+    "--audit",
+    "plate",
+    metavar="PLATE",
+    type=click.Path(path_type=Path),
+    help="score every layer on the held-out wells of this plate (a CSV)",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="folder for the table and the plot; in a plate's folder the report takes them up",
+)
+@settings_options(s.LayerAuditSettings)
+def layers(
+    checkpoint_path: Path, plate: Path | None, out: Path | None, settings: s.LayerAuditSettings
+) -> None:
+    """List the layers of MODEL: channels, grid, stride and where each one looks.
+
+    With --audit, score them all in one pass: attention on the cell against what a linear
+    classifier can read from the layer.
+    """
     from gradcamo.networks.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
+    if plate is not None:
+        _audit_layers(plate, checkpoint, out, settings)
+        return
     click.echo(f"{'layer':<10} {'channels':>8}  {'grid z y x':<12} {'stride':<14} offset (voxels)")
     for name, info in checkpoint.layers.items():
         sight = [_numbers(v) for v in info.sight] if info.sight else ["?", "?"]
@@ -238,6 +260,23 @@ def layers(checkpoint_path: Path) -> None:
             f"{name:<10} {info.channels:>8}  {_numbers(info.grid):<12} {sight[0]:<14} "
             f"{sight[1]}{mark}"
         )
+
+
+def _audit_layers(
+    plate: Path, checkpoint: Any, out: Path | None, settings: s.LayerAuditSettings
+) -> None:
+    from gradcamo.training.layer_audit import (
+        describe_layers_scored,
+        layer_audit_steps,
+        save_layer_audit,
+    )
+
+    for step in track_cells(layer_audit_steps(plate, checkpoint, settings)):
+        if step.result is not None:
+            click.echo(describe_layers_scored(step.result))
+            if out is not None:
+                files = save_layer_audit(step.result, out, checkpoint.layer)
+                click.echo(f"written to {', '.join(map(str, files))}")
 
 
 def _checkpoint_path(path: Path) -> Path:

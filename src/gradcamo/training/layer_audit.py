@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.networks.checkpoint import Checkpoint
-from gradcamo.settings import Alignment, CropSettings, TrainSettings
+from gradcamo.settings import Alignment, CropSettings, LayerAuditSettings, TrainSettings
 from gradcamo.training.cells import index_cells
 from gradcamo.training.split import TEST, leave_wells_out
 from gradcamo.types import CellCrop
@@ -31,14 +32,16 @@ class LayerAudit(NamedTuple):
     cells: pd.DataFrame
 
 
+class LayerAuditStep(NamedTuple):
+    """``done`` of ``total`` cells are explained; the last step brings the ``result``."""
+
+    done: int
+    total: int
+    result: LayerAudit | None = None
+
+
 def layer_audit(
-    plate_csv: str | Path,
-    checkpoint: Checkpoint,
-    layers: Sequence[str] = (),
-    alignment: Alignment = "paper",
-    batch_size: int = 8,
-    device: str = "auto",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    plate_csv: str | Path, checkpoint: Checkpoint, settings: LayerAuditSettings | None = None
 ) -> LayerAudit:
     """Score every layer of a checkpoint on the held-out wells of a plate.
 
@@ -48,51 +51,74 @@ def layer_audit(
         The plate is split as the checkpoint's training did, else by the default rule or the
         column ``split``.
     checkpoint : Checkpoint
-    layers : names; every layer by default
-    alignment : where maps lie on the crop
-    progress : called with (cells done, cells in all); an exception that it raises cancels
+    settings : LayerAuditSettings
 
     Returns
     -------
     LayerAudit
-        ``summary``: layer, channels, grid, mean and sd of grad_camo and attainable, mean shares,
-        chance and ceiling, ``empty`` (share of cells without positive evidence) and
+        ``summary``: layer, channels, grid, cells, mean and sd of grad_camo and attainable, mean
+        shares, chance and ceiling, ``empty`` (share of cells without positive evidence),
         ``probe_accuracy``: how many held-out cells a logistic regression classifies correctly that
-        was trained on the layer's profiles of the training wells.
+        was trained on the layer's profiles of the training wells, and ``largest_class``: how many
+        are right if the commonest treatment is always said.
 
     Raises
     ------
     GradcamoError
         If the plate has no held-out wells, or does not fit the checkpoint.
     """
+    *_, last = layer_audit_steps(plate_csv, checkpoint, settings)
+    assert last.result is not None
+    return last.result
+
+
+def layer_audit_steps(
+    plate_csv: str | Path, checkpoint: Checkpoint, settings: LayerAuditSettings | None = None
+) -> Iterator[LayerAuditStep]:
+    """`layer_audit` batch by batch, in one pass over the cells."""
+    settings = settings or LayerAuditSettings()
+    names = settings.layers or tuple(checkpoint.layers)
+    cells = _cells(plate_csv, checkpoint)
+    held_out = (cells["split"] == TEST).to_numpy()
+    scores = _Scores(checkpoint, names, settings.alignment)
+    for done in scores.explain(cells, settings.batch_size, settings.device):
+        yield LayerAuditStep(done, len(cells))
+    scored = scores.table(cells)
+    scored = scored[np.tile(held_out, len(names))]
+    largest = cells.loc[held_out, "treatment"].value_counts(normalize=True).iloc[0]
+    rows = [
+        _summary(name, checkpoint, scored[scored["layer"] == name])
+        | {
+            "probe_accuracy": _probe(scores.profiles(name), cells["treatment"], held_out),
+            "largest_class": largest,
+        }
+        for name in names
+    ]
+    scored.attrs = {"recipe": _recipe(plate_csv, checkpoint, settings)}
+    result = LayerAudit(pd.DataFrame(rows), scored)
+    yield LayerAuditStep(len(cells), len(cells), result)
+
+
+def _cells(plate_csv: str | Path, checkpoint: Checkpoint) -> pd.DataFrame:
+    """The whole cells of the checkpoint's classes, training and held-out wells."""
     from gradcamo.files.plates import read_plate
 
-    names = tuple(layers) or tuple(checkpoint.layers)
-    settings = TrainSettings(**checkpoint.recipe.get("settings", {})).model_copy(
-        update={"crop": checkpoint.crop}
-    )
-    plate = leave_wells_out(read_plate(plate_csv), settings)
-    cells = index_cells(plate, settings)
-    cells = cells[cells["treatment"].isin(checkpoint.classes)].reset_index(drop=True)
+    trained_with = TrainSettings(**checkpoint.recipe.get("settings", {}))
+    settings = trained_with.model_copy(update={"crop": checkpoint.crop})
+    cells = index_cells(leave_wells_out(read_plate(plate_csv), settings), settings)
     if cells.attrs["channels"] != checkpoint.channels:
         raise GradcamoError(
             f"the checkpoint expects the channels {', '.join(checkpoint.channels)}, the plate has "
             f"{', '.join(cells.attrs['channels'])}"
         )
-    held_out = (cells["split"] == TEST).to_numpy()
-    if not held_out.any():
-        raise GradcamoError("the plate has no held-out wells to score layers on")
-    scored, profiles = explain_cells(
-        cells, checkpoint, names, alignment, batch_size, device, progress
-    )
-    rows = []
-    for name in names:
-        seen = scored[(scored["layer"] == name) & np.tile(held_out, len(names))]
-        rows.append(
-            _summary(name, checkpoint, seen)
-            | {"probe_accuracy": _probe(profiles[name], cells["treatment"], held_out)}
+    known = cells["treatment"].isin(checkpoint.classes)
+    if not (known & (cells["split"] == TEST)).any():
+        raise GradcamoError(
+            "the plate has no held-out wells of the checkpoint's treatments "
+            f"({', '.join(checkpoint.classes)}) to score layers on: set test in a column split, "
+            "or use the plate that it was trained on"
         )
-    return LayerAudit(pd.DataFrame(rows), scored[np.tile(held_out, len(names))])
+    return cells[known].reset_index(drop=True)
 
 
 def explain_cells(
@@ -113,36 +139,54 @@ def explain_cells(
         alignment, predicted, confidence and the columns of equation 5.
     profiles : dict of (cells, C') float32
     """
-    from gradcamo.networks.infer import explain
-
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in layers}
-    profiles: dict[str, list[np.ndarray]] = {name: [] for name in layers}
-    crops = crops_of(cells, checkpoint.crop)
-    done = 0
-    for batch in explain(crops, checkpoint, tuple(layers), None, alignment, batch_size, device):
-        for seen in batch:
-            best = seen.probabilities.argmax(1)
-            parts[seen.layer].append(
-                pd.DataFrame(
-                    {
-                        "layer": seen.layer,
-                        "alignment": alignment,
-                        "predicted": np.array(checkpoint.classes)[best],
-                        "confidence": seen.probabilities.max(1),
-                        **{name: seen.shares[name] for name in SCORES},
-                    }
-                )
-            )
-            profiles[seen.layer].append(seen.profiles)
-        done += len(batch[0].labels)
+    scores = _Scores(checkpoint, layers, alignment)
+    for done in scores.explain(cells, batch_size, device):
         progress(done, len(cells))
-    table = pd.concat([part for name in layers for part in parts[name]], ignore_index=True)
-    given = pd.concat([cells] * len(layers), ignore_index=True)
-    given = given.drop(columns=["start_y", "start_x", "labels"])
-    return (
-        pd.concat([given, table], axis=1),
-        {name: np.concatenate(found) for name, found in profiles.items()},
-    )
+    return scores.table(cells), {name: scores.profiles(name) for name in layers}
+
+
+class _Scores:
+    """What one pass over cells says at several layers."""
+
+    def __init__(self, checkpoint: Checkpoint, layers: Sequence[str], alignment: Alignment) -> None:
+        self.checkpoint, self.layers, self.alignment = checkpoint, tuple(layers), alignment
+        self._tables: dict[str, list[pd.DataFrame]] = {name: [] for name in layers}
+        self._profiles: dict[str, list[np.ndarray]] = {name: [] for name in layers}
+
+    def explain(self, cells: pd.DataFrame, batch_size: int, device: str) -> Iterator[int]:
+        """Batch by batch, how many cells are done."""
+        from gradcamo.networks.infer import explain
+
+        crops = crops_of(cells, self.checkpoint.crop)
+        done = 0
+        for batch in explain(
+            crops, self.checkpoint, self.layers, None, self.alignment, batch_size, device
+        ):
+            for seen in batch:
+                best = seen.probabilities.argmax(1)
+                self._tables[seen.layer].append(
+                    pd.DataFrame(
+                        {
+                            "layer": seen.layer,
+                            "alignment": self.alignment,
+                            "predicted": np.array(self.checkpoint.classes)[best],
+                            "confidence": seen.probabilities.max(1),
+                            **{name: seen.shares[name] for name in SCORES},
+                        }
+                    )
+                )
+                self._profiles[seen.layer].append(seen.profiles)
+            done += len(batch[0].labels)
+            yield done
+
+    def table(self, cells: pd.DataFrame) -> pd.DataFrame:
+        tables = [part for name in self.layers for part in self._tables[name]]
+        given = pd.concat([cells] * len(self.layers), ignore_index=True)
+        given = given.drop(columns=["start_y", "start_x", "labels"])
+        return pd.concat([given, pd.concat(tables, ignore_index=True)], axis=1)
+
+    def profiles(self, layer: str) -> np.ndarray:
+        return np.concatenate(self._profiles[layer])
 
 
 def crops_of(cells: pd.DataFrame, settings: CropSettings) -> Iterator[CellCrop]:
@@ -188,13 +232,59 @@ def _probe(profiles: np.ndarray, treatment: pd.Series, held_out: np.ndarray) -> 
     return float(probe.score(profiles[held_out], treatment[held_out]))
 
 
-def save_layer_audit(audit: LayerAudit, folder: str | Path) -> list[Path]:
-    """Write ``layers.csv`` and ``layers.png``, whole or not at all."""
-    from gradcamo.figures import layer_audit as draw
+def _recipe(
+    plate_csv: str | Path, checkpoint: Checkpoint, settings: LayerAuditSettings
+) -> dict[str, Any]:
+    return {
+        "software": f"napari-gradcamo {version('napari-gradcamo')}",
+        "plate": Path(plate_csv).name,
+        "checkpoint": checkpoint.hash,
+        "settings": settings.model_dump(mode="json"),
+    }
 
-    files = [Path(folder) / "layers.csv", Path(folder) / "layers.png"]
-    with landing(files[0]) as scratch:
-        audit.summary.to_csv(scratch, index=False)
-    with landing(files[1]) as scratch:
-        draw(audit.cells).savefig(scratch, dpi=150, format="png")
-    return files
+
+def describe_layers_scored(audit: LayerAudit) -> str:
+    """The summary as a table of plain text."""
+    lines = [
+        f"{'layer':<10}{'grid z y x':<12}{'Grad-CAMO':>13}{'attainable':>14}{'chance':>8}"
+        f"{'ceiling':>9}{'empty':>7}{'probe':>7}"
+    ]
+    for row in audit.summary.to_dict("records"):
+        own = f"{row['grad_camo']:.2f} ± {row['grad_camo_sd']:.2f}"
+        gained = f"{row['attainable']:.2f} ± {row['attainable_sd']:.2f}"
+        lines.append(
+            f"{row['layer']:<10}{row['grid']:<12}{own:>13}{gained:>14}{row['chance']:>8.2f}"
+            f"{row['ceiling']:>9.2f}{row['empty']:>7.0%}{row['probe_accuracy']:>7.0%}"
+        )
+    largest = audit.summary["largest_class"].iloc[0]
+    lines += [
+        f"{audit.summary['cells'].iloc[0]} held-out cells. probe: how many of them a linear "
+        "classifier recognises from the layer's",
+        f"profiles (always the commonest treatment: {largest:.0%}); empty: cells without positive "
+        "evidence",
+    ]
+    return "\n".join(lines)
+
+
+def save_layer_audit(
+    audit: LayerAudit, folder: str | Path, explained: str | None = None
+) -> list[Path]:
+    """Write ``layers.parquet`` (cells), ``layer_summary.csv`` and ``layers.png``.
+
+    In the folder of a plate, ``gradcamo report`` takes up the first.
+
+    Parameters
+    ----------
+    explained : the layer that is marked in the plot
+    """
+    from gradcamo.figures import layer_audit as draw
+    from gradcamo.files.store import write_table
+
+    names = ("layers.parquet", "layer_summary.csv", "layers.png")
+    cells, summary, picture = (Path(folder) / name for name in names)
+    recipe = audit.cells.attrs["recipe"]
+    write_table(audit.cells, cells, recipe)
+    write_table(audit.summary, summary, recipe)
+    with landing(picture) as scratch:
+        draw(audit.summary, explained).savefig(scratch, dpi=150, format="png")
+    return [cells, summary, picture]
