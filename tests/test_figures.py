@@ -119,21 +119,30 @@ def test_the_layer_audit_draws_every_number_over_the_layers_in_their_order():
     np.testing.assert_allclose(bars, table[["chance", "ceiling"]])
     for axes, column in ((upper, "grad_camo"), (lower, "attainable")):
         (drawn,) = [c for c in axes.containers if type(c).__name__ == "ErrorbarContainer"]
-        np.testing.assert_allclose(drawn.lines[0].get_ydata(), table[column])
+        np.testing.assert_allclose(drawn.lines[0].get_xydata()[:, 1], table[column])
         ends = np.array([s[:, 1] for s in drawn.lines[2][0].get_segments()])
         np.testing.assert_allclose(np.diff(ends)[:, 0] / 2, table[f"{column}_sd"])
     accuracy = next(line for line in lower.lines if "probe" in str(line.get_label()))
     np.testing.assert_allclose(accuracy.get_ydata(), table["probe_accuracy"])
 
 
-@pytest.mark.parametrize(
-    "draw", [figures.scores_by_dose_and_site, figures.attention_budget, figures.layer_audit]
-)
+@pytest.mark.parametrize("draw", [figures.scores_by_dose_and_site, figures.attention_budget])
 def test_tables_without_scores_or_columns_are_refused(draw):
     with pytest.raises(GradcamoError, match="lacks"):
         draw(cells()[["treatment"]])
     with pytest.raises(GradcamoError, match="score"):
-        draw((layers() if draw is figures.layer_audit else cells()).assign(grad_camo=np.nan))
+        draw(cells().assign(grad_camo=np.nan))
+
+
+def test_a_layer_without_evidence_keeps_its_place_and_its_accuracy():
+    table = layers()
+    table.loc[1, ["grad_camo", "grad_camo_sd", "attainable", "attainable_sd"]] = np.nan
+    _, lower = figures.layer_audit(table).axes
+    assert len(lower.get_xticklabels()) == 3
+    accuracy = next(line for line in lower.lines if "probe" in str(line.get_label()))
+    assert np.isfinite(accuracy.get_ydata()).all()
+    with pytest.raises(GradcamoError, match="lacks probe_accuracy"):
+        figures.layer_audit(table.drop(columns="probe_accuracy"))
 
 
 def test_a_gallery_shows_each_cell_plain_and_with_its_heatmap(tmp_path):

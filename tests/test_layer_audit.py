@@ -11,6 +11,9 @@ from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.store import read_table, write_table
+from gradcamo.networks.checkpoint import BUNDLED
+from gradcamo.report import write_report
 from gradcamo.settings import AuditSettings, LayerAuditSettings
 from gradcamo.training.layer_audit import _probe, layer_audit
 
@@ -35,37 +38,30 @@ def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(small_plate, t
     assert found.summary["probe_accuracy"].between(0, 1).all()
 
 
-def test_the_command_prints_and_keeps_what_the_report_takes_up(small_plate, trained, tmp_path):
-    from gradcamo.files.store import read_table, write_table
-    from gradcamo.report import write_report
-
-    cells = gc.audit(
-        *(
-            read(read_plate(small_plate).iloc[1][kind])
-            for read, kind in ((read_stack, "image"), (read_labels, "labels"))
-        ),
-        trained[0],
-    )
+def test_the_command_prints_and_keeps_what_the_report_takes_up(small_plate, tmp_path):
+    checkpoint = gc.Checkpoint.load(BUNDLED)
+    row = read_plate(small_plate).iloc[1]
+    cells = gc.audit(read_stack(row["image"]), read_labels(row["labels"]), checkpoint)
     write_table(cells, tmp_path / "cells.parquet", {})
     flags = ["--layers", "block_2,block_4", "--out", str(tmp_path)]
-    command = ["layers", str(trained[1]), "--audit", str(small_plate), *flags]
-    result = CliRunner().invoke(main, command)
+    result = CliRunner().invoke(main, ["layers", "bundled", "--audit", str(small_plate), *flags])
     assert result.exit_code == 0, result.output
     summary = pd.read_csv(tmp_path / "layer_summary.csv")
+    assert summary["layer"].tolist() == ["block_2", "block_4"]
     for row in summary.to_dict("records"):
         (line,) = [line for line in result.output.splitlines() if line.startswith(row["layer"])]
         assert f"{row['grad_camo']:.2f} ± {row['grad_camo_sd']:.2f}" in line
         assert line.endswith(f"{row['probe_accuracy']:.0%}")
     kept = read_table(tmp_path / "layers.parquet")
-    assert kept.attrs["recipe"]["checkpoint"] == trained[0].hash
-    assert kept.groupby("layer", sort=False)["grad_camo"].mean().tolist() == pytest.approx(
+    assert kept.attrs["recipe"]["checkpoint"] == checkpoint.hash
+    assert kept.groupby("layer")["grad_camo"].mean().tolist() == pytest.approx(
         summary["grad_camo"].tolist()
     )
     assert (tmp_path / "layers.png").stat().st_size > 10_000
     page = write_report(tmp_path, tmp_path / "report.html").read_text()
     median = kept.loc[kept["layer"] == "block_2", "grad_camo"].median()
     assert '"layer": "block_2"' in page
-    assert f'"median": {round(median, 4)}' in page
+    assert f'"median": {round(float(median), 4)}' in page
 
 
 def test_a_plate_without_held_out_wells_is_refused(small_plate, trained, tmp_path):

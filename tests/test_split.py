@@ -5,7 +5,12 @@ import pytest
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
-from gradcamo.training.split import check_classes, hold_out_validation, leave_wells_out
+from gradcamo.training.split import (
+    check_classes,
+    hold_out_validation,
+    leave_wells_out,
+    propose_split,
+)
 
 
 def a_plate(**columns):
@@ -123,3 +128,15 @@ def test_validation_follows_the_seed():
 def test_validation_wells_named_by_the_plate_are_used():
     cells = pd.concat([cells_of("train"), cells_of("validation")], ignore_index=True)
     assert hold_out_validation(cells, TrainSettings()) is cells
+
+
+def test_the_last_well_of_each_treatment_is_proposed_for_the_test():
+    plate = a_plate()
+    plate["treatment"] = ["control", "drug", "control", "drug", "control"]
+    assert propose_split(plate).tolist() == ["train", "train", "train", "test", "test"]
+    plate["well"] = ["B2", "C02", "C03", "B03", "B02"]  # two stacks of one well stay together
+    assert propose_split(plate).tolist() == ["test", "train", "train", "test", "test"]
+
+
+def test_with_one_well_of_a_treatment_none_can_be_left_out():
+    assert set(propose_split(a_plate(treatment=["a", "b", "b", "b", "b"]))) == {"train"}

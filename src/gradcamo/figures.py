@@ -252,26 +252,26 @@ def layer_audit(summary: pd.DataFrame, explained: str | None = None) -> Figure:
     Raises
     ------
     GradcamoError
-        If columns are missing or no cell has a score.
+        If columns are missing.
     """
-    scored = _scored(summary, [*_LAYER_COLUMNS])
-    layers, place = list(scored["layer"]), np.arange(len(scored))
+    _require(summary, _LAYER_COLUMNS)
+    layers, place = list(summary["layer"]), np.arange(len(summary))
     figure = _figure(max(5.0, 1.8 + 0.45 * len(layers)), 5.2)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    room = scored["ceiling"] - scored["chance"]
+    room = summary["ceiling"] - summary["chance"]
     label = "from chance to the layer's ceiling"
-    upper.bar(place, room, 0.8, scored["chance"], color="#DCE5EE", label=label)
+    upper.bar(place, room, 0.8, summary["chance"], color="#DCE5EE", label=label)
     scores = ((upper, "grad_camo", "Grad-CAMO", 0), (lower, "attainable", "attainable", 2))
     for axes, column, name, colour in scores:
         axes.errorbar(
-            place, scored[column], scored[f"{column}_sd"], fmt="o-", color=SITES[colour], ms=5,
+            place, summary[column], summary[f"{column}_sd"], fmt="o-", color=SITES[colour], ms=5,
             lw=1.2, elinewidth=1, capsize=3, label=f"{name}, mean ± sd",
         )  # fmt: skip
     lower.plot(
-        place, scored["probe_accuracy"], "D--", color=SITES[5], ms=5, lw=1.2,
+        place, summary["probe_accuracy"], "D--", color=SITES[5], ms=5, lw=1.2,
         label="accuracy of a linear probe, held-out wells",
     )  # fmt: skip
-    guess = scored["largest_class"].iloc[0]
+    guess = summary["largest_class"].iloc[0]
     lower.axhline(guess, color=SITES[5], lw=1, ls=":", label="accuracy of always the commonest")
     for axes in (upper, lower):
         if explained in layers:

@@ -27,8 +27,9 @@ class TrainingProgress(NamedTuple):
     """How far a training is.
 
     ``stage`` is reading, statistics, training, validation or testing; ``done`` of ``total`` steps
-    of it are done (batches while training). ``loss`` is the last batch's, ``history`` holds the
-    epochs that ended, ``note`` says what the user should know.
+    of it are done (batches while training), and ``batches_done`` of at most ``batches`` in all
+    epochs. ``loss`` is the last batch's, ``history`` holds the epochs that ended, ``note`` says
+    what the user should know.
     """
 
     stage: str
@@ -39,6 +40,8 @@ class TrainingProgress(NamedTuple):
     loss: float | None = None
     history: tuple[EpochResult, ...] = ()
     note: str = ""
+    batches_done: int = 0
+    batches: int = 0
 
 
 class StoppedEarly(GradcamoError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -81,6 +82,19 @@ class SettingRows(QWidget):
             raise GradcamoError(f"{where}: {first['msg']}, got {first['input']!r}") from error
 
 
+class PartsLine(QLineEdit):
+    """Several numbers or names in one line, such as ``64 × 224 × 224``."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self._whole = bool(parts) and all(isinstance(part, int) for part in parts)
+        super().__init__((" × " if self._whole else ", ").join(map(str, parts)))
+        self.setPlaceholderText(AUTOMATIC)
+
+    def parts(self) -> tuple[str, ...]:
+        between = r"[\s,×x]+" if self._whole else r"[\s,]+"
+        return tuple(part for part in re.split(between, self.text()) if part)
+
+
 def _input(field: Any, choices: Sequence[str] | None) -> QWidget:
     kinds, optional = _kinds(field.annotation)
     if choices is not None:
@@ -100,8 +114,11 @@ def _input(field: Any, choices: Sequence[str] | None) -> QWidget:
         check = QCheckBox()
         check.setChecked(bool(field.default))
         return check
-    if int in kinds or float in kinds:
+    tiny = isinstance(field.default, float) and 0 < field.default < 0.01
+    if (int in kinds or float in kinds) and not tiny:  # spin boxes round to hundredths
         return _spin(field, whole=float not in kinds, optional=optional)
+    if any(typing.get_origin(kind) is tuple for kind in kinds):
+        return PartsLine(field.default or ())
     line = QLineEdit("" if field.default is None else str(field.default))
     line.setPlaceholderText(AUTOMATIC if optional else "")
     return line
@@ -146,6 +163,8 @@ def _value(widget: QWidget) -> Any:
         return None if text == AUTOMATIC else text
     if isinstance(widget, QCheckBox):
         return widget.isChecked()
+    if isinstance(widget, PartsLine):
+        return widget.parts()
     if isinstance(widget, (QSpinBox, QDoubleSpinBox)):
         at_bottom = widget.value() == widget.minimum()
         return None if widget.property("optional") and at_bottom else widget.value()

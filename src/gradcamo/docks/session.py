@@ -10,7 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from gradcamo.docks.colouring import warm_up
 from gradcamo.docks.results import Results
@@ -79,6 +79,10 @@ class Session(QObject):
         self.segmenting = Job(self)
         self.auditing = Job(self)
         self.explaining = Job(self)
+        self.training = Job(self)
+        self.layer_auditing = Job(self)
+        for long in (self.training, self.layer_auditing):  # closing napari waits for threads
+            QCoreApplication.instance().aboutToQuit.connect(long.cancel)
         self.clicks = CanvasClicks(self)
         self.heatmap = HeatmapView(self)
         self.colours = LabelColours(self)

@@ -34,6 +34,7 @@ class Job(QObject):
 
     began = Signal()
     stepped = Signal(object)
+    _told = Signal(object)
     failed = Signal(object)
     ended = Signal(bool)
 
@@ -46,6 +47,7 @@ class Job(QObject):
         self._stop = threading.Event()
         self.destroyed.connect(self._stop.set)  # nobody waits any more
         self._gentle = False
+        self._told.connect(self._on_step)
 
     @property
     def running(self) -> bool:
@@ -79,6 +81,10 @@ class Job(QObject):
         worker.finished.connect(self._on_finish)
         self.began.emit()
         worker.start()
+
+    def tell(self, item: Any) -> None:
+        """Bring an item out of the midst of a step, for work that calls back."""
+        self._told.emit(item)
 
     def cancel(self) -> None:
         """Stop after the step that is being worked on; what came before is kept."""

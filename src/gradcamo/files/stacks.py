@@ -150,6 +150,30 @@ def write_labels(
         )
 
 
+def write_stack(path: str | Path, stack: ZStack) -> None:
+    """Write a Z-stack as OME-TIFF in one piece, whole or not at all.
+
+    Raises
+    ------
+    GradcamoError
+        If the file cannot be written.
+    """
+    import tifffile
+
+    with landing(path) as scratch:
+        tifffile.imwrite(
+            scratch,
+            np.asarray(stack.data),
+            ome=True,
+            photometric="minisblack",
+            metadata={
+                "axes": "CZYX",
+                "Channel": {"Name": list(stack.channels)},
+                **ome_spacing(stack.spacing_um),
+            },
+        )
+
+
 def ome_spacing(spacing_um: Sequence[float] | None) -> dict[str, Any]:
     """A voxel size (z, y, x) in µm as tifffile's OME metadata."""
     if spacing_um is None:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
+from gradcamo.files.stacks import write_stack
 from gradcamo.samples.design import CHANNELS, PlateDesign
 from gradcamo.samples.planting import (
     background_pattern,
@@ -150,12 +151,7 @@ def _write_stack(folder: Path, design: PlateDesign, well: str, site: int) -> dic
     }
     for kind in ("images", "labels", *(["cells"] if design.signal != "dose" else [])):
         (folder / kind).mkdir(exist_ok=True)
-    tifffile.imwrite(
-        folder / str(row["image"]),
-        stack.data,
-        photometric="minisblack",
-        metadata={"axes": "CZYX", "Channel": {"Name": list(stack.channels)}, **size},
-    )
+    write_stack(folder / str(row["image"]), stack)
     tifffile.imwrite(
         folder / str(row["labels"]),
         labels,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ import pandas as pd
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
+from gradcamo.training.report import describe_cells
 from gradcamo.training.split import (
     SPLITS,
     TRAIN,
     VALIDATION,
+    WELL,
     check_classes,
     hold_out_validation,
     leave_wells_out,
@@ -57,6 +60,51 @@ def training_cells(
             "size (--batch-size)"
         )
     return cells, classes
+
+
+class SplitPreview(NamedTuple):
+    """Who would learn and who would be tested.
+
+    ``wells`` has one row per well: plate, well, treatment, split, stacks and, once cells are
+    counted, cells and validation_cells (of the training wells). ``unused`` stacks take no part.
+    ``about`` is what `describe_cells` says, None before cells are counted.
+    """
+
+    wells: pd.DataFrame
+    unused: int
+    about: dict[str, Any] | None = None
+
+
+def preview_split(plate_csv: str | Path, settings: TrainSettings) -> Iterator[SplitPreview]:
+    """The split of a plate before any training: at once without, then with its cells.
+
+    Raises
+    ------
+    GradcamoError
+        As `training_cells`.
+    """
+    from gradcamo.files.plates import read_plate
+
+    plate = read_plate(plate_csv)
+    chosen = leave_wells_out(plate, settings)
+    wells = chosen.groupby([*WELL, "split"], sort=False).agg(
+        treatment=("treatment", lambda names: ", ".join(dict.fromkeys(names))),
+        stacks=("image", "size"),
+    )
+    wells = wells.reset_index()
+    unused = len(plate) - len(chosen)
+    yield SplitPreview(wells, unused)
+    cells, classes = training_cells(plate_csv, settings)
+    deciding = cells["split"] == VALIDATION
+    of_well = pd.DataFrame(
+        {
+            "cells": cells[~deciding].groupby(WELL).size(),
+            "validation_cells": cells[deciding].groupby(WELL).size(),
+        }
+    )
+    counted = wells.join(of_well, on=WELL).fillna({"cells": 0, "validation_cells": 0})
+    counted = counted.astype({"cells": int, "validation_cells": int})
+    yield SplitPreview(counted, unused, describe_cells(cells, classes))
 
 
 def index_cells(

@@ -161,26 +161,28 @@ class Reporter(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, index: int
     ) -> None:
-        total = int(trainer.num_training_batches)
-        self._tell(trainer, "training", index + 1, total, float(outputs["loss"].detach()))
+        self._tell(trainer, "training", index + 1, float(outputs["loss"].detach()))
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, index: int, *_: Any
     ) -> None:
-        self._tell(trainer, "validation", index + 1, int(trainer.num_val_batches[0]), None)
+        self._tell(trainer, "validation", index + 1, None)
 
-    def _tell(
-        self, trainer: L.Trainer, stage: str, done: int, total: int, loss: float | None
-    ) -> None:
+    def _tell(self, trainer: L.Trainer, stage: str, done: int, loss: float | None) -> None:
+        learning, deciding = int(trainer.num_training_batches), int(trainer.num_val_batches[0])
+        epochs = int(trainer.max_epochs or 0)
+        before = trainer.current_epoch * (learning + deciding)
         self.watch.tell(
             TrainingProgress(
                 stage=stage,
                 done=done,
-                total=total,
+                total=learning if stage == "training" else deciding,
                 epoch=trainer.current_epoch + 1,
-                epochs=int(trainer.max_epochs or 0),
+                epochs=epochs,
                 loss=loss,
                 history=tuple(self.keeper.history),
+                batches_done=before + done + (learning if stage == "validation" else 0),
+                batches=epochs * (learning + deciding),
             )
         )
         if self.watch.stopped():

@@ -102,6 +102,21 @@ def describe_layer_scores(table: pd.DataFrame, regularised: Sequence[str]) -> di
     return {"layer_scores": scores.reset_index().to_dict("records"), "layer_notes": notes}
 
 
+def outcome(recipe: Mapping[str, Any]) -> str:
+    """How a training ended, in a sentence or two."""
+    best = recipe["history"][recipe["best_epoch"] - 1]
+    kept = f"weights of epoch {best['epoch']} of {len(recipe['history'])}"
+    accuracy = recipe["accuracy"]
+    if accuracy is None:
+        return (
+            f"Stopped: {kept} are kept, {best['validation_accuracy']:.0%} of validation cells "
+            "right, not tested."
+        )
+    names = {TEST: "in held-out wells", VALIDATION: "of validation", TRAIN: "of training"}
+    right = [f"{accuracy[split]:.0%} {name}" for split, name in names.items() if split in accuracy]
+    return f"Right: {', '.join(right)} ({kept})."
+
+
 def report_text(recipe: Mapping[str, Any]) -> str:
     """A training in a page of plain text."""
     classes = list(recipe["cells"][TRAIN])

@@ -104,6 +104,22 @@ def _column(well: str) -> int:
         raise GradcamoError(f"{error}, or a column split (train, test) in the plate") from error
 
 
+def propose_split(plate: pd.DataFrame) -> pd.Series:
+    """A split for stacks that have none: the last well of each treatment is held out.
+
+    Where a treatment has one well only, leaving wells out is impossible and all are for training.
+
+    Parameters
+    ----------
+    plate : DataFrame
+        With ``plate, well, treatment``.
+    """
+    wells = plate["plate"] + " " + plate["well"].map(_one_name)
+    held_out = wells.groupby(plate["treatment"]).transform("last")
+    alone = wells.groupby(plate["treatment"]).nunique().min() < 2
+    return pd.Series(np.where(alone | (wells != held_out), TRAIN, TEST), plate.index)
+
+
 def check_classes(cells: pd.DataFrame) -> tuple[str, ...]:
     """The treatments to tell apart, from a table of cells with ``treatment`` and ``split``.
 
