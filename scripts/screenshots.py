@@ -29,6 +29,7 @@ def main(checkpoint: str, out: str, only: str) -> None:
     """Take the pictures."""
     os.environ["NAPARI_CONFIG"] = ""
     os.environ["HOME"] = os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
+    os.environ["XDG_CONFIG_HOME"] = os.environ["HOME"]
     import napari
 
     from gradcamo.docks.session import session_of
@@ -47,10 +48,10 @@ def main(checkpoint: str, out: str, only: str) -> None:
     for step in bench.steps[:2]:
         step.open(True)
     camera.take("loaded")
-    bench.explain.load(checkpoint or BUNDLED)
+    bench.model.load(checkpoint or BUNDLED)
     wait(lambda: session.checkpoint is not None)
     for step in bench.steps:
-        step.open(step is bench.steps[2])
+        step.open(step in bench.steps[2:4])
     camera.take("explain")
     bench.explain.start()
     wait(lambda: not session.auditing.running)
@@ -63,12 +64,12 @@ def main(checkpoint: str, out: str, only: str) -> None:
     bench.review.mode.setCurrentIndex(bench.review.mode.findData("flagged"))
     bench.review._on_mode()
     bench.review.outlines.setChecked(False)
-    bench.review.heatmap.setChecked(False)
+    bench.review.heatmap.shown.setChecked(False)
     camera.take("flagged")
     bench.review.mode.setCurrentIndex(bench.review.mode.findData("score"))
     bench.review._on_mode()
     bench.review.outlines.setChecked(True)
-    bench.review.heatmap.setChecked(True)
+    bench.review.heatmap.shown.setChecked(True)
     show_in_3d(viewer, session)
     camera.take("volume")
     viewer.dims.ndisplay = 2

@@ -16,6 +16,7 @@ os.environ["HOME"] = os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="gr
 @pytest.fixture(autouse=True)
 def _fresh_home(qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # scores are kept there
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # what docks remember
     yield
     from superqt.utils._qthreading import WorkerBase
 

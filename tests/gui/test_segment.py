@@ -42,7 +42,9 @@ def test_the_labels_layer_holds_what_the_library_finds(bench, qtbot):
 def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):
     session = bench.session
     planes = []
-    session.segmenting.stepped.connect(lambda item: planes.append(item[0]))
+    session.segmenting.stepped.connect(
+        lambda item: planes.append(item[1]) if item[0] == "plane" else None
+    )
     bench.segment.run.click()
     qtbot.waitUntil(lambda: len(planes) >= 2, timeout=120_000)
     session.segmenting.cancel()

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from gradcamo.docks.cells import CellsDock
 from gradcamo.docks.explain import ExplainDock
 from gradcamo.docks.load import LoadDock
+from gradcamo.docks.model import ModelDock
 from gradcamo.docks.session import session_of
 from gradcamo.docks.workbench import WIDTH, Workbench, open_docks
 from gradcamo.settings import AuditSettings, SegmentSettings
@@ -199,14 +200,15 @@ def test_channels_with_other_names_are_matched_by_hand(session, checkpoint, view
     from dataclasses import replace
 
     renamed = replace(checkpoint, channels=("DNA", "concanavalin", "actin"))
-    dock = docked(viewer, ExplainDock)
+    explain, dock = docked(viewer, ExplainDock), docked(viewer, ModelDock)
     session.set_checkpoint(renamed, "renamed")
     assert list(dock.matches) == ["DNA", "concanavalin", "actin"]
     assert dock.matches["concanavalin"].currentText() == "concanavalin"
     for channel, name in (("DNA", "Hoechst"), ("actin", "phalloidin")):
         dock.matches[channel].setCurrentText(name)
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
-        dock.start()
+        explain.start()
+    assert session.audit_settings.channels == ("Hoechst", "concanavalin", "phalloidin")
     assert session.results.counts()["scored"] > 0
 
 
@@ -234,11 +236,18 @@ def test_exporting_nothing_says_so_and_writes_nothing(audited, viewer, tmp_path)
 
 def test_the_workbench_opens_the_next_step_and_the_table(session, checkpoint, viewer, qtbot):
     bench = docked(viewer, Workbench)
-    assert [step.is_open for step in bench.steps] == [False, False, True, False]
+    opened = lambda: [step.title.text() for step in bench.steps if step.is_open]  # noqa: E731
+    assert opened() == ["Model"]
+    assert bench.steps[2].state.text() == "open a network"
     session.set_checkpoint(checkpoint, "small")
+    assert opened() == ["Explain"]
+    assert bench.steps[3].state.text() == "audit the cells"
+    session.auditing.stepped.connect(lambda _: seen.append(opened()))
+    seen = []
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
-        session.audit(AuditSettings())
-    assert [step.is_open for step in bench.steps] == [False, False, False, True]
+        session.audit(AuditSettings(batch_size=2))
+    assert set(map(tuple, seen)) == {("Explain",)}  # where Cancel is
+    assert opened() == ["Review"]
     assert any(isinstance(widget, CellsDock) for widget in open_docks(viewer))
     for step in bench.steps:  # nothing is cut off in a dock of this width
         step.open(True)

@@ -12,6 +12,7 @@ from small_training import same_weights
 
 from gradcamo.docks.explain import ExplainDock
 from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
+from gradcamo.docks.model import ModelDock
 from gradcamo.docks.open_stacks import SPLIT, TREATMENT, WELL
 from gradcamo.docks.train import TrainDock
 from gradcamo.networks.checkpoint import Checkpoint
@@ -73,8 +74,9 @@ def test_a_plate_that_cannot_be_split_is_said_and_nothing_can_be_run(ready, qtbo
 def test_a_training_draws_its_curves_and_hands_over_the_network(
     ready, trained, viewer, qtbot, tmp_path
 ):
-    explain = ExplainDock(viewer)
-    viewer.window.add_dock_widget(explain)
+    explain, model = ExplainDock(viewer), ModelDock(viewer)
+    for dock in (explain, model):
+        viewer.window.add_dock_widget(dock)
     press(qtbot, ready.run)
     qtbot.waitUntil(lambda: not ready.job.running, timeout=MINUTES)
     checkpoint = ready.session.checkpoint
@@ -87,7 +89,7 @@ def test_a_training_draws_its_curves_and_hands_over_the_network(
     assert len(ready.curves.batches.getData()[0]) >= 6
     assert "in held-out wells" in ready.message.text()
     assert ready.picture.isVisible()
-    assert "model</b> tells 2 treatments apart" in explain.summary.text()
+    assert "model</b> tells 2 treatments apart" in model.summary.text()
     assert explain.rows.inputs["layer"].currentText() == "block_4"
     assert ready.run.isEnabled()
 

@@ -45,16 +45,26 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
             f"the checkpoint is a 2D network, {stack.source or 'the stack'} has "
             f"{stack.shape[1]} planes: project it, or use a 3D network"
         )
-    if stack.spacing_um and checkpoint.spacing_um:
-        ratio = np.divide(stack.spacing_um, checkpoint.spacing_um)
-        if np.abs(np.log(ratio)).max() > np.log(1.05):
-            warnings.warn(
-                f"the stack's voxels are {stack.spacing_um} µm, the checkpoint was trained on "
-                f"{checkpoint.spacing_um} µm: cells look larger or smaller to it than they are",
-                GradcamoWarning,
-                stacklevel=3,
-            )
+    if note := voxel_note(stack, checkpoint):
+        warnings.warn(note, GradcamoWarning, stacklevel=3)
     return stack.select(wanted).in_memory()
+
+
+def voxel_note(stack: ZStack, checkpoint: Checkpoint) -> str | None:
+    """What to say where the stack's voxels are 5 % larger or smaller than those trained on."""
+    if not (stack.spacing_um and checkpoint.spacing_um):
+        return None
+    ratio = np.divide(stack.spacing_um, checkpoint.spacing_um)
+    if np.abs(np.log(ratio)).max() <= np.log(1.05):
+        return None
+    here, there = (
+        " × ".join(f"{step:.4g}" for step in spacing)
+        for spacing in (stack.spacing_um, checkpoint.spacing_um)
+    )
+    return (
+        f"the stack's voxels are {here} µm, the checkpoint was trained on {there} µm: cells look "
+        "larger or smaller to it than they are"
+    )
 
 
 def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) -> np.ndarray:

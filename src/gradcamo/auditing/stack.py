@@ -155,12 +155,35 @@ def audit_batches(
     only: Collection[int] | None = None,
 ) -> Iterator[AuditBatch]:
     """The same as `audit`, batch by batch, with profiles and maps. Checks come before the first."""
+    return audit_crops(cells_of(stack, labels, checkpoint, settings), checkpoint, settings, only)
+
+
+def cells_of(
+    stack: ZStack, labels: Any, checkpoint: Checkpoint, settings: AuditSettings | None = None
+) -> CellCrops:
+    """The cells of a stack as a checkpoint takes them: found once, to be audited many times.
+
+    Raises
+    ------
+    GradcamoError
+        If stack, labels and checkpoint do not fit.
+    """
+    settings = settings or AuditSettings()
+    checkpoint.info(settings.layer or checkpoint.layer)
+    return CellCrops(fitting_stack(stack, checkpoint, settings), labels, checkpoint.crop)
+
+
+def audit_crops(
+    crops: CellCrops,
+    checkpoint: Checkpoint,
+    settings: AuditSettings | None = None,
+    only: Collection[int] | None = None,
+) -> Iterator[AuditBatch]:
+    """The same as `audit_batches`, for the cells that `cells_of` found."""
     settings = settings or AuditSettings()
     layer = settings.layer or checkpoint.layer
     checkpoint.info(layer)
-    stack = fitting_stack(stack, checkpoint, settings)
-    crops = CellCrops(stack, labels, checkpoint.crop)
-    chosen = chosen_cells(crops, only, stack)
+    chosen = chosen_cells(crops, only, crops.stack)
     target = target_class(checkpoint, settings)
     partial = crops.table["touches_border"].to_numpy()
     return _run(

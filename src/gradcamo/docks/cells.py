@@ -90,6 +90,7 @@ class CellsDock(QWidget):
         session = self.session
         session.results_changed.connect(self._on_results)
         session.flags_changed.connect(self._on_flags)
+        session.edits.changed.connect(self._on_flags)
         session.selection_changed.connect(self._on_selection)
         self.toolbar.filter_changed.connect(self._on_filter)
         self.toolbar.columns_chosen.connect(self._on_columns)
@@ -130,6 +131,7 @@ class CellsDock(QWidget):
         self._echo = True
         try:
             table = self.session.results.table
+            self.model.stale = self.session.results.stale
             self.model.set_table(table, self.toolbar.kept(table))
         finally:
             self._echo = False

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
-from gradcamo.docks.layers import go_to, show_heatmap, show_outline
+from gradcamo.docks.layers import (
+    go_to,
+    heatmap_layer,
+    marked_layer,
+    place_like,
+    show_heatmap,
+    show_outline,
+)
+from gradcamo.docks.look import Look
 from gradcamo.docks.widgets import notify
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | None:
     """A cell's map on its crop's own grid (Z, Y, X) and the crop's first voxel in the stack."""
     found = session.results.cam(label)
-    if found is None or session.labels_layer is None:
+    if found is None or session.labels_layer is None or session.checkpoint is None:
         return None
     cam, start = found
     height_width = session.checkpoint.crop.size_yx
@@ -35,79 +44,161 @@ def upsampled(cam: np.ndarray, shape: tuple[int, ...], placement: Any) -> np.nda
     return np.asarray(fine).reshape(-1, *shape[1:])
 
 
+def window_mask(labels: Any, label: int, start: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Where a window (which may leave the image) holds a cell: (Z, Y, X), bool."""
+    first = np.maximum(start, 0)
+    last = np.minimum(np.add(start, shape), labels.shape)
+    mask = np.zeros(shape, bool)
+    inside = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
+    window = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+    mask[inside] = np.asarray(labels[window]) == label
+    return mask
+
+
 class HeatmapView(QObject):
     """Follows the session's cell: shows its plane, its map, and asks for maps that are missing."""
+
+    look_changed = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._session = weakref.ref(session)
+        self._asked = 0
+        self.look = Look()
         session.cell_changed.connect(self._on_cell)
+        session.edits.changed.connect(self._on_edits)
         session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.explaining.stepped.connect(self._on_explained)
         session.explaining.failed.connect(notify)
+        session.explaining.ended.connect(self._on_explaining_ended)
+
+    def set_look(self, look: Look) -> None:
+        """Draw the heatmap so, now and from now on."""
+        session, before, self.look = self._session(), self.look, look
+        layer = session.viewer and heatmap_layer(session.viewer)
+        if layer is not None:
+            look.apply(layer)
+            layer.visible = look.shown and session.results.cam(session.cell) is not None
+            if look.only_cell != before.only_cell:
+                self.show(session.cell)
+        self._on_ndisplay()
+        self.look_changed.emit()
+
+    def toggle(self) -> None:
+        """Hide the heatmap, or show it."""
+        self.set_look(replace(self.look, shown=not self.look.shown))
 
     def show(self, label: int) -> bool:
         """Lay the map of a cell over its crop; False where there is none yet."""
         session = self._session()
         if session is None or session.viewer is None or session.labels_layer is None:
             return False
+        viewer = session.viewer
         found = crop_map(session, label)
         if found is None:
+            for kind in ("heatmap", "outline"):  # of the cell before
+                if (layer := marked_layer(viewer, kind)) is not None:
+                    layer.visible = False
             return False
         cam, start = found
-        active = session.viewer.layers.selection.active
-        show_heatmap(session.viewer, cam, session.labels_layer, start, f"cell {label}")
-        self._outline(label, start, cam.shape)
+        mask = window_mask(session.labels_layer.data, label, start, cam.shape)
+        active = viewer.layers.selection.active
+        shown = np.where(mask, cam, 0) if self.look.only_cell else cam
+        heat = show_heatmap(viewer, shown, session.labels_layer, start, f"cell {label}", self.look)
+        heat.visible = self.look.shown
+        show_outline(viewer, mask, session.labels_layer, start)
+        self._on_ndisplay()
         if active is not None:  # a new layer makes itself active, and the user did not ask
-            session.viewer.layers.selection.active = active
+            viewer.layers.selection.active = active
         return True
+
+    def pin(self) -> Any:
+        """Keep the heatmap that is shown as a layer of its own, to compare it with others."""
+        session = self._session()
+        layer = session.viewer and heatmap_layer(session.viewer)
+        if layer is None or session.results.cam(session.cell) is None:
+            return None
+        row = session.results.table.loc[session.cell]
+        target = (session.audit_settings or session.planned).target or row["predicted"]
+        active = session.viewer.layers.selection.active
+        pinned = session.viewer.add_image(
+            np.array(layer.data),
+            name=f"Grad-CAM cell {session.cell}, {row['layer']}, {target}",
+            colormap=layer.colormap,
+            opacity=layer.opacity,
+            blending=layer.blending,
+            rendering=layer.rendering,
+            attenuation=layer.attenuation,
+            contrast_limits=layer.contrast_limits,
+            metadata={"gradcamo": "pinned", "cell": f"cell {session.cell}"},
+            **place_like(layer),
+        )
+        session.viewer.layers.selection.active = active
+        return pinned
 
     def _on_ndisplay(self) -> None:
         viewer = self._session().viewer
-        for layer in viewer.layers:
-            if layer.metadata.get("gradcamo") == "outline":
-                layer.visible = viewer.dims.ndisplay == 2  # in 3D it would hide the heatmap
+        outline = viewer and marked_layer(viewer, "outline")
+        if outline is not None:  # in 3D it would hide the heatmap
+            outline.visible = self.look.cell_outline and viewer.dims.ndisplay == 2
 
-    def _outline(self, label: int, start: np.ndarray, shape: tuple[int, ...]) -> None:
+    def _on_edits(self) -> None:
         session = self._session()
-        data = session.labels_layer.data
-        first = np.maximum(start, 0)
-        last = np.minimum(np.add(start, shape), data.shape)
-        window = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-        mask = np.asarray(data[window]) == label
-        show_outline(session.viewer, mask, session.labels_layer, first)
+        if session.cell in session.results.stale:
+            self.show(session.cell)  # its map was let go
 
     def _on_cell(self, label: int, chooser: str) -> None:
         session = self._session()
-        if not label or session.viewer is None or session.labels_layer is None:
+        if session.viewer is None or session.labels_layer is None:
+            return
+        if not label:
+            self.show(0)
             return
         table = session.results.table
         if label in table.index and chooser not in ("canvas", "layer"):
             where = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
             go_to(session.viewer, session.labels_layer, where, centre=chooser != "audit")
         at_border = label in table.index and bool(table.at[label, "touches_border"])
-        if not self.show(label) and not at_border:
+        if not self.show(label) and (not at_border or label in session.results.stale):
             self._explain(label)
 
     def _explain(self, label: int) -> None:
         session = self._session()
-        if session.audit_settings is None or session.explaining.running:
+        if session.explaining.running or session.auditing.running:
             return
-        if session.auditing.running or session.checkpoint is None or session.stack is None:
+        if session.checkpoint is None or session.stack is None:
             return
-        stack, labels = session.stack, np.asarray(session.labels_layer.data)
-        checkpoint, settings = session.checkpoint, session.audit_settings
+        self._asked = label
+        stack, checkpoint = session.stack, session.checkpoint
+        settings = session.audit_settings or session.planned
+        find, count = session.found.finder(settings), session.edits.count
 
         def one_cell() -> Iterator[Any]:
-            from gradcamo.auditing.stack import audit_batches
+            from gradcamo.auditing.stack import audit_crops, audit_recipe
 
-            yield from audit_batches(stack, labels, checkpoint, settings, only=[label])
+            crops = find()
+            recipe = audit_recipe(stack, checkpoint, settings)
+            if label in crops.table["label"].to_numpy():
+                for batch in audit_crops(crops, checkpoint, settings, only=[label]):
+                    yield batch, count, settings, recipe
 
         session.explaining.start(one_cell)
 
-    def _on_explained(self, batch: Any) -> None:
-        session = self._session()
-        session.results.add(batch)
-        session.results_changed.emit()
-        if session.cell in batch.table["label"].to_numpy():
+    def _on_explained(self, item: tuple[Any, int, Any, dict[str, Any]]) -> None:
+        session, (batch, count, settings, recipe) = self._session(), item
+        if count != session.edits.count:  # of labels as they were
+            return
+        session.audit_settings = settings
+        results, labels = session.results, batch.table["label"].tolist()
+        known = set(labels) <= set(results.table.index) - results.stale
+        results.recipe = results.recipe or recipe
+        results.add(batch)
+        if session.cell in labels:
             self.show(session.cell)
+        if not known:
+            session.results_changed.emit()
+
+    def _on_explaining_ended(self) -> None:
+        session = self._session()
+        if session.cell and session.cell != self._asked:  # chosen meanwhile
+            self._on_cell(session.cell, "canvas")

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
-from gradcamo.docks.layers import heatmap_layer
-
 if TYPE_CHECKING:
     from gradcamo.docks.session import Session
 
@@ -57,9 +55,7 @@ class Keys(QObject):
             session.mark(labels, not all_flagged)
 
     def toggle_heatmap(self) -> None:
-        layer = heatmap_layer(self._session().viewer)
-        if layer is not None:
-            layer.visible = not layer.visible
+        self._session().heatmap.toggle()
 
     def _step(self, by: int) -> None:
         session = self._session()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.docks.look import Look
 from gradcamo.errors import GradcamoError
 from gradcamo.types import ZStack
 
@@ -99,6 +100,22 @@ def show_labels(
     return viewer.add_labels(labels, name=name, opacity=0.45, metadata=about, **placed)
 
 
+def show_preview(
+    viewer: napari.Viewer, masks: np.ndarray, like: Layer, start: Sequence[float]
+) -> Labels:
+    """Masks of one plane, (1, Y, X), where they belong, in a layer that is used again."""
+    layer = marked_layer(viewer, "preview")
+    placed = place_like(like, start)
+    if layer is None:
+        layer = viewer.add_labels(
+            masks, name="Preview", opacity=0.6, metadata={"gradcamo": "preview"}, **placed
+        )
+    else:
+        layer.data, layer.visible = masks, True
+        place_again(layer, placed)
+    return layer
+
+
 def stack_from_layers(layers: Sequence[Image]) -> ZStack:
     """The Z-stack that open image layers make up, one channel each, without copying it.
 
@@ -149,35 +166,45 @@ def place_like(layer: Layer, start: Sequence[float] | None = None) -> dict[str, 
     }
 
 
+def place_again(layer: Layer, placed: dict[str, Any]) -> None:
+    """Move a layer to where `place_like` would put a new one."""
+    layer.affine = placed["affine"]
+    for attribute in ("scale", "rotate", "shear", "translate"):
+        setattr(layer, attribute, placed[attribute])
+
+
 def show_heatmap(
-    viewer: napari.Viewer, cam: np.ndarray, like: Layer, start: Sequence[float], name: str
+    viewer: napari.Viewer,
+    cam: np.ndarray,
+    like: Layer,
+    start: Sequence[float],
+    name: str,
+    look: Look | None = None,
 ) -> Image:
     """Put a cell's upsampled map (Z, Y, X) on its crop, in one layer that is used again.
 
     ``cam`` is made visible over all other layers with its own range; what the user changed about
     the layer (colour map, opacity, rendering) stays.
     """
-    found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == "heatmap"]
+    layer = heatmap_layer(viewer)
     top = float(cam.max()) or 1.0
     placed = place_like(like, start)
-    if not found:
-        return viewer.add_image(
+    if layer is None:
+        look = look or Look()
+        layer = viewer.add_image(
             cam,
             name=HEATMAP_NAME,
-            colormap="inferno",
             blending="additive",
-            opacity=0.85,
-            rendering="attenuated_mip",
             attenuation=0.02,
             contrast_limits=(0.0, top),
             metadata={"gradcamo": "heatmap", "cell": name},
+            **look.keywords(),
             **placed,
         )
-    layer = found[0]
+        look.apply(layer)
+        return layer
     layer.data = cam
-    layer.affine = placed.pop("affine")
-    for attribute in ("scale", "rotate", "shear", "translate"):
-        setattr(layer, attribute, placed[attribute])
+    place_again(layer, placed)
     layer.contrast_limits_range = (0.0, top)
     layer.contrast_limits = (0.0, top)
     layer.metadata["cell"] = name
@@ -186,7 +213,12 @@ def show_heatmap(
 
 def heatmap_layer(viewer: napari.Viewer) -> Image | None:
     """The heatmap layer, where there is one."""
-    found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == "heatmap"]
+    return marked_layer(viewer, "heatmap")
+
+
+def marked_layer(viewer: napari.Viewer, kind: str) -> Any:
+    """The layer of ours that is of this kind (heatmap, outline, preview), where there is one."""
+    found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == kind]
     return found[0] if found else None
 
 
@@ -205,9 +237,9 @@ def show_outline(
     viewer: napari.Viewer, mask: np.ndarray, like: Labels, start: Sequence[float]
 ) -> Labels:
     """Draw a white line around a cell, given as a mask (Z, Y, X), in a layer used again."""
-    found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == "outline"]
+    layer = marked_layer(viewer, "outline")
     placed = place_like(like, start)
-    if not found:
+    if layer is None:
         from napari.utils.colormaps import DirectLabelColormap
 
         layer = viewer.add_labels(
@@ -219,10 +251,8 @@ def show_outline(
         )
         layer.contour = 1
     else:
-        layer = found[0]
         layer.data = mask.astype(like.data.dtype)
-        layer.translate = placed["translate"]
-    layer.visible = viewer.dims.ndisplay == 2
+        place_again(layer, placed)
     return layer
 
 

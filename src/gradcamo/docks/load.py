@@ -27,12 +27,15 @@ from gradcamo.docks.layers import (
     show_stack,
     stack_from_layers,
 )
+from gradcamo.docks.memory import ask_path
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.widgets import GOOD, WARN, Message
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
+
+    from gradcamo.types import ZStack
 
 IN_MEMORY_BYTES = 4e9  # larger stacks are read plane by plane as they are shown
 FILES = "Z-stacks (*.tif *.tiff *.ome.tif *.ome.tiff);;All files (*)"
@@ -64,6 +67,7 @@ class LoadDock(QWidget):
         self.message = Message()
         self.setAcceptDrops(True)
         self._pending_axes: Path | None = None
+        self._dropped: list[Any] = []  # layers that another reader made of a Z-stack
 
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -113,15 +117,12 @@ class LoadDock(QWidget):
     def load_stack(self, path: str | Path, axes: str | None = None) -> None:
         """Read a Z-stack in the background and show it."""
         path = Path(path)
-        self._pending_axes = path
+        self._pending_axes, self._dropped = path, []
 
         def read() -> Iterator[Any]:
             from gradcamo.files.stacks import read_stack
 
-            stack = read_stack(path, axes=axes)
-            if np.dtype(stack.data.dtype).itemsize * np.prod(stack.shape) < IN_MEMORY_BYTES:
-                stack = stack.in_memory()
-            yield stack, [contrast_limits(channel) for channel in stack.data]
+            yield shown(read_stack(path, axes=axes))
 
         self._start(read, f"reading {path.name} …")
 
@@ -163,8 +164,25 @@ class LoadDock(QWidget):
         if viewer is None or self.session.stack is not None or self.session.loading.running:
             return
         images = self._open_images()
-        if images and len({layer.data.shape for layer in images}) == 1 and images[0].ndim == 3:
+        foreign = [layer for layer in images if "source" not in layer.metadata]
+        paths = {layer.source.path for layer in foreign if layer.source.path}
+        if foreign and foreign == images and len(paths) == 1:
+            self.load_stack(paths.pop())  # our reader knows channels and voxel size, or asks
+            self._dropped = foreign
+        elif len(images) == 1 and images[0].ndim > 3:
+            self._ask_axes_of(images[0])
+        elif images and len({layer.data.shape for layer in images}) == 1 and images[0].ndim == 3:
             self.use_open_layers()
+
+    def _ask_axes_of(self, layer: Any) -> None:
+        self._dropped, self._pending_axes = [layer], None
+        shape = " × ".join(str(n) for n in layer.data.shape)
+        self.message.say(
+            f"{layer.name} has {layer.ndim} axes ({shape}). Say which is which (C channels, Z "
+            "planes, Y rows, X columns):",
+            WARN,
+        )
+        self.form.setRowVisible(self.axes, True)
 
     def _on_loaded(self, item: Any) -> None:
         session, (loaded, about) = self.session, item
@@ -172,7 +190,8 @@ class LoadDock(QWidget):
             self._take_labels(loaded, about)
             return
         self.form.setRowVisible(self.axes, False)
-        shown = list(session.channel_layers.values())
+        shown = [*session.channel_layers.values(), *self._dropped]
+        self._dropped, self._pending_axes = [], None
         session.set_stack(loaded, show_stack(session.viewer, loaded, about))
         for layer in shown:  # the stack before this one
             if layer in session.viewer.layers:
@@ -181,12 +200,34 @@ class LoadDock(QWidget):
         session.viewer.reset_view()
 
     def _on_failed(self, error: Exception) -> None:
+        layers = self._dropped
+        if layers and self._pending_axes is not None and "axes" not in str(error):
+            self._dropped = []  # a format that we do not read, opened by another reader
+            if layers[0].ndim > 3:
+                self._ask_axes_of(layers[0])
+            else:
+                self.use_open_layers()
+            return
         self.message.fail(error)
-        self.form.setRowVisible(self.axes, "axes" in str(error) and self._pending_axes is not None)
+        asked = self._pending_axes is not None or bool(self._dropped)
+        self.form.setRowVisible(self.axes, "axes" in str(error) and asked)
 
     def _retry_with_axes(self) -> None:
-        if self._pending_axes is not None and self.axes.text().strip():
-            self.load_stack(self._pending_axes, self.axes.text().strip().upper())
+        axes = self.axes.text().strip().upper()
+        if self._pending_axes is not None and axes:
+            dropped = self._dropped
+            self.load_stack(self._pending_axes, axes)
+            self._dropped = dropped
+        elif self._dropped and axes:
+            layer = self._dropped[0]
+            data, name = layer.data, layer.name
+
+            def arrange() -> Iterator[Any]:
+                from gradcamo.files.stacks import stack_of_array
+
+                yield shown(stack_of_array(data, axes, name))
+
+            self._start(arrange, f"arranging {name} …")
 
     def _on_spacing(self) -> None:
         session = self.session
@@ -201,6 +242,8 @@ class LoadDock(QWidget):
             layers.append(session.labels_layer)
         for layer in layers:
             layer.scale, layer.units = spacing, ("um",) * 3
+        session.found.forget()  # volumes are counted in µm
+        session.spacing_changed.emit()
         self._describe()
 
     def _describe(self) -> None:
@@ -281,17 +324,17 @@ class LoadDock(QWidget):
             button.setEnabled(idle)
 
     def _choose_stack(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a Z-stack", "", FILES)
+        path = ask_path(self, "Open a Z-stack", filters=FILES)
         if path:
             self.load_stack(path)
 
     def _choose_zarr(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open an OME-Zarr image")
+        path = ask_path(self, "Open an OME-Zarr image", QFileDialog.getExistingDirectory)
         if path:
             self.load_stack(path)
 
     def _choose_labels(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open cell labels", "", FILES)
+        path = ask_path(self, "Open cell labels", filters=FILES)
         if path:
             self.load_labels(path)
 
@@ -302,6 +345,13 @@ class LoadDock(QWidget):
         line.setToolTip(f"distance of neighbouring voxels along {axis}, in µm")
         line.editingFinished.connect(self._on_spacing)
         return line
+
+
+def shown(stack: ZStack) -> tuple[ZStack, list[tuple[float, float]]]:
+    """A stack as it is shown: in memory where it is small, with contrast limits per channel."""
+    if np.dtype(stack.data.dtype).itemsize * np.prod(stack.shape) < IN_MEMORY_BYTES:
+        stack = stack.in_memory()
+    return stack, [contrast_limits(channel) for channel in stack.data]
 
 
 def _middle(session: Session) -> float:

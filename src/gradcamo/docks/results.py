@@ -55,6 +55,25 @@ class Results:
             self._profiles[label] = np.array(profile)
             self._starts[label] = np.array(start)
 
+    def expire(self, labels: set[int]) -> None:
+        """The scores of these cells are out of date, and their maps are let go."""
+        self.stale |= labels
+        for label in labels:
+            self._maps.pop(label, None)
+            self._profiles.pop(label, None)
+            self._starts.pop(label, None)
+
+    def forget(self, labels: set[int]) -> None:
+        """These cells are no more."""
+        if not labels:
+            return
+        table = self.table
+        self.expire(labels)
+        self.stale -= labels
+        if len(table):
+            self._parts = [table[~table["label"].isin(labels)]]
+            self._table = None
+
     @classmethod
     def of_table(
         cls, table: pd.DataFrame, cutoff: float, arrays: Mapping[str, np.ndarray] | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -13,7 +12,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QPushButton,
-    QSlider,
     QVBoxLayout,
     QWidget,
 )
@@ -21,8 +19,8 @@ from qtpy.QtWidgets import (
 from gradcamo.docks import export
 from gradcamo.docks.card import CellCard
 from gradcamo.docks.colouring import MODES, score_range
+from gradcamo.docks.heat_options import HeatmapOptions
 from gradcamo.docks.histogram import ScoreHistogram
-from gradcamo.docks.layers import heatmap_layer
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.widgets import GOOD, Message
 from gradcamo.errors import GradcamoError
@@ -31,7 +29,6 @@ from gradcamo.settings import AuditSettings
 if TYPE_CHECKING:
     import napari
 
-COLORMAPS = ("inferno", "magma", "viridis", "cividis", "gray")
 MODE_NAMES = {"score": "Grad-CAMO score", "flagged": "flagged or passing", "label": "cell"}
 
 
@@ -61,16 +58,7 @@ class ReviewDock(QWidget):
         self.outlines = QCheckBox("outlines")
         self.outlines.setChecked(session_of(napari_viewer).colours.outlines)
         self.outlines.setToolTip("colour outlines only, so that the image stays visible")
-        self.heatmap = QCheckBox("show")
-        self.heatmap.setChecked(True)
-        self.heatmap.setToolTip("the Grad-CAM of the cell that is looked at")
-        self.colormap = QComboBox()
-        self.colormap.addItems(COLORMAPS)
-        self.colormap.setToolTip("colours of the heatmap")
-        self.opacity = QSlider(Qt.Orientation.Horizontal)
-        self.opacity.setRange(5, 100)
-        self.opacity.setValue(85)
-        self.opacity.setToolTip("opacity of the heatmap")
+        self.heatmap = HeatmapOptions(self.session)
         self.export_flagged = QPushButton("Export flagged…")
         self.export_flagged.setToolTip("write the flagged cells to a CSV file")
         self.export_all = QPushButton("Export all…")
@@ -80,17 +68,13 @@ class ReviewDock(QWidget):
         cut = QHBoxLayout()
         cut.addWidget(self.cutoff)
         cut.addWidget(self.count, 1)
-        heat = QHBoxLayout()
-        heat.addWidget(self.heatmap)
-        heat.addWidget(self.colormap)
-        heat.addWidget(self.opacity, 1)
         form = QFormLayout()
         form.addRow("Cut-off", cut)
         colours = QHBoxLayout()
         colours.addWidget(self.mode, 1)
         colours.addWidget(self.outlines)
         form.addRow("Colours", colours)
-        form.addRow("Heatmap", heat)
+        form.addRow("Heatmap", self.heatmap)
         out = QHBoxLayout()
         out.addWidget(self.export_flagged)
         out.addWidget(self.export_all)
@@ -107,9 +91,6 @@ class ReviewDock(QWidget):
         self.cutoff.valueChanged.connect(session.set_cutoff)
         self.mode.activated.connect(self._on_mode)
         self.outlines.toggled.connect(session.colours.set_outlines)
-        self.heatmap.toggled.connect(self._on_heatmap)
-        self.colormap.activated.connect(self._on_heatmap)
-        self.opacity.valueChanged.connect(self._on_heatmap)
         self.export_flagged.clicked.connect(self._choose_flagged)
         self.export_all.clicked.connect(self._choose_all)
         session.results_changed.connect(self._on_results)
@@ -150,19 +131,9 @@ class ReviewDock(QWidget):
     def _on_cell(self, label: int, chooser: str) -> None:
         table = self.session.results.table
         self.card.show_cell(table.loc[label] if label in table.index else None)
-        if chooser:
-            self._on_heatmap()
 
     def _on_mode(self) -> None:
         self.session.colours.set_mode(self.mode.currentData())
-
-    def _on_heatmap(self) -> None:
-        layer = self.session.viewer and heatmap_layer(self.session.viewer)
-        if layer is not None:
-            layer.visible = self.heatmap.isChecked()
-            layer.opacity = self.opacity.value() / 100
-            if layer.colormap.name != self.colormap.currentText():
-                layer.colormap = self.colormap.currentText()
 
     def _choose_flagged(self) -> None:
         self._choose("flagged")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.memory import keep, recall
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
 
@@ -28,15 +30,19 @@ AUTOMATIC = "automatic"
 class SettingRows(QWidget):
     """A form for some fields of a settings model."""
 
+    changed = Signal()
+
     def __init__(
         self,
         model: type[Settings],
         names: Sequence[str],
         choices: dict[str, Sequence[str]] | None = None,
+        titles: dict[str, str] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.model = model
+        self._kept_as = ""
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
@@ -47,13 +53,32 @@ class SettingRows(QWidget):
             widget.setToolTip(field.description)
             widget.setObjectName(name)
             self.inputs[name] = widget
-            form.addRow(name.replace("_", " ").capitalize(), widget)
+            form.addRow((titles or {}).get(name, name.replace("_", " ").capitalize()), widget)
+            _changed(widget).connect(self._on_changed)
             form.labelForField(widget).setToolTip(field.description)
+
+    def keep_as(self, name: str) -> None:
+        """Take up what these rows held at the last launch, and keep what they hold from now on."""
+        kept = recall(name, {})
+        for field, widget in self.inputs.items():
+            if field in kept:
+                try:
+                    self.model(**{field: kept[field]})
+                except ValidationError:  # a setting that another version knew
+                    continue
+                _put(widget, kept[field])
+        self._kept_as = name
+
+    def _on_changed(self) -> None:
+        if self._kept_as:
+            keep(self._kept_as, self.values())
+        self.changed.emit()
 
     def set_choices(self, name: str, choices: Sequence[str]) -> None:
         """Offer these values; what was chosen stays chosen where it can."""
         box = self.inputs[name]
         before = box.currentText()
+        box.blockSignals(True)
         items = [*choices]
         if self.model.model_fields[name].default is None:
             items.insert(0, AUTOMATIC)
@@ -61,6 +86,9 @@ class SettingRows(QWidget):
         box.addItems(items)
         if before in items or box.isEditable():
             box.setCurrentText(before or items[0])
+        box.blockSignals(False)
+        if box.currentText() != before:
+            self.changed.emit()
 
     def values(self) -> dict[str, Any]:
         """What the rows hold, by field name."""
@@ -75,7 +103,10 @@ class SettingRows(QWidget):
             Where a value is not allowed.
         """
         try:
-            return self.model(**{**self.values(), **others})
+            given = {**self.values(), **others}
+            fields = self.model.model_fields
+            empty = [n for n, v in given.items() if v == () and fields[n].default is None]
+            return self.model(**{**given, **dict.fromkeys(empty)})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -86,13 +117,17 @@ class PartsLine(QLineEdit):
     """Several numbers or names in one line, such as ``64 × 224 × 224``."""
 
     def __init__(self, parts: Sequence[Any]) -> None:
+        super().__init__()
         self._whole = bool(parts) and all(isinstance(part, int) for part in parts)
-        super().__init__((" × " if self._whole else ", ").join(map(str, parts)))
+        self.put(parts)
         self.setPlaceholderText(AUTOMATIC)
 
+    def put(self, parts: Sequence[Any]) -> None:
+        self.setText((" × " if self._whole else ", ").join(map(str, parts)))
+
     def parts(self) -> tuple[str, ...]:
-        between = r"[\s,×x]+" if self._whole else r"[\s,]+"
-        return tuple(part for part in re.split(between, self.text()) if part)
+        between = r"[\s,×x]+" if self._whole else "," if "," in self.text() else r"\s+"
+        return tuple(part.strip() for part in re.split(between, self.text()) if part.strip())
 
 
 def _input(field: Any, choices: Sequence[str] | None) -> QWidget:
@@ -169,3 +204,27 @@ def _value(widget: QWidget) -> Any:
         at_bottom = widget.value() == widget.minimum()
         return None if widget.property("optional") and at_bottom else widget.value()
     return widget.text().strip() or None
+
+
+def _put(widget: QWidget, value: Any) -> None:
+    if isinstance(widget, QComboBox):
+        widget.setCurrentText(AUTOMATIC if value is None else str(value))
+    elif isinstance(widget, QCheckBox):
+        widget.setChecked(bool(value))
+    elif isinstance(widget, (QSpinBox, QDoubleSpinBox)):
+        widget.setValue(widget.minimum() if value is None else value)
+    elif isinstance(widget, PartsLine):
+        widget.put(value or ())
+    else:
+        widget.setText("" if value is None else str(value))
+
+
+def _changed(widget: QWidget) -> Any:
+    """The signal of an input that its value is another."""
+    if isinstance(widget, QComboBox):
+        return widget.currentTextChanged
+    if isinstance(widget, QCheckBox):
+        return widget.toggled
+    if isinstance(widget, (QSpinBox, QDoubleSpinBox)):
+        return widget.valueChanged
+    return widget.textChanged

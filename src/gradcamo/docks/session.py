@@ -52,11 +52,14 @@ class Session(QObject):
     selection_changed = Signal(object)  # labels chosen together, as an int array
     layers_changed = Signal()
     order_changed = Signal()  # the table is sorted or filtered otherwise
+    spacing_changed = Signal()
 
     def __init__(self, viewer: napari.Viewer) -> None:
         from gradcamo.docks.autosave import Autosave
         from gradcamo.docks.click import CanvasClicks
         from gradcamo.docks.colouring import LabelColours
+        from gradcamo.docks.edits import Edits
+        from gradcamo.docks.found import FoundCells
         from gradcamo.docks.heatmap import HeatmapView
         from gradcamo.docks.keys import Keys
         from gradcamo.docks.open_plate import OpenPlate
@@ -68,7 +71,8 @@ class Session(QObject):
         self.labels_layer: Labels | None = None
         self.checkpoint: Checkpoint | None = None
         self.checkpoint_name = ""
-        self.audit_settings: AuditSettings | None = None
+        self.audit_settings: AuditSettings | None = None  # of the scores that are there
+        self.planned = AuditSettings()  # of the next audit
         self.results = Results(cutoff=CUTOFF)
         self._replacing = False
         self._recipe: dict[str, Any] = {}
@@ -83,6 +87,9 @@ class Session(QObject):
         self.layer_auditing = Job(self)
         for long in (self.training, self.layer_auditing):  # closing napari waits for threads
             QCoreApplication.instance().aboutToQuit.connect(long.cancel)
+        self.channels: tuple[str, ...] | None = None  # the stack's, where names differ
+        self.edits = Edits(self)
+        self.found = FoundCells(self)
         self.clicks = CanvasClicks(self)
         self.heatmap = HeatmapView(self)
         self.colours = LabelColours(self)
@@ -106,6 +113,8 @@ class Session(QObject):
     def set_stack(self, stack: ZStack, layers: dict[str, Image]) -> None:
         """Work on this stack, shown by these layers; what was known of another is dropped."""
         self.stack, self.channel_layers = stack, dict(layers)
+        self.channels = None
+        self.found.forget()
         self.set_results(Results(cutoff=self.results.cutoff))
         self.stack_changed.emit()
 
@@ -114,6 +123,8 @@ class Session(QObject):
         if layer is self.labels_layer:
             return
         self.clicks.watch(layer)
+        self.edits.watch(layer)
+        self.found.forget()
         self.labels_layer = layer
         self.set_results(Results(cutoff=self.results.cutoff))
         self.labels_changed.emit()
@@ -121,6 +132,7 @@ class Session(QObject):
     def set_checkpoint(self, checkpoint: Checkpoint | None, name: str = "") -> None:
         """Explain with this network."""
         self.checkpoint, self.checkpoint_name = checkpoint, name
+        self.channels = None
         self.checkpoint_changed.emit()
 
     def set_results(self, results: Results) -> None:
@@ -128,6 +140,15 @@ class Session(QObject):
         self.results = results
         self.results_changed.emit()
         self.choose(0, "results")
+
+    def lacking(self) -> list[str]:
+        """What an audit needs and is not there yet."""
+        needed = {
+            "a Z-stack": self.stack,
+            "cell labels": self.labels_layer,
+            "a network": self.checkpoint,
+        }
+        return [name for name, thing in needed.items() if thing is None]
 
     def audit(self, settings: AuditSettings, only: Iterable[int] | None = None) -> None:
         """Score the cells in the background, all or these only.
@@ -137,29 +158,24 @@ class Session(QObject):
         GradcamoError
             If the stack, the labels or the checkpoint are missing.
         """
-        missing = [
-            name
-            for name, thing in (
-                ("a Z-stack", self.stack),
-                ("cell labels", self.labels_layer),
-                ("a checkpoint", self.checkpoint),
-            )
-            if thing is None
-        ]
-        if missing:
-            raise GradcamoError(f"load {' and '.join(missing)} first")
+        if lacking := self.lacking():
+            raise GradcamoError(f"load {' and '.join(lacking)} first")
         stack, checkpoint = self.stack, self.checkpoint
-        labels = np.array(self.labels_layer.data)  # painting meanwhile does no harm
+        find = self.found.finder(settings)
         only = None if only is None else [int(label) for label in only]
 
         def batches() -> Iterator[Any]:
-            from gradcamo.auditing.stack import audit_batches, audit_recipe
+            from gradcamo.auditing.stack import audit_crops, audit_recipe
 
-            warm_up(labels.dtype)
+            crops = find()
+            warm_up(crops.labels.dtype)
             self._recipe = audit_recipe(stack, checkpoint, settings)
-            yield from audit_batches(stack, labels, checkpoint, settings, only)
+            there = None if only is None else set(crops.table["label"].tolist()) & set(only)
+            if there is None or there or not only:
+                yield from audit_crops(crops, checkpoint, settings, there)
 
         self.auditing.start(batches)
+        self.edits.begin_audit()
         self.audit_settings = settings
         self._replacing = only is None
 
@@ -171,11 +187,14 @@ class Session(QObject):
             self.results = fresh
         self.results.recipe = self._recipe
         self.results.add(batch)
+        self.results.expire(self.edits.since_audit)
         if not self._results_timer.isActive():
             self._results_timer.start(300)  # a table that is redrawn more often cannot be read
 
     def _on_audit_ended(self, complete: bool) -> None:
         self._results_timer.stop()
+        if complete:  # cells that were erased have nothing to score
+            self.results.forget(self.found.gone(self.results.stale) - self.edits.since_audit)
         self.results_changed.emit()
 
     def restore(self, kept: Kept) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtGui import QBrush, QColor, QFont
 
 from gradcamo.docks.columns import COLUMNS, FIRST_SHOWN, MEANING, TITLES
 
@@ -30,6 +30,7 @@ class CellTableModel(QAbstractTableModel):
         self._order = np.zeros(0, np.intp)  # shown row -> row of the table
         self._row_of: dict[int, int] = {}
         self._sorting: tuple[str, bool] = ("grad_camo", True)  # the worst first
+        self.stale: set[int] = set()  # labels whose scores are older than their voxels
         self.writer: Any = None  # called with (label, column, value) when a cell is edited
         self.picture: Any = None  # called with a label, for the first column
 
@@ -151,6 +152,13 @@ class CellTableModel(QAbstractTableModel):
             return side | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._ink(index)
+        if self.stale and self.label_at(index.row()) in self.stale:
+            if role == Qt.ItemDataRole.FontRole:
+                font = QFont()
+                font.setItalic(True)
+                return font
+            if role == Qt.ItemDataRole.ToolTipRole:
+                return "edited since it was scored: audit it again"
         return None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
@@ -178,6 +186,8 @@ class CellTableModel(QAbstractTableModel):
 
     def _ink(self, index: QModelIndex) -> QBrush | None:
         row = self._order[index.row()]
+        if self.label_at(index.row()) in self.stale:
+            return QBrush(FAINT_COLOUR)
         if "touches_border" in self._table and self._table["touches_border"].iat[row]:
             return QBrush(FAINT_COLOUR)
         if self._columns[index.column()] == "grad_camo" and self._table["flagged"].iat[row]:

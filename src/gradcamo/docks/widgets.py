@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from gradcamo.docks.memory import keep, recall
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 
@@ -53,6 +54,15 @@ def notify(error: Exception) -> None:
         show_error(str(error))
     else:
         notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+def line_of(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets side by side."""
+    line = QHBoxLayout()
+    line.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        line.addWidget(widget)
+    return line
 
 
 class JobRow(QWidget):
@@ -121,9 +131,12 @@ class JobRow(QWidget):
 class Fold(QWidget):
     """A line that opens what is seldom needed."""
 
-    def __init__(self, title: str, body: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, body: QWidget, name: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.body = body
+        self._name = name  # under which it is kept whether it is open
         self.button = QToolButton()
         self.button.setText(title)
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -136,9 +149,12 @@ class Fold(QWidget):
         box.addWidget(body)
         body.hide()
         self.button.toggled.connect(self._toggle)
+        self.button.setChecked(bool(name and recall(name, False)))
 
     def _toggle(self, opened: bool) -> None:
         self.body.setVisible(opened)
+        if self._name:
+            keep(self._name, opened)
         self.button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
 
 
@@ -205,13 +221,15 @@ class Step(QFrame):
         arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
         self.arrow.setArrowType(arrow)
 
-    def set_state(self, text: str, done: bool) -> None:
-        """What the step holds, or what it is missing."""
-        colour = GOOD if done else FAINT
+    def set_state(self, text: str, done: bool, coming: bool = False) -> None:
+        """What the step holds, or what it is missing; ``coming`` marks what is to be done next."""
+        colour = GOOD if done else WARN if coming else FAINT
         self.state.setText(text)
         self.state.setToolTip(text)
         self.state.setStyleSheet(f"color: {colour};")
-        fill = f"background: {GOOD}; color: #10151c;" if done else "background: #5a616c;"
+        fill = "background: #5a616c;"
+        if done or coming:
+            fill = f"background: {GOOD if done else WARN}; color: #10151c;"
         self.badge.setText("✓" if done else str(self._number))
         self.badge.setStyleSheet(f"{fill} border-radius: 10px; font-weight: 600;")
 

@@ -1,4 +1,4 @@
-"""The Grad-CAMO workbench: Load, Segment, Explain, Review, one below the other."""
+"""The Grad-CAMO workbench: Load, Segment, Model, Explain, Review, one below the other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidge
 from gradcamo.docks.cells import CellsDock
 from gradcamo.docks.explain import ExplainDock
 from gradcamo.docks.load import LoadDock
+from gradcamo.docks.model import ModelDock
 from gradcamo.docks.review import ReviewDock
 from gradcamo.docks.segment import SegmentDock
 from gradcamo.docks.session import Session, session_of
@@ -37,10 +38,11 @@ class Workbench(QWidget):
         self.session: Session = session_of(napari_viewer)
         self.load = LoadDock(napari_viewer)
         self.segment = SegmentDock(napari_viewer)
+        self.model = ModelDock(napari_viewer)
         self.explain = ExplainDock(napari_viewer)
         self.review = ReviewDock(napari_viewer)
-        titles = ("Load", "Segment", "Explain", "Review")
-        bodies = (self.load, self.segment, self.explain, self.review)
+        titles = ("Load", "Segment", "Model", "Explain", "Review")
+        bodies = (self.load, self.segment, self.model, self.explain, self.review)
         self.steps = [
             Step(number, title, body)
             for number, (title, body) in enumerate(zip(titles, bodies, strict=True), 1)
@@ -72,6 +74,7 @@ class Workbench(QWidget):
             session.checkpoint_changed,
             session.results_changed,
             session.flags_changed,
+            session.edits.changed,
         ):
             signal.connect(self._update)
         session.results_changed.connect(self._show_cells)
@@ -82,27 +85,27 @@ class Workbench(QWidget):
 
     def _update(self) -> None:
         session = self.session
-        counts = session.results.counts()
-        load, segment, explain, review = self.steps
-        stack, labels = session.stack, session.labels_layer
-        if stack is None:
-            load.set_state("open a Z-stack", False)
-        else:
-            size = " × ".join(str(n) for n in stack.shape[1:])
-            load.set_state(f"{stack.shape[0]} channels, {size}", True)
-        segment.set_state(labels.name if labels is not None else "no cells yet", labels is not None)
-        scored = counts["scored"] > 0
-        if session.checkpoint is None:
-            explain.set_state("no network yet", False)
-        else:
-            state = f"{counts['scored']} cells scored" if scored else "ready to audit"
-            explain.set_state(state, scored)
-        review.set_state(f"{counts['flagged']} flagged" if scored else "no scores yet", scored)
-        self._open_next([stack is not None, labels is not None, scored])
-
-    def _open_next(self, done: list[bool]) -> None:
-        # open the first step that is not done, once; what the user opens or closes then stays
+        counts, stale = session.results.counts(), len(session.results.stale)
+        stack, labels, network = session.stack, session.labels_layer, session.checkpoint
+        size = "" if stack is None else " × ".join(str(n) for n in stack.shape[1:])
+        scored = counts["scored"] > 0 and not session.auditing.running
+        explained = f"{counts['scored']} scored" + (f", {stale} changed" if stale else "")
+        ready = "audit the cells" if not session.lacking() else "needs cells and a network"
+        states = [
+            (f"{stack.shape[0]} channels, {size}" if stack else "open a Z-stack", stack),
+            (labels.name if labels is not None else "find the cells", labels is not None),
+            (session.checkpoint_name if network else "open a network", network),
+            (explained if scored else ready, scored),
+            (f"{counts['flagged']} flagged" if scored else "no scores yet", scored),
+        ]
+        done = [bool(there) for _, there in states]
         coming = done.index(False) if False in done else len(done)
+        for number, (step, (text, _)) in enumerate(zip(self.steps, states, strict=True)):
+            step.set_state(text, done[number], coming=number == coming)
+        self._open_next(coming if coming < len(done) else len(done) - 1)
+
+    def _open_next(self, coming: int) -> None:
+        # open the first step that is not done, once; what the user opens or closes then stays
         if coming != self._next:
             self._next = coming
             for number, step in enumerate(self.steps):

@@ -59,6 +59,18 @@ def read_stack(
     return ZStack(data, tuple(names), spacing_um, source=str(path))  # type: ignore[arg-type]
 
 
+def stack_of_array(data: Any, axes: str, source: str = "") -> ZStack:
+    """The Z-stack that an array holds, its axes named as in `read_stack`.
+
+    Raises
+    ------
+    GradcamoError
+        If the axes do not describe the array, or cannot be brought to (C, Z, Y, X).
+    """
+    data = _arranged(RawImage(data, "?" * data.ndim), axes, source or "the array")
+    return ZStack(data, tuple(_names((), data.shape[0])), None, source)
+
+
 def read_labels(path: str | Path, axes: str | None = None) -> np.ndarray:
     """Read a label image: 0 is background, every cell has its own positive number.
 

@@ -64,11 +64,28 @@ def segment(stack: ZStack, settings: SegmentSettings | None = None) -> np.ndarra
 def segment_planes(stack: ZStack, settings: SegmentSettings | None = None) -> Iterator[PlaneMasks]:
     """Masks of one plane after the other, for progress and cancelling; raises as `segment`."""
     settings = settings or SegmentSettings()
-    images = _normalised(stack, settings)
-    model = load_model(settings)
-    for plane, image in enumerate(images):
-        masks = evaluate(model, image, settings)
-        yield PlaneMasks(plane, len(images), masks.reshape(image.shape[:2]).astype(np.int32))
+    ready = prepare(stack, settings)
+    for plane in range(len(ready.images)):
+        yield segment_plane(ready, plane, settings)
+
+
+class Prepared(NamedTuple):
+    """What all planes of a stack need: normalised images (Z, Y, X, 2) and the network."""
+
+    images: np.ndarray
+    model: Any
+
+
+def prepare(stack: ZStack, settings: SegmentSettings) -> Prepared:
+    """Normalise the whole stack and load the network; raises as `segment`."""
+    return Prepared(_normalised(stack, settings), load_model(settings))
+
+
+def segment_plane(ready: Prepared, plane: int, settings: SegmentSettings) -> PlaneMasks:
+    """Masks of one plane, those that segmenting the stack finds in it."""
+    image = ready.images[plane]
+    masks = evaluate(ready.model, image, settings)
+    return PlaneMasks(plane, len(ready.images), masks.reshape(image.shape[:2]).astype(np.int32))
 
 
 def stitch(planes: Iterable[np.ndarray], settings: SegmentSettings | None = None) -> np.ndarray:

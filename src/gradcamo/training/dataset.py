@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gradcamo.cells.crops import crop_image, inside, padded
-from gradcamo.errors import GradcamoError
+from gradcamo.cells.statistics import mean_and_std
 from gradcamo.settings import TrainSettings
 from gradcamo.training.augment import Augmentation
 from gradcamo.types import ZStack
@@ -153,20 +153,12 @@ def channel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over all voxels of the crops, in one pass."""
     dataset = CellDataset(cells, sorted(cells["treatment"].unique()), settings)
-    total = squares = np.float64(0)
-    voxels = 0
-    for i in range(len(dataset)):
-        progress(i, len(dataset))
-        image = dataset[i][0].numpy()
-        image = image.reshape(len(image), -1)
-        total = total + image.sum(1, dtype=np.float64)
-        squares = squares + np.einsum("cv,cv->c", image, image, dtype=np.float64)
-        voxels += image.shape[1]
+
+    def images() -> Iterator[np.ndarray]:
+        for i in range(len(dataset)):
+            progress(i, len(dataset))
+            yield dataset[i][0].numpy()
+
+    found = mean_and_std(images())
     progress(len(dataset), len(dataset))
-    mean = np.atleast_1d(total / voxels)
-    std = np.sqrt(np.maximum(np.atleast_1d(squares / voxels) - mean**2, 0))
-    if len(empty := np.flatnonzero(std == 0)):
-        raise GradcamoError(
-            f"channel number {empty[0] + 1} is constant in every training crop: leave it out"
-        )
-    return tuple(mean.tolist()), tuple(std.tolist())
+    return found
