@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gradcamo.docks.columns import COLUMNS, FIRST_SHOWN, MEANING, TITLES
 
 ROOT = QModelIndex()
 FLAG_COLOUR = QColor("#e69f00")
+MARKED = QBrush(QColor("#646b73"))
 FAINT_COLOUR = QColor("#8a8f98")
 
 
@@ -28,7 +29,10 @@ class CellTableModel(QAbstractTableModel):
         self._chosen: tuple[str, ...] | None = None
         self._keep = np.ones(0, bool)
         self._order = np.zeros(0, np.intp)  # shown row -> row of the table
-        self._row_of: dict[int, int] = {}
+        self._place: dict[int, int] = {}  # label -> row of the table
+        self._shown_at = np.zeros(0, np.intp)  # row of the table -> shown row, -1 where hidden
+        self._values: dict[str, np.ndarray] = {}  # columns as arrays: pandas is slow cell by cell
+        self._marked: set[int] = set()
         self._sorting: tuple[str, bool] = ("grad_camo", True)  # the worst first
         self.stale: set[int] = set()  # labels whose scores are older than their voxels
         self.writer: Any = None  # called with (label, column, value) when a cell is edited
@@ -37,8 +41,9 @@ class CellTableModel(QAbstractTableModel):
     def set_table(self, table: pd.DataFrame, keep: np.ndarray | None = None) -> None:
         """Show another table; ``keep`` (bool, one per row) hides rows."""
         self.beginResetModel()
-        self._table = table
+        self._table, self._values = table, {}
         self._labels = table["label"].to_numpy()
+        self._place = dict(zip(self._labels.tolist(), range(len(table)), strict=True))
         self._keep = np.ones(len(table), bool) if keep is None else np.asarray(keep, bool)
         self._choose_columns()
         self._arrange()
@@ -60,10 +65,15 @@ class CellTableModel(QAbstractTableModel):
 
     def refresh(self, table: pd.DataFrame) -> None:
         """Values changed (flags, notes) while rows and columns stay; the order stays too."""
-        self._table = table
-        if self.rowCount():
-            last = self.index(self.rowCount() - 1, self.columnCount() - 1)
-            self.dataChanged.emit(self.index(0, 0), last)
+        self._table, self._values = table, {}
+        self._repaint()
+
+    def mark_rows(self, labels: Iterable[int]) -> None:
+        """Draw these rows as selected; Qt's own selection is slow for thousands of them."""
+        marked = set(labels)
+        if marked != self._marked:
+            self._marked = marked
+            self._repaint()
 
     @property
     def columns(self) -> list[str]:
@@ -96,7 +106,15 @@ class CellTableModel(QAbstractTableModel):
 
     def row_of(self, label: int) -> int | None:
         """The shown row of a label, None where it is hidden or unknown."""
-        return self._row_of.get(int(label))
+        place = self._place.get(int(label))
+        row = -1 if place is None else int(self._shown_at[place])
+        return None if row < 0 else row
+
+    def rows_of(self, labels: Iterable[int]) -> np.ndarray:
+        """The shown rows of labels, ascending; those that are hidden or unknown are left out."""
+        places = [place for label in labels if (place := self._place.get(label)) is not None]
+        rows = self._shown_at[places]
+        return np.sort(rows[rows >= 0])
 
     # -- what Qt asks for ------------------------------------------------------------------
 
@@ -126,14 +144,15 @@ class CellTableModel(QAbstractTableModel):
 
     def value(self, index: QModelIndex) -> Any:
         """The table's own value behind a shown cell."""
-        return self._table[self._columns[index.column()]].iat[self._order[index.row()]]
+        return self._column(self._columns[index.column()])[self._order[index.row()]]
 
     def shares(self, index: QModelIndex) -> list[float] | None:
         """Own, neighbour and background share of a row, at its score's column."""
         if self._columns[index.column()] != "grad_camo":
             return None
-        row = self._table.iloc[self._order[index.row()]]
-        return [row[name] for name in ("grad_camo", "neighbour_share", "background_share")]
+        row = self._order[index.row()]
+        names = ("grad_camo", "neighbour_share", "background_share")
+        return [float(self._column(name)[row]) for name in names]
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
         if not index.isValid():
@@ -147,7 +166,7 @@ class CellTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0 and self.picture:
             return self.picture(self.label_at(index.row()))
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            kind = self._table[name].dtype.kind
+            kind = self._column(name).dtype.kind
             side = Qt.AlignmentFlag.AlignRight if kind in "uif" else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ForegroundRole:
@@ -159,6 +178,8 @@ class CellTableModel(QAbstractTableModel):
                 return font
             if role == Qt.ItemDataRole.ToolTipRole:
                 return "edited since it was scored: audit it again"
+        if role == Qt.ItemDataRole.BackgroundRole and self._marked:
+            return MARKED if self.label_at(index.row()) in self._marked else None
         return None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
@@ -188,9 +209,9 @@ class CellTableModel(QAbstractTableModel):
         row = self._order[index.row()]
         if self.label_at(index.row()) in self.stale:
             return QBrush(FAINT_COLOUR)
-        if "touches_border" in self._table and self._table["touches_border"].iat[row]:
+        if "touches_border" in self._table and self._column("touches_border")[row]:
             return QBrush(FAINT_COLOUR)
-        if self._columns[index.column()] == "grad_camo" and self._table["flagged"].iat[row]:
+        if self._columns[index.column()] == "grad_camo" and self._column("flagged")[row]:
             return QBrush(FLAG_COLOUR)
         return None
 
@@ -210,7 +231,18 @@ class CellTableModel(QAbstractTableModel):
         kept = np.flatnonzero(self._keep)
         order = kept[sorted_order(self._table[name].iloc[kept], ascending)]
         self._order = order
-        self._row_of = dict(zip(self._labels[order].tolist(), range(len(order)), strict=True))
+        self._shown_at = np.full(len(self._table), -1, np.intp)
+        self._shown_at[order] = np.arange(len(order))
+
+    def _repaint(self) -> None:
+        if self.rowCount():
+            last = self.index(self.rowCount() - 1, self.columnCount() - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+
+    def _column(self, name: str) -> np.ndarray:
+        if name not in self._values:
+            self._values[name] = self._table[name].to_numpy()
+        return self._values[name]
 
 
 def sorted_order(values: pd.Series, ascending: bool) -> np.ndarray:

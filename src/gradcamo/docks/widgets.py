@@ -36,7 +36,9 @@ class Message(QLabel):
         self.say(text)
 
     def say(self, text: str, colour: str = FAINT) -> None:
-        self.setStyleSheet(f"color: {colour};")
+        style = f"color: {colour};"
+        if style != self.styleSheet():  # setting one is slow
+            self.setStyleSheet(style)
         self.setText(text)
         self.setVisible(bool(text))
 
