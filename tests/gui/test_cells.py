@@ -9,7 +9,9 @@ from conftest import scored_label
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.cells import CellsDock
+from gradcamo.docks.keys import KEYS
 from gradcamo.docks.layers import heatmap_layer
+from gradcamo.docks.results import Results
 
 pytestmark = pytest.mark.gui
 
@@ -48,32 +50,6 @@ def test_columns_are_hidden_and_shown(cells):
     assert cells.model.columns[-1] == "centroid_z"
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_visible_cells_are_written_as_they_are_seen(cells, tmp_path, suffix):
-    cells.sort_by("volume_um3", ascending=False)
-    cells.toolbar.filter.setText("not touches_border")
-    path = tmp_path / f"cells.{suffix}"
-    cells.export("visible", str(path))
-    written = pd.read_csv(path) if suffix == "csv" else pd.read_parquet(path)
-    shown = cells.model.shown()
-    assert written["label"].tolist() == shown["label"].tolist()
-    assert set(written) == {*shown, "image"}
-    np.testing.assert_allclose(written["grad_camo"], shown["grad_camo"])
-
-
-def test_anndata_gets_profiles_table_and_recipe(cells, audited, tmp_path):
-    import anndata
-
-    path = tmp_path / "cells.h5ad"
-    cells.export("all", str(path))
-    data = anndata.read_h5ad(path)
-    labels, profiles = audited.results.profiles()
-    order = np.argsort(data.obs["label"].to_numpy())
-    assert data.obs["label"].to_numpy()[order].tolist() == labels.tolist()
-    np.testing.assert_allclose(np.asarray(data.X)[order], profiles, rtol=1e-6)
-    assert audited.checkpoint.hash in str(data.uns)
-
-
 def test_keys_walk_down_the_table_on_the_canvas_and_in_the_table(cells, audited, viewer, qtbot):
     shown = cells.model.labels().tolist()
     for widget in (viewer.window._qt_viewer.canvas.native, cells.view):
@@ -107,3 +83,73 @@ def test_flags_and_notes_are_edited_in_the_table(cells, audited):
     assert model.setData(note, "dividing", Qt.ItemDataRole.EditRole)
     assert audited.results.table.at[label, "flagged"] != before
     assert model.data(note) == "dividing"
+
+
+def test_the_help_popover_names_every_key(cells, qtbot):
+    assert cells.toolbar.keys.text() == "?"
+    text = cells.toolbar.help.text()
+    for key, what, _ in KEYS:
+        assert f"<b>{key}</b>" in text
+        assert what in text
+    menu = cells.toolbar.keys.menu()
+    menu.popup(cells.mapToGlobal(cells.rect().center()))
+    qtbot.waitUntil(cells.toolbar.help.isVisible, timeout=5000)
+    menu.hide()
+
+
+def test_thousands_of_cells_are_chosen_at_once_and_a_click_replaces_them(cells, audited, qtbot):
+    rng = np.random.default_rng(0)
+    n = 3000
+    own = rng.uniform(0, 1, n)
+    labels = np.arange(n) * 3 + 5  # with gaps
+    plate = pd.DataFrame({"label": labels, "grad_camo": own, "touches_border": False})
+    plate["neighbour_share"], plate["background_share"] = (1 - own) / 2, (1 - own) / 2
+    plate["predicted"], plate["confidence"] = "control", 0.5
+    for axis in "zyx":
+        plate[f"centroid_{axis}"] = 1.0
+    plate["chance"] = plate["ceiling"] = 0.5
+    audited.set_results(Results.of_table(plate, 0.25))
+    cells.sort_by("label")
+    chosen = set(labels[::2].tolist())
+    audited.select(chosen)
+
+    def drawn_as_selected() -> set[int]:
+        model, rows = cells.model, range(cells.model.rowCount())
+        marked = {
+            model.label_at(r)
+            for r in rows
+            if model.data(model.index(r, 1), Qt.ItemDataRole.BackgroundRole) is not None
+        }
+        of_qt = cells.view.selectionModel().selectedRows()
+        return marked | {model.label_at(index.row()) for index in of_qt}
+
+    assert drawn_as_selected() == chosen
+    cells.sort_by("grad_camo")
+    assert drawn_as_selected() == chosen
+    assert set(audited.selection.tolist()) == chosen
+    few = set(labels[10:40].tolist())  # one range: Qt's own selection
+    cells.sort_by("label")
+    audited.select(few)
+    assert drawn_as_selected() == few
+    audited.select(chosen)
+    cells.view.scrollToTop()
+    where = cells.view.visualRect(cells.model.index(1, 2)).center()
+    qtbot.mouseClick(cells.view.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    assert audited.selection.tolist() == [8]
+    assert drawn_as_selected() == {8}
+
+
+def test_scores_are_in_the_layer_s_features_under_their_labels(audited, viewer, qtbot):
+    layer, label = audited.labels_layer, scored_label(audited)
+    layer.features = pd.DataFrame({"index": [label], "mine": ["x"]})
+    audited.mark([label], True)
+    assert "grad_camo" not in layer.features  # not while the user works …
+    qtbot.waitUntil(lambda: "grad_camo" in layer.features, timeout=5000)  # … but soon after
+    rows = layer.features.set_index("index")
+    table = audited.results.table
+    assert rows["grad_camo"].to_dict() == pytest.approx(table["grad_camo"].to_dict(), nan_ok=True)
+    assert rows.at[label, "flagged"]
+    assert rows.at[label, "mine"] == "x"
+    row = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
+    status = layer.get_status(layer.data_to_world(row), world=True)
+    assert f"grad_camo: {table.at[label, 'grad_camo']:.3g}" in status["value"]

@@ -212,28 +212,6 @@ def test_channels_with_other_names_are_matched_by_hand(session, checkpoint, view
     assert session.results.counts()["scored"] > 0
 
 
-def test_flagged_cells_are_exported_as_the_table_shows_them(audited, viewer, qtbot, tmp_path):
-    bench = docked(viewer, Workbench)
-    scores = audited.results.table["grad_camo"].dropna()
-    bench.review.cutoff.setValue(round(float(scores.median()), 3))
-    path = tmp_path / "flagged.csv"
-    bench.review.export("flagged", str(path))
-    written = pd.read_csv(path)
-    shown = audited.results.table
-    assert written["label"].tolist() == shown["label"][shown["flagged"]].tolist()
-    assert 0 < len(written) < len(scores)
-    assert (written["grad_camo"] < audited.results.cutoff).all()
-
-
-def test_exporting_nothing_says_so_and_writes_nothing(audited, viewer, tmp_path):
-    bench = docked(viewer, Workbench)
-    audited.set_cutoff(0.0)
-    path = tmp_path / "none.csv"
-    bench.review.export("flagged", str(path))
-    assert "no cell is flagged" in bench.review.message.text()
-    assert not path.exists()
-
-
 def test_the_workbench_opens_the_next_step_and_the_table(session, checkpoint, viewer, qtbot):
     bench = docked(viewer, Workbench)
     opened = lambda: [step.title.text() for step in bench.steps if step.is_open]  # noqa: E731
@@ -264,7 +242,7 @@ def test_closing_docks_and_deleting_layers_breaks_nothing(audited, viewer, qtbot
     audited.set_cutoff(0.4)
     audited.choose(scored_label(audited, 1), "table")
     reopened = docked(viewer, Workbench)
-    assert reopened.review.cutoff.value() == 0.4
+    assert reopened.review.cut.value.value() == 0.4
     viewer.layers.remove("Grad-CAM")
     audited.choose(scored_label(audited, 2), "table")
     viewer.layers.remove(audited.labels_layer)

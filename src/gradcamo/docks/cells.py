@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +20,21 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks import export
 from gradcamo.docks.card import paint_shares
+from gradcamo.docks.export import Request
+from gradcamo.docks.export_dialog import ExportDialog
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.table_model import CellTableModel
 from gradcamo.docks.thumbnails import SIZE, Thumbnails
 from gradcamo.docks.toolbar import CellsToolbar
-from gradcamo.docks.widgets import GOOD
+from gradcamo.docks.widgets import GOOD, WARN
+from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
 
 ROW_HEIGHT = 22
+MOST_RANGES = 300  # of rows in Qt's selection, whose time grows with their square
 WIDTH = 84
 WIDTHS = {
     "label": 52,
@@ -62,7 +68,7 @@ class CellsDock(QWidget):
         self.model.writer = self._write
         self.view = QTableView()
         self.view.setModel(self.model)
-        self.view.setItemDelegate(ScoreDelegate(self.view))
+        self._bars, self._plain = ScoreDelegate(self.view), self.view.itemDelegate()
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.view.setAlternatingRowColors(True)
@@ -97,21 +103,58 @@ class CellsDock(QWidget):
         self.toolbar.pictures_wanted.connect(self._show_pictures)
         self.thumbnails = Thumbnails(session)
         self.thumbnails.drawn.connect(self.model.show_picture)
-        self.toolbar.export_wanted.connect(self.export)
+        self.toolbar.export_wanted.connect(self.open_export)
+        self.toolbar.flags_wanted.connect(self.read_flags)
+        self.reading = Job(self)
+        self.reading.stepped.connect(self._on_flags_read)
+        self.reading.failed.connect(self.toolbar.state.fail)
         session.keys.bind(self.view)
         self._show_pictures(True)
         self._on_results()
 
     def export(self, which: str, path: str) -> None:
-        """Write ``all``, ``visible``, ``selected`` or ``flagged`` cells, as they are shown."""
+        """Write cells, one of ``export.CHOICES``, with the columns that are shown."""
         try:
-            number = export.write(
-                self.session, which, path, order=self.model.labels(), columns=self.model.columns
-            )
+            said = export.prepare(self.session, Request(which, columns=self.model.columns), path)()
         except GradcamoError as error:
             self.toolbar.state.fail(error)
         else:
-            self.toolbar.state.say(f"{number:,} cells written to {path}", GOOD)
+            self.toolbar.state.say(said, GOOD)
+
+    def open_export(self) -> ExportDialog:
+        """The dialog that asks which cells to write, and how."""
+        dialog = ExportDialog(self.session, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
+        return dialog
+
+    def read_flags(self, path: str) -> None:
+        """Take up the flags and notes of an exported table, in the background."""
+        image = self.session.stack.source if self.session.stack else ""
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.files.flags import read_flags
+
+            yield path, read_flags(path, image)
+
+        try:
+            self.reading.start(steps)
+        except GradcamoError as error:
+            self.toolbar.state.fail(error)
+
+    def _on_flags_read(self, item: tuple[str, Any]) -> None:
+        path, found = item
+        flags, notes, unknown = self.session.read_back(found)
+        said = f"{flags:,} flags and {notes:,} notes changed as {Path(path).name} says"
+        if not unknown:
+            self.toolbar.state.say(said, GOOD)
+            return
+        named = ", ".join(map(str, unknown[:8])) + (", …" if len(unknown) > 8 else "")
+        self.toolbar.state.say(
+            f"{said}; {len(unknown):,} of its cells have no score here and keep theirs until "
+            f"they have one: {named}",
+            WARN,
+        )
 
     def sort_by(self, column: str, ascending: bool = True) -> None:
         """Sort the rows by a column."""
@@ -139,12 +182,22 @@ class CellsDock(QWidget):
             for number, name in enumerate(self.model.columns):
                 self.view.setColumnWidth(number, WIDTHS.get(name, WIDTH))
             self._show_pictures(self.toolbar.pictures.isChecked())
+            self._draw_shares()
             self._show_sorting()
             self.toolbar.list_columns(list(self.session.results.table), self.model.columns)
-        self.session.order = self.model.labels()
-        self.session.order_changed.emit()
+        self._tell_shown()
         self._on_selection(self.session.selection)
         self._say()
+
+    def _draw_shares(self) -> None:  # in their column alone: a painter in Python is slow
+        for number, name in enumerate(self.model.columns):
+            self.view.setItemDelegateForColumn(
+                number, self._bars if name == "grad_camo" else self._plain
+            )
+
+    def _tell_shown(self) -> None:  # keys and the export go by what is shown
+        self.session.order, self.session.columns = self.model.labels(), self.model.columns
+        self.session.order_changed.emit()
 
     def _show_sorting(self) -> None:
         name, ascending = self.model.sorting
@@ -180,6 +233,7 @@ class CellsDock(QWidget):
         current = self.view.selectionModel().currentIndex()
         if not labels:
             return
+        self.model.mark_rows(())
         here = self.model.label_at(current.row()) if current.row() in rows else labels[0]
         self._echo = True
         try:
@@ -197,27 +251,32 @@ class CellsDock(QWidget):
 
     def _on_columns(self, columns: list[str]) -> None:
         self.model.set_columns(columns)
+        self._draw_shares()
         self._show_sorting()
+        self._tell_shown()
 
     def _select_again(self) -> None:  # Qt forgets the selection when rows move
-        self.session.order = self.model.labels()
-        self.session.order_changed.emit()
+        self._tell_shown()
         if not self._echo:
             self._on_selection(self.session.selection)
 
     def _on_selection(self, labels: np.ndarray) -> None:
         if self._echo:
             return
-        rows = [row for row in map(self.model.row_of, labels.tolist()) if row is not None]
+        rows = self.model.rows_of(labels.tolist())
+        firsts = rows[np.diff(rows, prepend=-2) != 1]
+        lasts = rows[np.diff(rows, append=-2) != 1]
+        many = len(firsts) > MOST_RANGES
         chosen = QItemSelection()
-        for row in rows:
-            chosen.select(self.model.index(row, 0), self.model.index(row, 0))
+        for first, last in () if many else zip(firsts.tolist(), lasts.tolist(), strict=True):
+            chosen.select(self.model.index(first, 0), self.model.index(last, 0))
         how = QItemSelectionModel.SelectionFlag
         self._echo = True
         try:
+            self.model.mark_rows(labels.tolist() if many else ())
             self.view.selectionModel().select(chosen, how.ClearAndSelect | how.Rows)
             row = self.model.row_of(self.session.cell)
-            if row is not None and row in rows:
+            if row is not None and self.session.cell in labels:
                 index = self.model.index(row, 0)
                 self.view.selectionModel().setCurrentIndex(index, how.NoUpdate)
                 self.view.scrollTo(index)

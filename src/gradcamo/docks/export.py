@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,15 +17,33 @@ if TYPE_CHECKING:
     from gradcamo.docks.session import Session
 
 FILES = "CSV (*.csv);;Parquet (*.parquet);;AnnData (*.h5ad)"
-CHOICES = ("all", "visible", "selected", "flagged")
+IMAGES = "OME-TIFF (*.ome.tif)"
+CHOICES = ("all", "visible", "selected", "flagged", "passing")
+KINDS = {  # what, title, explanation
+    "table": ("Table", "scores, flags and notes; AnnData holds the profiles too"),
+    "labels": ("Label image", "these cells alone, under their numbers, as OME-TIFF"),
+    "volume": (
+        "Heatmaps, one image",
+        "in the frame of the stack, as OME-TIFF: each map from 0 to 1, the larger value where "
+        "crops overlap",
+    ),
+    "maps": ("Heatmaps, one file per cell", "as OME-TIFF with the network's own values"),
+}
 KEYS = ("image", "label")  # a cell cannot be told without them
 
 
-def chosen(session: Session, which: str, order: np.ndarray | None = None) -> pd.DataFrame:
-    """The rows of ``all``, ``visible``, ``selected`` or ``flagged`` cells.
+@dataclass(frozen=True)
+class Request:
+    """Which cells (``CHOICES``), what of them (``KINDS``), and how a table is written."""
 
-    ``order`` holds the labels as the table shows them: rows come in that order, and ``visible``
-    are those in it.
+    which: str = "all"
+    what: str = "table"
+    columns: Sequence[str] | None = None  # None: all
+    cytomining: bool = False
+
+
+def chosen(session: Session, which: str) -> pd.DataFrame:
+    """The rows of `CHOICES`, in the order that the table of cells shows.
 
     Raises
     ------
@@ -33,11 +53,13 @@ def chosen(session: Session, which: str, order: np.ndarray | None = None) -> pd.
     table = session.results.table
     if not len(table):
         raise GradcamoError("there are no scores to export: audit the cells first")
-    if order is not None:
-        hidden = np.setdiff1d(table["label"], order)
-        table = table.loc[order if which == "visible" else [*order, *hidden]]
+    if len(session.order):
+        hidden = np.setdiff1d(table["label"], session.order)
+        table = table.loc[session.order if which == "visible" else [*session.order, *hidden]]
     if which == "flagged":
         table = table[table["flagged"]]
+    elif which == "passing":
+        table = table[~table["flagged"] & ~table["touches_border"].astype(bool)]
     elif which == "selected":
         table = table[table["label"].isin(session.selection)]
     if not len(table):
@@ -45,24 +67,100 @@ def chosen(session: Session, which: str, order: np.ndarray | None = None) -> pd.
     return table
 
 
-def write(
-    session: Session,
-    which: str,
-    path: str,
-    order: np.ndarray | None = None,
-    columns: Sequence[str] | None = None,
-) -> int:
-    """Write cells as a table with its recipe; returns how many.
+def prepare(session: Session, request: Request, path: str | Path) -> Callable[[], str]:
+    """What writes the cells, in any thread, and says what was written.
 
-    AnnData gets the profiles too, where every cell has one.
+    Raises
+    ------
+    GradcamoError
+        If there is nothing to write.
     """
-    from gradcamo.files.store import write_table
+    table = chosen(session, request.which).reset_index(drop=True)
+    if request.what == "table":
+        return _table(session, request, table, path)
+    if session.labels_layer is None:
+        raise GradcamoError("the labels layer was removed: open the labels again to export images")
+    labels, spacing = session.labels_layer.data, session.stack and session.stack.spacing_um
+    if request.what == "labels":
+        return _labels(labels, table["label"].tolist(), spacing, path)
+    return _maps(session, request, table, labels.shape, spacing, path)
 
-    table = chosen(session, which, order).reset_index(drop=True)
-    profiles = None
-    if path.endswith(".h5ad"):
+
+def _table(
+    session: Session, request: Request, table: pd.DataFrame, path: str | Path
+) -> Callable[[], str]:
+    path, before = Path(path), len(table)
+    recipe, profiles = session.recipe(), None
+    if path.suffix.lower() == ".h5ad" or request.cytomining:
         table, profiles = session.results.with_profiles(table)
-    if columns is not None:
-        table = table[[*(k for k in KEYS if k not in columns), *columns]]
-    write_table(table, path, recipe=session.recipe(), profiles=profiles)
-    return len(table)
+    if request.columns is not None:
+        always = (*KEYS, "flagged") if request.cytomining else KEYS
+        columns = [*(k for k in always if k not in request.columns), *request.columns]
+        table = table[columns]
+
+    def write() -> str:
+        from gradcamo.files.store import cytomining_names, write_table
+
+        rows, features = table, profiles
+        if request.cytomining and path.suffix.lower() == ".h5ad":
+            rows = cytomining_names(table)
+        elif request.cytomining:
+            rows, features = cytomining_names(table, profiles), None
+        write_table(rows, path, recipe=recipe, profiles=features)
+        left = before - len(rows)
+        without = f"; {left:,} without a profile were left out" if left else ""
+        return f"{len(rows):,} cells written to {path}{without}"
+
+    return write
+
+
+def _labels(labels: Any, keep: list[int], spacing: Any, path: str | Path) -> Callable[[], str]:
+    def write() -> str:
+        from gradcamo.auditing.images import only_labels
+        from gradcamo.files.stacks import write_labels
+
+        image = only_labels(labels, keep)
+        write_labels(path, image, spacing)
+        there = np.intersect1d(image, keep)
+        lost = f"; {len(keep) - len(there)} are no longer in the image" * (len(there) < len(keep))
+        return f"labels of {len(there):,} cells written to {path}{lost}"
+
+    return write
+
+
+def _maps(
+    session: Session,
+    request: Request,
+    table: pd.DataFrame,
+    shape: tuple[int, ...],
+    spacing: Any,
+    path: str | Path,
+) -> Callable[[], str]:
+    results, recipe = session.results, session.recipe()
+    found = {n: cam for n in table["label"].tolist() if (cam := results.cam(n)) is not None}
+    if not found:
+        raise GradcamoError("none of these cells has a heatmap here: audit them first")
+    cams, starts = [cam for cam, _ in found.values()], [start for _, start in found.values()]
+    crop = (shape[0], *recipe["crop"]["size_yx"])
+    left = len(table) - len(found)
+    without = f"; {left:,} without a heatmap were left out" if left else ""
+    about = {"recipe": recipe}
+
+    def write() -> str:
+        from gradcamo.auditing.images import (
+            VOLUME_NOTE,
+            fine_maps,
+            heatmap_volume,
+            write_volume,
+        )
+        from gradcamo.files.store import write_maps
+
+        maps = fine_maps(cams, crop, results.placement)
+        if request.what == "maps":
+            write_maps(path, list(found), maps, starts, spacing, about)
+        else:
+            volume = heatmap_volume(shape, maps, starts)
+            write_volume(path, volume, spacing, {"values": VOLUME_NOTE, **about})
+        return f"heatmaps of {len(found):,} cells written to {path}{without}"
+
+    return write

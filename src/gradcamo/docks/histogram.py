@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
@@ -29,7 +29,7 @@ class ScoreHistogram(pg.PlotWidget):
         axis = self.getAxis("bottom")
         axis.setPen(INK)
         axis.setTextPen(INK)
-        self.setToolTip("drag the line to move the cut-off")
+        self.setToolTip("drag the line to move the cut-off; dashed: the one that is applied")
         self._bars = pg.BarGraphItem(x=[], height=[], width=1)
         self._line = pg.InfiniteLine(
             0.25,
@@ -38,7 +38,11 @@ class ScoreHistogram(pg.PlotWidget):
             pen=pg.mkPen("w", width=2),
             hoverPen=pg.mkPen("#e69f00", width=3),
         )
+        self._applied = pg.InfiniteLine(
+            0.25, pen=pg.mkPen("#9aa0a8", width=1, style=Qt.PenStyle.DashLine)
+        )
         self.addItem(self._bars)
+        self.addItem(self._applied)
         self.addItem(self._line)
         self._line.sigPositionChanged.connect(self._on_moved)
 
@@ -58,8 +62,9 @@ class ScoreHistogram(pg.PlotWidget):
         self.setXRange(0, top, padding=0.02)
         self.setYRange(0, max(1, counts.max(initial=0)) * 1.08, padding=0)
 
-    def show_cutoff(self, cutoff: float) -> None:
-        """Put the line where the cut-off is."""
+    def show_cutoff(self, cutoff: float, applied: float) -> None:
+        """Put the line where the cut-off is, and a dashed one where the applied one is."""
+        self._applied.setValue(applied)
         self._line.blockSignals(True)
         self._line.setValue(cutoff)
         self._line.blockSignals(False)

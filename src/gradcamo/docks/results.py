@@ -168,6 +168,28 @@ class Results:
         self.stale.update(marks.get("stale", ()))
         self.reflag()
 
+    def read_back(self, found: pd.DataFrame) -> tuple[int, int, list[int]]:
+        """Take up flags and notes, indexed by label; a note that differs from ours joins it.
+
+        Returns how many flags and notes changed, and labels that have no score: theirs are kept
+        until they have one.
+        """
+        known = found.index.isin(self.table.index)
+        flags = 0
+        if "flagged" in found:
+            now = self.table["flagged"].reindex(found.index)
+            differs = (found["flagged"] != now).to_numpy()  # from a missing one, too
+            self.marked.update(found.loc[differs, "flagged"].to_dict())
+            flags = int((known & differs).sum())
+        notes = 0
+        for label, text in found.get("note", pd.Series(dtype=str)).items():
+            ours = self.notes.get(label, "")
+            if text.strip() and text not in ours:
+                self.notes[label] = f"{ours} / {text}" if ours and ours not in text else text
+                notes += 1
+        self.reflag()
+        return flags, notes, found.index[~known].tolist()
+
     def cam(self, label: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The coarse map of a cell and the first voxel of its crop, where there is one."""
         if label not in self._maps:
@@ -201,17 +223,22 @@ class Results:
             "flagged": int(table["flagged"].to_numpy(bool).sum()),
         }
 
+    def flags_at(self, cutoff: float) -> np.ndarray:
+        """Which rows would be flagged at a cut-off, hand-made flags included."""
+        table = self.table if self._table is None else self._table
+        passes = (table["grad_camo"] >= cutoff).to_numpy(bool)
+        flagged = ~passes & ~table["touches_border"].to_numpy(bool)  # an empty map does not pass
+        by_hand = table.index.get_indexer(np.fromiter(self.marked, np.int64, len(self.marked)))
+        there = by_hand >= 0
+        flagged[by_hand[there]] = np.fromiter(self.marked.values(), bool)[there]
+        return flagged
+
     def reflag(self) -> None:
         """Write flags and notes into the table."""
         if self._table is None:
             return
         table = self._table
-        passes = (table["grad_camo"] >= self._cutoff).to_numpy(bool)
-        flagged = ~passes & ~table["touches_border"].to_numpy(bool)  # an empty map does not pass
-        by_hand = table.index.get_indexer(np.fromiter(self.marked, np.int64, len(self.marked)))
-        there = by_hand >= 0
-        flagged[by_hand[there]] = np.fromiter(self.marked.values(), bool)[there]
-        table["flagged"] = flagged
+        table["flagged"] = self.flags_at(self._cutoff)
         notes = np.full(len(table), "", object)
         for row, text in zip(
             table.index.get_indexer(list(self.notes)), self.notes.values(), strict=True

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QPushButton,
@@ -16,15 +15,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks import export
 from gradcamo.docks.card import CellCard
-from gradcamo.docks.colouring import MODES, score_range
+from gradcamo.docks.colouring import MODES
+from gradcamo.docks.cutoff import CutoffBox
+from gradcamo.docks.export_dialog import ExportDialog
 from gradcamo.docks.heat_options import HeatmapOptions
-from gradcamo.docks.histogram import ScoreHistogram
 from gradcamo.docks.session import Session, session_of
-from gradcamo.docks.widgets import GOOD, Message
-from gradcamo.errors import GradcamoError
-from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
     import napari
@@ -39,15 +35,7 @@ class ReviewDock(QWidget):
         super().__init__(parent)
         self.session: Session = session_of(napari_viewer)
         self.card = CellCard()
-        self.histogram = ScoreHistogram()
-        self.cutoff = QDoubleSpinBox()
-        self.cutoff.setRange(0, 1)
-        self.cutoff.setDecimals(3)
-        self.cutoff.setSingleStep(0.01)
-        self.cutoff.setValue(self.session.results.cutoff)
-        self.cutoff.setToolTip(AuditSettings.model_fields["cutoff"].description)
-        self.cutoff.setFixedWidth(92)
-        self.count = Message()
+        self.cut = CutoffBox(self.session)
         self.mode = QComboBox()
         for mode in sorted(MODES, key=list(MODE_NAMES).index):
             self.mode.addItem(MODE_NAMES[mode], mode)
@@ -59,74 +47,40 @@ class ReviewDock(QWidget):
         self.outlines.setChecked(session_of(napari_viewer).colours.outlines)
         self.outlines.setToolTip("colour outlines only, so that the image stays visible")
         self.heatmap = HeatmapOptions(self.session)
-        self.export_flagged = QPushButton("Export flagged…")
-        self.export_flagged.setToolTip("write the flagged cells to a CSV file")
-        self.export_all = QPushButton("Export all…")
-        self.export_all.setToolTip("write all cells to a CSV file")
-        self.message = Message()
+        self.export_button = QPushButton("Export…")
+        self.export_button.setToolTip("write cells as a table, a label image or heatmaps")
 
-        cut = QHBoxLayout()
-        cut.addWidget(self.cutoff)
-        cut.addWidget(self.count, 1)
         form = QFormLayout()
-        form.addRow("Cut-off", cut)
         colours = QHBoxLayout()
         colours.addWidget(self.mode, 1)
         colours.addWidget(self.outlines)
         form.addRow("Colours", colours)
         form.addRow("Heatmap", self.heatmap)
-        out = QHBoxLayout()
-        out.addWidget(self.export_flagged)
-        out.addWidget(self.export_all)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.card)
-        box.addWidget(self.histogram)
+        box.addWidget(self.cut)
         box.addLayout(form)
-        box.addLayout(out)
-        box.addWidget(self.message)
+        box.addWidget(self.export_button)
 
         session = self.session
-        self.histogram.cutoff_moved.connect(session.set_cutoff)
-        self.cutoff.valueChanged.connect(session.set_cutoff)
         self.mode.activated.connect(self._on_mode)
         self.outlines.toggled.connect(session.colours.set_outlines)
-        self.export_flagged.clicked.connect(self._choose_flagged)
-        self.export_all.clicked.connect(self._choose_all)
+        self.export_button.clicked.connect(self.open_export)
         session.results_changed.connect(self._on_results)
-        session.flags_changed.connect(self._on_cutoff)
         session.cell_changed.connect(self._on_cell)
         self._on_results()
 
-    def export(self, which: str, path: str) -> None:
-        """Write ``flagged`` or ``all`` cells to a file."""
-        try:
-            number = export.write(self.session, which, path)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say(f"{number} cells written to {path}", GOOD)
+    def open_export(self) -> ExportDialog:
+        """The dialog that asks which cells to write, and how."""
+        dialog = ExportDialog(self.session, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
+        return dialog
 
     def _on_results(self) -> None:
-        table = self.session.results.table
-        scored = "grad_camo" in table and len(table) > 0
-        self.histogram.setVisible(scored)
-        if scored:
-            self.histogram.show_scores(table["grad_camo"].to_numpy(float), score_range(table)[1])
-        for widget in (self.export_flagged, self.export_all, self.cutoff):
-            widget.setEnabled(scored)
-        self._on_cutoff()
+        self.export_button.setEnabled(len(self.session.results) > 0)
         self._on_cell(self.session.cell, "")
-
-    def _on_cutoff(self) -> None:
-        cutoff, counts = self.session.results.cutoff, self.session.results.counts()
-        self.histogram.show_cutoff(cutoff)
-        self.cutoff.blockSignals(True)
-        self.cutoff.setValue(cutoff)
-        self.cutoff.blockSignals(False)
-        whole = counts["cells"] - counts["border"]
-        share = f" ({counts['flagged'] / whole:.0%})" if whole else ""
-        self.count.say(f"flags {counts['flagged']} of {whole}{share}" if whole else "")
 
     def _on_cell(self, label: int, chooser: str) -> None:
         table = self.session.results.table
@@ -134,16 +88,3 @@ class ReviewDock(QWidget):
 
     def _on_mode(self) -> None:
         self.session.colours.set_mode(self.mode.currentData())
-
-    def _choose_flagged(self) -> None:
-        self._choose("flagged")
-
-    def _choose_all(self) -> None:
-        self._choose("all")
-
-    def _choose(self, which: str) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, f"Export {which} cells", f"{which}.csv", export.FILES
-        )
-        if path:
-            self.export(which, path)

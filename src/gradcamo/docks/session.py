@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import napari
+    import pandas as pd
     from napari.layers import Image, Labels
 
     from gradcamo.docks.kept import Kept
@@ -51,7 +52,7 @@ class Session(QObject):
     cell_changed = Signal(int, str)  # label (0: none) and who chose it: canvas, table, ...
     selection_changed = Signal(object)  # labels chosen together, as an int array
     layers_changed = Signal()
-    order_changed = Signal()  # the table is sorted or filtered otherwise
+    order_changed = Signal()  # the table shows other rows or columns, or another order
     spacing_changed = Signal()
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -59,6 +60,7 @@ class Session(QObject):
         from gradcamo.docks.click import CanvasClicks
         from gradcamo.docks.colouring import LabelColours
         from gradcamo.docks.edits import Edits
+        from gradcamo.docks.features import Features
         from gradcamo.docks.found import FoundCells
         from gradcamo.docks.heatmap import HeatmapView
         from gradcamo.docks.keys import Keys
@@ -96,10 +98,12 @@ class Session(QObject):
         self._results_timer = QTimer(self)
         self._results_timer.setSingleShot(True)
         self._results_timer.timeout.connect(self.results_changed)
+        self.features = Features(self)
         self.keys = Keys(self)
         self.autosave = Autosave(self)
         self.plate = OpenPlate(self)
-        self.order = np.zeros(0, np.int64)  # labels as the table shows them
+        self.order = np.zeros(0, np.int64)  # labels as the table shows them, from top to bottom
+        self.columns: list[str] = []  # that the table shows
         self.auditing.stepped.connect(self._on_audited)
         self.auditing.ended.connect(self._on_audit_ended)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -229,6 +233,12 @@ class Session(QObject):
         """Keep a remark on a cell."""
         self.results.note(int(label), text)
         self.flags_changed.emit()
+
+    def read_back(self, found: pd.DataFrame) -> tuple[int, int, list[int]]:
+        """Take up flags and notes that were exported: how many changed, and labels not known."""
+        told = self.results.read_back(found)
+        self.flags_changed.emit()
+        return told
 
     def recipe(self) -> dict[str, Any]:
         """How the scores were made, with the present cut-off."""

@@ -8,15 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QToolButton,
+    QWidget,
+    QWidgetAction,
+)
 
-from gradcamo.docks import export
 from gradcamo.docks.columns import MEANING, TITLES
 from gradcamo.docks.keys import KEYS
 from gradcamo.docks.widgets import BAD, Message
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.conditions import rows_where
 
+TABLES = "Tables (*.csv *.parquet *.h5ad)"
 BUTTON = """
 QToolButton { padding: 3px 8px; }
 QToolButton:checked { background: #4560c9; }
@@ -30,7 +39,8 @@ class CellsToolbar(QWidget):
     filter_changed = Signal()
     columns_chosen = Signal(list)
     pictures_wanted = Signal(bool)
-    export_wanted = Signal(str, str)  # which cells, path
+    export_wanted = Signal()
+    flags_wanted = Signal(str)  # path
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -51,22 +61,25 @@ class CellsToolbar(QWidget):
         self.pictures.setChecked(True)
         self.pictures.setStyleSheet(BUTTON)
         self.columns = _menu_button("Columns", "choose the columns to show")
-        self.export = _menu_button("Export", "write cells as the table shows them")
-        self.keys = _menu_button("Keys", "keys for the table and the canvas")
-        for which in export.CHOICES:
-            self.export.menu().addAction(f"{which} cells…").setData(which)
-        for key, what, _ in KEYS:
-            self.keys.menu().addAction(f"{key}   {what}").setEnabled(False)
+        self.file = _menu_button("File", "write cells as the table shows them, read flags back")
+        self.keys = _menu_button("?", "keys for the table and the canvas")
+        self.keys.setText("?")
+        self.help = QLabel(help_text())
+        self.help.setStyleSheet("padding: 10px;")
+        popover = QWidgetAction(self.keys)
+        popover.setDefaultWidget(self.help)
+        self.keys.menu().addAction(popover)
+        self.file.menu().addAction("Export…").triggered.connect(self.export_wanted)
+        self.file.menu().addAction("Read flags and notes…").triggered.connect(self._on_read)
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.state, 2)
         line.addWidget(self.filter, 3)
-        for button in (self.pictures, self.columns, self.export, self.keys):
+        for button in (self.pictures, self.columns, self.file, self.keys):
             line.addWidget(button)
         self.filter.textChanged.connect(self._on_filter)
         self.pictures.toggled.connect(self.pictures_wanted)
         self.columns.menu().triggered.connect(self._on_column)
-        self.export.menu().triggered.connect(self._on_export)
         self._shown: list[str] = []
 
     def kept(self, table: pd.DataFrame) -> np.ndarray | None:
@@ -105,13 +118,25 @@ class CellsToolbar(QWidget):
             self._shown.remove(name)
         self.columns_chosen.emit(self._shown)
 
-    def _on_export(self, action: Any) -> None:
-        which = action.data()
-        path, _ = QFileDialog.getSaveFileName(
-            self, f"Export {which} cells", f"{which}.csv", export.FILES
-        )
+    def _on_read(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Read flags and notes", "", TABLES)
         if path:
-            self.export_wanted.emit(which, path)
+            self.flags_wanted.emit(path)
+
+
+def help_text() -> str:
+    """The keys and clicks that choose, flag and show cells."""
+    rows = [(key, what) for key, what, _ in KEYS]
+    rows += [
+        ("click", "choose the cell, on the canvas or in the table"),
+        ("Shift + click", "choose several on the canvas; in the table also Ctrl"),
+        ("double-click", "write a note"),
+    ]
+    lines = (
+        f"<tr><td align='right'><b>{key}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>"
+        for key, what in rows
+    )
+    return f"<b>The same on the canvas and in the table</b><table>{''.join(lines)}</table>"
 
 
 def _menu_button(title: str, tip: str) -> QToolButton:

@@ -73,6 +73,30 @@ def smallest_effect(n1: float, n2: float, df: float) -> float:
     return float(brentq(lambda effect: power(effect, n1, n2, df) - POWER, 0, 1000 * scale))
 
 
+def passing(groups: pd.Series, passes: np.ndarray) -> pd.DataFrame:
+    """How many cells of each group pass.
+
+    Parameters
+    ----------
+    groups : Series, one row per cell
+        Treatments or the like.
+    passes : bool array, one per cell
+
+    Returns
+    -------
+    DataFrame with ``cells`` and ``passing``, indexed by group: the control first, then by dose.
+    """
+    codes, names = pd.factorize(groups.fillna("").astype(str))
+    counts = pd.DataFrame(
+        {
+            "cells": np.bincount(codes, minlength=len(names)),
+            "passing": np.bincount(codes[np.asarray(passes, bool)], minlength=len(names)),
+        },
+        index=pd.Index(names),
+    )
+    return counts.reindex([*in_dose_order(sorted(names)), *(n for n in names if not n)])
+
+
 def cost_of_cutoffs(
     table: pd.DataFrame,
     correlation: float,
