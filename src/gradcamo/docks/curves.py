@@ -27,6 +27,7 @@ class TrainingCurves(QWidget):
         self.loss, self.accuracy = _plot("loss"), _plot("accuracy")
         self.accuracy.setYRange(0, 1)
         self.accuracy.setXLink(self.loss)
+        self.loss.getAxis("bottom").setStyle(showValues=False)
         self.accuracy.getAxis("bottom").setLabel("epoch")
         self.accuracy.setFixedHeight(144)  # as the other, and the label
         self.batches = self.loss.plot(pen=pg.mkPen(BATCH, width=1))

@@ -62,6 +62,7 @@ class ExplainDock(QWidget):
         self.rows.changed.connect(self._on_rows)
         session = self.session
         session.checkpoint_changed.connect(self._on_checkpoint)
+        session.layer_proposed.connect(self.rows.inputs["layer"].setCurrentText)
         for signal in (session.stack_changed, session.labels_changed, session.selection_changed):
             signal.connect(self._enable)
         for signal in (session.edits.changed, session.results_changed):

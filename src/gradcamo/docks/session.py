@@ -13,6 +13,7 @@ import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from gradcamo.docks.colouring import warm_up
+from gradcamo.docks.memory import keep
 from gradcamo.docks.results import Results
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
@@ -20,6 +21,7 @@ from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import napari
     import pandas as pd
@@ -54,6 +56,7 @@ class Session(QObject):
     layers_changed = Signal()
     order_changed = Signal()  # the table shows other rows or columns, or another order
     spacing_changed = Signal()
+    layer_proposed = Signal(str)  # a layer of the network to explain at
 
     def __init__(self, viewer: napari.Viewer) -> None:
         from gradcamo.docks.autosave import Autosave
@@ -75,6 +78,7 @@ class Session(QObject):
         self.checkpoint_name = ""
         self.audit_settings: AuditSettings | None = None  # of the scores that are there
         self.planned = AuditSettings()  # of the next audit
+        self.trained_on: Path | None = None  # the plate of a training in this window
         self.results = Results(cutoff=CUTOFF)
         self._replacing = False
         self._recipe: dict[str, Any] = {}
@@ -138,6 +142,11 @@ class Session(QObject):
         self.checkpoint, self.checkpoint_name = checkpoint, name
         self.channels = None
         self.checkpoint_changed.emit()
+
+    def propose_layer(self, layer: str) -> None:
+        """Explain at this layer of the network, until another is chosen."""
+        keep("layer", {self.checkpoint.hash: layer})
+        self.layer_proposed.emit(layer)
 
     def set_results(self, results: Results) -> None:
         """Show these scores; the cell that was looked at is let go."""

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.curves import TrainingCurves
+from gradcamo.docks.memory import ask_path
 from gradcamo.docks.picture import Picture
 from gradcamo.docks.rows import SettingRows
 from gradcamo.docks.session import Session, session_of
@@ -224,6 +225,7 @@ class TrainDock(QWidget):
         self.note.say(". ".join(recipe["notes"]), WARN)
         self.picture.show_file(path.with_suffix("").with_name(f"{path.stem}.report.png"))
         self.steps[2].set_state("ready to explain with", True)
+        self.session.trained_on = self.plate.path
         self.session.set_checkpoint(checkpoint, path.stem)
 
     def _on_end(self, complete: bool) -> None:
@@ -257,8 +259,12 @@ class TrainDock(QWidget):
         self.run.setEnabled(idle and self.plate.ready and bool(self.out.text().strip()))
 
     def _choose_out(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the network", self.out.text(), "Checkpoints (*.safetensors)"
+        path = ask_path(
+            self,
+            "Save the network",
+            QFileDialog.getSaveFileName,
+            self.out.text() or "model.safetensors",
+            "Checkpoints (*.safetensors)",
         )
         if path:
             self.out.setText(path)

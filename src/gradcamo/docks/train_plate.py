@@ -11,7 +11,6 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
     QPushButton,
     QTableWidget,
@@ -20,9 +19,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.memory import ask_path
 from gradcamo.docks.open_stacks import StackTable
 from gradcamo.docks.session import Session
-from gradcamo.docks.widgets import GOOD, WARN, Message
+from gradcamo.docks.widgets import GOOD, WARN, Message, line_of
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
@@ -71,12 +71,9 @@ class TrainPlate(QWidget):
             "when to stop"
         )
         self.message = Message()
-        line = QHBoxLayout()
-        for button in (self.open, self.take):
-            line.addWidget(button)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addLayout(line)
+        box.addLayout(line_of(self.open, self.take))
         for part in (self.stacks, self.make, self.wells, self.message):
             box.addWidget(part)
         for part in (self.stacks, self.make, self.wells):
@@ -194,12 +191,12 @@ class TrainPlate(QWidget):
         self.message.say(". ".join(lines), WARN if notes else GOOD)
 
     def _choose(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a plate", "", "Plates (*.csv)")
+        path = ask_path(self, "Open a plate", filters="Plates (*.csv)")
         if path:
             self.load(path)
 
     def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "A folder for the plate")
+        folder = ask_path(self, "A folder for the plate", QFileDialog.getExistingDirectory)
         if folder:
             self.make_plate(folder)
 
