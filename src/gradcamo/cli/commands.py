@@ -265,15 +265,12 @@ def layers(
 def _audit_layers(
     plate: Path, checkpoint: Any, out: Path | None, settings: s.LayerAuditSettings
 ) -> None:
-    from gradcamo.training.layer_audit import (
-        describe_layers_scored,
-        layer_audit_steps,
-        save_layer_audit,
-    )
+    from gradcamo.training.layer_audit import layer_audit_steps
+    from gradcamo.training.layer_report import layer_audit_text, save_layer_audit
 
     for step in track_cells(layer_audit_steps(plate, checkpoint, settings)):
         if step.result is not None:
-            click.echo(describe_layers_scored(step.result))
+            click.echo(layer_audit_text(step.result))
             if out is not None:
                 files = save_layer_audit(step.result, out, checkpoint.layer)
                 click.echo(f"written to {', '.join(map(str, files))}")

@@ -109,7 +109,7 @@ class LayersDock(QWidget):
 
     def write(self, folder: str | Path) -> None:
         """Keep table and plot in a folder."""
-        from gradcamo.training.layer_audit import save_layer_audit
+        from gradcamo.training.layer_report import save_layer_audit
 
         try:
             files = save_layer_audit(self.result, folder, self._scored.layer)

@@ -12,7 +12,6 @@ import pandas as pd
 
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
-from gradcamo.files.landing import landing
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import Alignment, CropSettings, LayerAuditSettings, TrainSettings
 from gradcamo.training.cells import index_cells
@@ -241,50 +240,3 @@ def _recipe(
         "checkpoint": checkpoint.hash,
         "settings": settings.model_dump(mode="json"),
     }
-
-
-def describe_layers_scored(audit: LayerAudit) -> str:
-    """The summary as a table of plain text."""
-    lines = [
-        f"{'layer':<10}{'grid z y x':<12}{'Grad-CAMO':>13}{'attainable':>14}{'chance':>8}"
-        f"{'ceiling':>9}{'empty':>7}{'probe':>7}"
-    ]
-    for row in audit.summary.to_dict("records"):
-        own = f"{row['grad_camo']:.2f} ± {row['grad_camo_sd']:.2f}"
-        gained = f"{row['attainable']:.2f} ± {row['attainable_sd']:.2f}"
-        lines.append(
-            f"{row['layer']:<10}{row['grid']:<12}{own:>13}{gained:>14}{row['chance']:>8.2f}"
-            f"{row['ceiling']:>9.2f}{row['empty']:>7.0%}{row['probe_accuracy']:>7.0%}"
-        )
-    largest = audit.summary["largest_class"].iloc[0]
-    lines += [
-        f"{audit.summary['cells'].iloc[0]} held-out cells. probe: how many of them a linear "
-        "classifier recognises from the layer's",
-        f"profiles (always the commonest treatment: {largest:.0%}); empty: cells without positive "
-        "evidence",
-    ]
-    return "\n".join(lines)
-
-
-def save_layer_audit(
-    audit: LayerAudit, folder: str | Path, explained: str | None = None
-) -> list[Path]:
-    """Write ``layers.parquet`` (cells), ``layer_summary.csv`` and ``layers.png``.
-
-    In the folder of a plate, ``gradcamo report`` takes up the first.
-
-    Parameters
-    ----------
-    explained : the layer that is marked in the plot
-    """
-    from gradcamo.figures import layer_audit as draw
-    from gradcamo.files.store import write_table
-
-    names = ("layers.parquet", "layer_summary.csv", "layers.png")
-    cells, summary, picture = (Path(folder) / name for name in names)
-    recipe = audit.cells.attrs["recipe"]
-    write_table(audit.cells, cells, recipe)
-    write_table(audit.summary, summary, recipe)
-    with landing(picture) as scratch:
-        draw(audit.summary, explained).savefig(scratch, dpi=150, format="png")
-    return [cells, summary, picture]
