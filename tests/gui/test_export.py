@@ -272,3 +272,15 @@ def test_the_dialog_opens_from_the_menu(cells, viewer, qtbot):
     assert dialog.isVisible()
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()
+
+
+def test_a_table_that_was_closed_since_stops_no_export(audited, tmp_path):
+    from gradcamo.docks.export import Request, prepare
+
+    audited.order = np.array([*audited.results.table.index[::-1], 99_999])
+    audited.columns = ["label", "grad_camo", "of another table"]
+    path = tmp_path / "cells.csv"
+    prepare(audited, Request("all", columns=audited.columns), path)()
+    written = read_table(path)
+    assert written["label"].tolist() == audited.results.table.index[::-1].tolist()
+    assert list(written) == ["image", "label", "grad_camo"]

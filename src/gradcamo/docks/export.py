@@ -53,9 +53,10 @@ def chosen(session: Session, which: str) -> pd.DataFrame:
     table = session.results.table
     if not len(table):
         raise GradcamoError("there are no scores to export: audit the cells first")
-    if len(session.order):
-        hidden = np.setdiff1d(table["label"], session.order)
-        table = table.loc[session.order if which == "visible" else [*session.order, *hidden]]
+    order = session.order[np.isin(session.order, table.index)]  # the table may be closed since
+    if len(order):
+        hidden = np.setdiff1d(table["label"], order)
+        table = table.loc[order if which == "visible" else [*order, *hidden]]
     if which == "flagged":
         table = table[table["flagged"]]
     elif which == "passing":
@@ -96,7 +97,7 @@ def _table(
     if request.columns is not None:
         always = (*KEYS, "flagged") if request.cytomining else KEYS
         columns = [*(k for k in always if k not in request.columns), *request.columns]
-        table = table[columns]
+        table = table[[name for name in columns if name in table]]
 
     def write() -> str:
         from gradcamo.files.store import cytomining_names, write_table
