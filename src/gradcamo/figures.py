@@ -97,7 +97,7 @@ def scores_by_dose_and_site(
     """
     scored = _scored(table, ["grad_camo", group], group)
     treatments = in_dose_order(scored[group])
-    split = "site" in scored and group != "site"
+    split = "site" in scored and group != "site" and scored["site"].nunique() > 1
     site_of = scored["site"].astype(str) if split else pd.Series("", scored.index)
     sites = sorted(site_of.unique(), key=lambda site: (len(site), site))
     figure = _figure(max(6.0, 1.0 + 1.35 * len(treatments)), 4.2)

@@ -223,9 +223,28 @@ def test_umap_runs_beside_the_window_and_stops_at_once(audited, viewer, qtbot):
 
     labels, profiles = audited.results.profiles()
     values, said = whiten_stack(audited.results.table.loc[labels], profiles)
-    assert "all cells: the controls are not known here" in dock.message.text()
-    assert said in dock.message.text()
+    assert "all cells: the controls are not known here" in dock.about.text()
+    assert said in dock.about.text()
     np.testing.assert_allclose(dock.places, umap_layout(values), rtol=1e-4, atol=1e-4)
+
+
+def test_very_many_points_lie_where_few_would(viewer, qtbot):
+    from gradcamo.docks.scatter import LARGE, PointPlot
+
+    plot = PointPlot()
+    viewer.window.add_dock_widget(plot)
+    places = np.random.default_rng(3).normal(size=(LARGE + 1, 2))
+    places[0] = (9, 9)  # alone
+    names = pd.Series(["many"] * LARGE + ["few"])[::-1].reset_index(drop=True)
+    plot.show_points(places, Colours(names))
+    qtbot.wait(100)
+    where = plot.mapFromScene(plot.box.mapViewToScene(QPointF(9, 9)))
+    drawn = plot.grab().toImage()
+    ink = Colours(names).inks[Colours(names).names.index("few")]
+    assert drawn.pixelColor(where).name() == ink.name()
+    with qtbot.waitSignal(plot.clicked, timeout=5_000) as clicked:
+        qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=where + QPoint(2, -2))
+    assert clicked.args[0] == 0
 
 
 def test_numbers_get_a_bar_and_names_a_colour_each():
@@ -235,9 +254,9 @@ def test_numbers_get_a_bar_and_names_a_colour_each():
     assert numbers.codes[0] == 0
     assert len({numbers.codes[i] for i in range(20)}) == 20
     assert numbers.inks[numbers.codes[-1]].alphaF() < 0.5  # grey: no value
-    doses = Colours(pd.Series(["8.00x", "control", "0.06x", "control"]))
+    doses = Colours(pd.Series(["control", "0.06x", "8.00x", "control"]))
     assert doses.names == ["control", "0.06x", "8.00x"]
-    assert doses.codes.tolist() == [2, 0, 1, 0]
+    assert doses.codes.tolist() == [0, 1, 2, 0]
     wells = Colours(pd.Series([f"{row}{n:02}" for row in "ABCD" for n in range(1, 13)]))
     assert len(wells.names) == 12
     assert wells.names[-1] == "others"

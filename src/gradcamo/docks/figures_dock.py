@@ -37,8 +37,9 @@ GROUPS = {
     "split": "training or test",
 }
 KINDS = {"scores": "Grad-CAMO scores", "budget": "attention budget"}
-NO_TREATMENTS = "predicted treatment (the treatments of the cells are not known here)"
-LEAST_WIDTH, LEAST_HEIGHT = 58, 270  # pixels of a group, and of the figure
+NO_TREATMENTS = "predicted treatment\n(the cells' own treatments are not known here)"
+DPI = 80  # on the screen, where docks are narrow
+LEAST_WIDTH, LEAST_HEIGHT = 50, 270  # pixels of a group, and of the figure
 
 
 class FiguresDock(QWidget):
@@ -87,7 +88,7 @@ class FiguresDock(QWidget):
         self.job.stepped.connect(self._show)
         self.job.failed.connect(self._on_failed)
         self.job.ended.connect(self._on_end)
-        self.source.changed.connect(self._on_cells)
+        self.source.changed.connect(self._on_source)
         self.session.results_changed.connect(self._on_results)
         self.session.flags_changed.connect(self.draw)
         self.session.plate.said.connect(self.message.say)
@@ -145,6 +146,10 @@ class FiguresDock(QWidget):
         if self.source.plate is None:
             self._on_cells()
 
+    def _on_source(self) -> None:
+        self.group.clear()  # other cells, another grouping
+        self._on_cells()
+
     def _on_cells(self) -> None:
         table, before = self.source.table(), self.group.currentData()
         self.group.clear()
@@ -158,6 +163,7 @@ class FiguresDock(QWidget):
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
         self.figure, groups = item
+        self.figure.set_dpi(DPI)
         canvas = FigureCanvasQTAgg(self.figure)
         canvas.setMinimumSize(LEAST_WIDTH * groups + 60, LEAST_HEIGHT)
         self.paper.setWidget(canvas)  # deletes the one before

@@ -26,7 +26,7 @@ from gradcamo.docks.widgets import WARN, Message
 if TYPE_CHECKING:
     import napari
 
-SIZE = 104  # pixels of a picture
+SIZE = 96  # pixels of a picture; three fit beside each other in a dock
 AS_TABLE = "as in the table"
 FIRST = ("grad_camo", "attainable", "neighbour_share", "background_share", "confidence")
 STYLE = """
@@ -56,7 +56,7 @@ class GalleryModel(QAbstractListModel):
         self.labels = table["label"].to_numpy(np.int64)
         numbers = table[column] if len(table) else []
         self._words = [
-            f"{label} · {number:.3g}"
+            f"{label} · {_short(number)}"
             for label, number in zip(self.labels.tolist(), numbers, strict=True)
         ]
         self._flagged = table["flagged"].to_numpy(bool) if len(table) else np.zeros(0, bool)
@@ -102,12 +102,11 @@ class GalleryDock(QWidget):
         self.view.setViewMode(QListView.ViewMode.IconMode)
         self.view.setResizeMode(QListView.ResizeMode.Adjust)
         self.view.setMovement(QListView.Movement.Static)
-        self.view.setLayoutMode(QListView.LayoutMode.Batched)
         self.view.setUniformItemSizes(True)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.view.setIconSize(QSize(SIZE, SIZE))
-        self.view.setGridSize(QSize(SIZE + 14, SIZE + 30))
+        self.view.setGridSize(QSize(SIZE + 12, SIZE + 30))
         self.view.setMinimumHeight(SIZE + 40)
         self.view.setStyleSheet(STYLE)
         self.view.setToolTip(
@@ -168,6 +167,10 @@ class GalleryDock(QWidget):
         self.message.say(said)
         self._on_selection(self.session.selection)
 
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self._on_selection(self.session.selection)  # in view, now that there is one
+
     def _on_results(self) -> None:
         table, before = self.session.results.table, self.order.currentData()
         names = [name for name in table if table[name].dtype.kind == "f"]
@@ -223,3 +226,7 @@ class GalleryDock(QWidget):
                 self.view.scrollTo(self.model.index(row))
         finally:
             self._echo = False
+
+
+def _short(number: float) -> str:
+    return f"{number:.2f}" if abs(number) < 10 else f"{number:,.0f}"

@@ -54,14 +54,14 @@ class Colours:
 
     def _categories(self, values: pd.Series) -> None:
         words = values.map(_word)
-        order = in_dose_order(words)
+        order = in_dose_order(sorted(set(words)))
         if len(order) > len(PALETTE):  # more colours than these nobody can tell apart
             common = words[words != ""].value_counts().index[: len(PALETTE) - 1]
-            order = [name for name in sorted(order) if name in set(common)]
+            order = [name for name in order if name in set(common)]
             words = words.where(words.isin(order), OTHERS)
             self.names = [*order, OTHERS]
         else:
-            self.names = sorted(order) if order == list(dict.fromkeys(words)) else order
+            self.names = order
         places = {name: i for i, name in enumerate(self.names)}
         grey = QColor.fromRgbF(*UNSCORED)
         self.inks = [grey if n == OTHERS else QColor(PALETTE[i]) for n, i in places.items()]

@@ -59,6 +59,7 @@ class ProfileMapDock(QWidget):
         self.offer = QPushButton()
         self.offer.setToolTip("opens the stack with its labels, scores and network")
         self.offer.hide()
+        self.about = Message()  # what the map shows
         self.message = Message()
 
         top, below = QHBoxLayout(), QHBoxLayout()
@@ -71,7 +72,7 @@ class ProfileMapDock(QWidget):
         box.addLayout(top)
         box.addLayout(below)
         box.addWidget(self.plot, 1)
-        for part in (self.legend, self.progress, self.offer, self.message):
+        for part in (self.legend, self.about, self.progress, self.message, self.offer):
             box.addWidget(part)
 
         self.source.changed.connect(self._on_source)
@@ -177,8 +178,8 @@ class ProfileMapDock(QWidget):
         )
         self.rows, self._elsewhere = rows, np.zeros(0, np.int64)
         self._paint(places)
-        many = f"{len(rows):,} cells"
-        self.message.say(f"{many}, {said}" if len(rows) else self._missing())
+        self.about.say(f"{len(rows):,} cells, {said}" if len(rows) else self._missing())
+        self.message.say("")
         self._enable()
 
     def _missing(self) -> str:
@@ -224,6 +225,7 @@ class ProfileMapDock(QWidget):
     def _on_selection(self, labels: np.ndarray) -> None:
         self._elsewhere = np.zeros(0, np.int64)
         self.offer.hide()
+        self.message.say("")
         self._mark()
 
     def _on_click(self, point: int, add: bool) -> None:

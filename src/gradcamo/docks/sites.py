@@ -46,6 +46,8 @@ def show_site(session: Session, site: Site) -> None:
     for layer in before:
         if layer is not None and layer in viewer.layers:
             viewer.layers.remove(layer)
+    for name, layer in session.channel_layers.items():
+        layer.name = name  # which the layers before had taken
     for layer in [layer for layer in viewer.layers if "gradcamo" in layer.metadata]:
         viewer.layers.remove(layer)  # the heatmap and outline of a cell that is gone
     if site.labels is not None:
