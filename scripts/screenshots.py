@@ -1,130 +1,260 @@
-"""Pictures of the real window for README and docs, all in one go.
+"""Pictures of the real window for README and tutorial, all in one go.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/screenshots.py [--checkpoint FILE]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/screenshots.py
 
-The built-in stack is opened as a user does (File > Open Sample), audited with the bundled
-network, and looked at: the same pictures from the same code.
+The built-in stack is opened, segmented with the bundled weights, audited with the bundled
+network and reviewed; then a small plate is audited and browsed: what a user does, in that order.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from camera import Camera, click_cell, pick, press, wait
 
 SIZE = (1440, 900)
 OUT = Path(__file__).parent.parent / "docs" / "images"
 
 
 @click.command()
-@click.option("--checkpoint", default="", help="network to explain (default: the bundled one)")
 @click.option("--out", default=str(OUT), help="folder for the pictures")
-@click.option("--only", default="", help="names of the pictures to take, separated by commas")
-def main(checkpoint: str, out: str, only: str) -> None:
+@click.option("--plate", default="", help="folder with plate/ and results/, else made anew")
+def main(out: str, plate: str) -> None:
     """Take the pictures."""
     os.environ["NAPARI_CONFIG"] = ""
     os.environ["HOME"] = os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
     os.environ["XDG_CONFIG_HOME"] = os.environ["HOME"]
+    folder = Path(plate) if plate else audited_plate(Path(tempfile.mkdtemp()))
     import napari
 
     from gradcamo.docks.session import session_of
-    from gradcamo.networks.checkpoint import BUNDLED
 
     viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.resize(*SIZE)
     _, bench = viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     session = session_of(viewer)
-    camera = Camera(viewer, Path(out), [name for name in only.split(",") if name])
-
-    camera.take("empty")
-    viewer.open_sample("napari-gradcamo", "built_in_stack_and_labels")
-    wait(lambda: session.stack is not None and session.labels_layer is not None)
-    viewer.reset_view()
-    for step in bench.steps[:2]:
-        step.open(True)
-    camera.take("loaded")
-    bench.model.load(checkpoint or BUNDLED)
-    wait(lambda: session.checkpoint is not None)
-    for step in bench.steps:
-        step.open(step in bench.steps[2:4])
-    camera.take("explain")
-    bench.explain.start()
-    wait(lambda: not session.auditing.running)
-    wait(seconds=0.5)
-    viewer.reset_view()
-    choose(session, rank=0.2)
-    camera.take("window")
-    choose(session, rank=0.95)
-    camera.take("attentive")
-    bench.review.mode.setCurrentIndex(bench.review.mode.findData("flagged"))
-    bench.review._on_mode()
-    bench.review.outlines.setChecked(False)
-    bench.review.heatmap.shown.setChecked(False)
-    camera.take("flagged")
-    bench.review.mode.setCurrentIndex(bench.review.mode.findData("score"))
-    bench.review._on_mode()
-    bench.review.outlines.setChecked(True)
-    bench.review.heatmap.shown.setChecked(True)
-    show_in_3d(viewer, session)
-    camera.take("volume")
-    viewer.dims.ndisplay = 2
-    for name, start in (("Gallery", "draw"), ("Profile map", "start"), ("Figures", "draw")):
-        dock, widget = viewer.window.add_plugin_dock_widget("napari-gradcamo", name, tabify=True)
-        dock.raise_()
-        getattr(widget, start)()
-        wait(lambda widget=widget: not widget.job.running, 300)
-        camera.take(name.lower().replace(" ", "_"), widget)
+    camera = Camera(viewer, Path(out))
+    camera.window("start")
+    load_and_segment(viewer, bench, session, camera)
+    explain(viewer, bench, session, camera)
+    review(viewer, bench, session, camera)
+    compare(viewer, session, camera)
+    plate_docks(viewer, session, camera, folder)
+    others(viewer, camera, folder)
+    click.echo(f"{sum(camera.taken.values()) / 1e6:.2f} MB in {len(camera.taken)} pictures")
     viewer.close()
 
 
-class Camera:
-    """Takes pictures of the window, or of one of its docks."""
-
-    def __init__(self, viewer: Any, out: Path, only: list[str]) -> None:
-        self.viewer, self.out, self.only = viewer, out, only
-        out.mkdir(parents=True, exist_ok=True)
-
-    def take(self, name: str, widget: Any = None) -> None:
-        """Write ``name.png``."""
-        if self.only and name not in self.only:
-            return
-        wait(seconds=0.8)
-        path = self.out / f"{name}.png"
-        if widget is None:
-            self.viewer.window.screenshot(str(path), canvas_only=False, flash=False)
-        else:
-            widget.grab().save(str(path))
-        click.echo(f"{path} ({path.stat().st_size / 1000:.0f} kB)")
-
-
-def choose(session: Any, rank: float) -> None:
-    """Choose the cell at this place between the lowest (0) and the highest (1) score."""
-    scored = session.results.table.dropna(subset="grad_camo").sort_values("grad_camo")
-    session.choose(int(scored["label"].iloc[int(rank * (len(scored) - 1))]), "table")
+def load_and_segment(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
+    """Open the sample; find its cells."""
+    viewer.open_sample("napari-gradcamo", "built_in_stack")
+    wait(lambda: session.stack is not None)
+    viewer.reset_view()
+    open_step(bench, "Load")
+    camera.widget("load", step(bench, "Load"))
+    open_step(bench, "Segment")
+    pick(bench.segment, "model", "bundled")
+    if press(bench.segment, "Preview"):
+        wait(lambda: not session.segmenting.running)
+        camera.window("preview")
+    press(bench.segment, "Segment")
+    wait(lambda: session.labels_layer is not None and not session.segmenting.running, 900)
+    for layer in [layer for layer in viewer.layers if "preview" in layer.name.lower()]:
+        layer.visible = False
+    open_step(bench, "Segment")
+    camera.window("segment")
 
 
-def show_in_3d(viewer: Any, session: Any) -> None:
-    """The volume from above, the heatmap as a maximum projection."""
-    viewer.dims.ndisplay = 3
-    viewer.camera.angles = (0, 25, 60)
+def explain(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
+    """Take the bundled network and audit every cell."""
+    open_step(bench, "Model", "Explain")
+    press(bench, "Demo network")
+    wait(lambda: session.checkpoint is not None)
+    open_step(bench, "Model", "Explain")
+    camera.widget("model", step(bench, "Model", "Explain"))
+    open_step(bench, "Explain")
+    camera.widget("explain", step(bench, "Explain"))
+    press(bench.explain, "Audit all")
+    wait(lambda: session.auditing.running, 20)
+    wait(lambda: not session.auditing.running, 900)
+    wait(seconds=1)
     viewer.reset_view()
 
 
-def wait(until: Callable[[], bool] | None = None, seconds: float = 120) -> None:
-    """Let the window live until something is so, or for a while."""
-    from qtpy.QtWidgets import QApplication
+def review(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
+    """Look at cells that the network looks at, and at others; move the cut-off."""
+    from gradcamo.docks.cells import CellsDock
 
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not (until and until()):
-        QApplication.processEvents()
-        time.sleep(0.01)
-    if until and not until():
-        raise SystemExit("the window did not come to where the next picture is taken")
+    click_cell(viewer, session, ranked(session, 0.3))
+    wait(seconds=3)  # the table's pictures are drawn
+    camera.window("window")
+    open_step(bench, "Review")
+    camera.widget("review", step(bench, "Review"))
+    (table,) = [w for w in viewer.window.dock_widgets.values() if isinstance(w, CellsDock)]
+    median = float(session.results.table["grad_camo"].median())
+    table.toolbar.filter.setText(f"grad_camo < {median:.2f} and volume_um3 > 2000")
+    wait(seconds=3)
+    camera.widget("cells", table)
+    table.toolbar.filter.clear()
+    session.set_cutoff(round(median, 2))
+    pick_mode(bench.review, "flagged")
+    camera.canvas("flagged")
+    pick_mode(bench.review, "score")
+    viewer.dims.ndisplay = 3
+    session.choose(ranked(session, 0.95), "table")
+    viewer.reset_view()
+    viewer.camera.angles = (-15, 35, 145)
+    camera.canvas("volume")
+    viewer.dims.ndisplay = 2
+    viewer.reset_view()
+    for name, made in (("Gallery", "gallery"), ("Figures", "figures")):
+        widget = add(viewer, name)
+        wait(seconds=4)
+        camera.widget(made, widget)
+        remove(viewer, widget)
+
+
+def compare(viewer: Any, session: Any, camera: Camera) -> None:
+    """The same cell explained for other treatments or at other layers, where that is there."""
+    widget = add(viewer, "Compare maps")
+    if widget is None:
+        return
+    press(widget, "Compare", "Draw", "Show", "Explain")
+    wait(seconds=8)
+    camera.widget("compare", widget)
+    remove(viewer, widget)
+
+
+def plate_docks(viewer: Any, session: Any, camera: Camera, folder: Path) -> None:
+    """The plate's wells, its map of profiles and its figures."""
+    plate = add(viewer, "Plate")
+    plate.load(folder / "plate" / "plate.csv")
+    wait(lambda: plate.wells.rowCount() > 0)
+    camera.widget("plate", plate, 420)
+    remove(viewer, plate)
+    mapped = add(viewer, "Profile map")
+    mapped.source.open(str(folder / "results"))
+    wait(lambda: mapped.source.plate is not None)
+    mapped.colour.setCurrentIndex(mapped.colour.findData("treatment"))
+    mapped._paint()
+    cells = mapped.source.plate.cells
+    whole = cells.loc[mapped.rows]
+    chosen = whole[(whole["well"] == "E03") & (whole["grad_camo"] < 0.2)].index[0]
+    click_point(mapped, int(np.flatnonzero(mapped.rows == chosen)[0]))
+    camera.window("profile_map")
+    press(mapped, "Open ")
+    wait(lambda: session.cell == cells.at[chosen, "label"])
+    wait(lambda: not session.explaining.running)
+    wait(seconds=3)
+    camera.window("from_map")
+    mapped.colour.setCurrentIndex(mapped.colour.findData("grad_camo"))
+    mapped._paint()
+    camera.widget("profile_map_scores", mapped)
+    remove(viewer, mapped)
+    figures = add(viewer, "Figures")
+    figures.source.setCurrentIndex(figures.source.findData("plate"))
+    figures.source.activated.emit(figures.source.currentIndex())
+    for kind, made in (("scores", "figures_plate"), ("budget", "figures_budget")):
+        figures.kind.setCurrentIndex(figures.kind.findData(kind))
+        figures.draw()
+        wait(lambda: not figures.job.running)
+        wait(seconds=1)
+        wait(lambda: not figures.job.running)
+        camera.widget(made, figures, 620)
+    remove(viewer, figures)
+
+
+def others(viewer: Any, camera: Camera, folder: Path) -> None:
+    """Docks that need a plate and a network alone, where they are there."""
+    for name in ("Train", "Layers"):
+        widget = add(viewer, name)
+        if widget is None:
+            continue
+        for part in (widget, getattr(widget, "plate", None)):
+            if hasattr(part, "load"):
+                part.load(folder / "plate" / "plate.csv")
+                break
+        wait(seconds=4)
+        camera.widget(name.lower(), widget)
+        remove(viewer, widget)
+
+
+def audited_plate(folder: Path) -> Path:
+    """A plate of twelve stacks and its results, as ``gradcamo plate`` leaves them."""
+    from gradcamo.networks.checkpoint import BUNDLED
+    from gradcamo.plate.run import audit_plate
+    from gradcamo.samples.design import PlateDesign
+    from gradcamo.samples.plate import make_plate
+
+    click.echo("auditing a small plate, which takes some minutes")
+    audit_plate(make_plate(folder / "plate", PlateDesign(sites=1)), BUNDLED, folder / "results")
+    return folder
+
+
+def step(bench: Any, *titles: str) -> Any:
+    """The workbench's step of this title, or of the next one where it has none."""
+    steps = {one.title.text(): one for one in bench.steps}
+    return next(steps[title] for title in titles if title in steps)
+
+
+def open_step(bench: Any, *titles: str) -> None:
+    """Open one step and close the others."""
+    wanted = step(bench, *titles)
+    for one in bench.steps:
+        one.open(one is wanted)
+    wait(seconds=0.2)
+
+
+def pick_mode(review: Any, mode: str) -> None:
+    """Colour the cells otherwise."""
+    review.mode.setCurrentIndex(review.mode.findData(mode))
+    review.mode.activated.emit(review.mode.currentIndex())
+
+
+def ranked(session: Any, rank: float) -> int:
+    """The cell at this place between the lowest (0) and the highest (1) score."""
+    scored = session.results.table.dropna(subset="grad_camo").sort_values("grad_camo")
+    return int(scored["label"].iloc[int(rank * (len(scored) - 1))])
+
+
+def click_point(mapped: Any, point: int) -> None:
+    """Click on a point of the profile map."""
+    from qtpy.QtCore import QPointF, Qt
+    from qtpy.QtTest import QTest
+
+    wait(seconds=0.5)
+    place = QPointF(*map(float, mapped.places[point]))
+    where = mapped.plot.mapFromScene(mapped.plot.box.mapViewToScene(place))
+    QTest.mouseClick(
+        mapped.plot.viewport(),
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+        where,
+    )
+    wait(seconds=0.5)
+
+
+def add(viewer: Any, name: str) -> Any:
+    """Open a dock as a tab beside the workbench; None where there is none of this name."""
+    try:
+        dock, widget = viewer.window.add_plugin_dock_widget("napari-gradcamo", name, tabify=True)
+    except KeyError:
+        return None
+    dock.show()
+    dock.raise_()
+    wait(seconds=0.5)
+    return widget
+
+
+def remove(viewer: Any, widget: Any) -> None:
+    """Close a dock."""
+    viewer.window.remove_dock_widget(widget)
+    wait(seconds=0.3)
 
 
 if __name__ == "__main__":
