@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What real windows and a browser need beside Python: checked, and installed where that is allowed.
 set -euo pipefail
-packages="xvfb xauth chromium libgl1 libgl1-mesa-dri libegl1 libglu1-mesa libdbus-1-3 libxkbcommon-x11-0
+packages="xvfb xauth chromium chromium-driver libgl1 libgl1-mesa-dri libegl1 libglu1-mesa libdbus-1-3 libxkbcommon-x11-0
  libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0
  libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libopengl0 fontconfig fonts-dejavu-core"
 missing=()

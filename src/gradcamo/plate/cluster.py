@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import uuid
 from collections import deque
@@ -42,8 +43,8 @@ def local_workers(stack_bytes: int, wanted: int = 0, device: str = "auto") -> in
 
     if wanted:
         return wanted
-    if gpus := _gpus(device):
-        return gpus
+    if gpus := gpu_devices(device):
+        return len(gpus)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     fitting = psutil.virtual_memory().available // (NETWORK_BYTES + 3 * stack_bytes)
     return int(max(1, min(cores or 1, fitting)))
@@ -90,7 +91,7 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
                 dashboard_address=None,
                 silence_logs=logging.CRITICAL,
                 memory_limit=None,  # few stacks are in flight, and a killed worker helps nobody
-                resources={"GPU": 1} if _gpus(device) else None,
+                resources={"GPU": 1} if gpu_devices(device) else None,
             )
         stack.callback(_close, local, 60)
         return Client(local, set_as_default=False)
@@ -176,11 +177,19 @@ def _on_worker(job: StackJob) -> Outcome:
     """`audit_stack` on this worker's device: one process, one GPU."""
     from distributed import get_worker
 
-    gpus = _gpus(job.folder.settings.audit.device)
-    name = str(get_worker().name)
-    if gpus > 1:
-        return audit_stack(job, f"cuda:{int(name) % gpus if name.isdigit() else 0}")
-    return audit_stack(job)
+    gpus = gpu_devices(job.folder.settings.audit.device)
+    return audit_stack(job, own_gpu(gpus, str(get_worker().name)))
+
+
+def own_gpu(gpus: list[str], worker: str) -> str | None:
+    """The GPU of a worker: workers of one machine, numbered at the end of their names, share out.
+
+    A worker that sees one GPU alone, as batch systems grant it, takes that.
+    """
+    if not gpus:
+        return None
+    number = re.search(r"\d+$", worker)
+    return gpus[int(number[0]) % len(gpus) if number else 0]
 
 
 def _submit(client: Client, job: StackJob, gpu: bool) -> Future | None:
@@ -235,8 +244,12 @@ def _capacity(client: Client) -> tuple[int, bool]:
     return sum(worker["nthreads"] for worker in tagged or workers), bool(tagged)
 
 
-def _gpus(device: str) -> int:
-    """How many GPUs there are to choose from; none where the settings name a device."""
+def gpu_devices(device: str) -> list[str]:
+    """The GPUs of this machine that a setting allows; none for the CPU."""
     import torch
 
-    return torch.cuda.device_count() if device == "auto" else 0
+    if device in ("auto", "cuda") and (found := torch.cuda.device_count()):
+        return [f"cuda:{n}" for n in range(found)]
+    if device == "auto":
+        return ["mps"] if torch.backends.mps.is_available() else []
+    return [] if device == "cpu" else [device]

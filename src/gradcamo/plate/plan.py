@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
-import time
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from gradcamo.errors import GradcamoError
+from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
-from gradcamo.plate.run import open_checkpoint, open_plate, stack_jobs
-from gradcamo.plate.tasks import StackJob
+from gradcamo.plate.run import largest, open_checkpoint, open_plate, stack_jobs
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
-SAMPLED = 3
-PICTURE_BYTES = 4_000
+PICTURE_BYTES = 5_000
 ROW_BYTES = 200
+REPORT_BYTES = 6_000_000
+LABELS_SHARE = 0.02
+"""Of the bytes of an image: what its compressed labels take."""
 
 
 @dataclass(frozen=True)
 class PlatePlan:
     """What is to do, and about what it takes.
 
-    ``cells`` is None where no labels tell; ``minutes`` is for ``workers`` on this machine, and
-    None where cells are unknown. ``notes`` say where the figures come from.
+    ``cells`` is None where no stack could be looked into; ``minutes`` is for ``workers`` on this
+    machine, and None where cells are unknown. ``notes`` say where the figures come from.
     """
 
     stacks: int
@@ -65,8 +62,9 @@ def plan_plate(
 ) -> PlatePlan:
     """Say what `audit_plate` would do (a dry run): nothing is written.
 
-    Cells are counted in the labels of a few stacks, the network is timed on one batch, Cellpose
-    on a few planes.
+    A few stacks are looked into: cells are counted in their labels, or in the middle plane after
+    Cellpose where they have none; the network is timed on a batch of real cells, Cellpose on a
+    plane.
 
     Raises
     ------
@@ -80,111 +78,48 @@ def plan_plate(
     folder = PlateFolder(Path(out).absolute(), network.hash, settings).with_layer(network)
     jobs = stack_jobs(open_plate(plate, settings), folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
-    to_segment = sum(job.labels is None for job in left)
+    unlabelled = [job for job in left if job.labels is None]
     notes: list[str] = []
-    counts, voxels = _sampled([job for job in left if job.labels], notes)
-    if not counts:
-        counts = _counted_before([job for job in jobs if job not in left], folder)
-    cells = round(float(np.mean(counts)) * len(left)) if counts else (None if left else 0)
+    cells, seconds = 0.0, 0.0
+    known = not left
+    for part in ([job for job in left if job.labels], unlabelled):
+        costs, per_cell = sample_stacks(part, network, settings, notes)
+        if costs:
+            mean = pd.DataFrame(costs).mean()
+            cells += len(part) * mean["cells"]
+            seconds += len(part) * (mean["read_s"] + mean["segment_s"] + mean["whole"] * per_cell)
+            notes.append(_measured(len(costs), len(part), mean, per_cell, part is unlabelled))
+            known = True
     workers = min(
-        len(left) or 1,
-        local_workers(max(voxels, default=0) * 2, settings.workers, settings.audit.device),
+        len(left) or 1, local_workers(largest(left), settings.workers, settings.audit.device)
     )
-    minutes = None
-    if cells is not None:
-        each = _seconds_per_cell(network, settings) if left else 0.0
-        seconds = each * cells
-        if to_segment:
-            seconds += to_segment * _seconds_to_segment(left, settings)
-        if left:
-            notes.append(f"one cell takes {each * 1000:.0f} ms here, measured on one batch")
-        minutes = seconds / workers / 60
+    read = sum(_bytes(Path(job.image)) for job in left)
     features = network.layers[folder.settings.audit.layer or network.layer].channels
-    written = (cells or 0) * (4 * features + ROW_BYTES) * 3  # per stack, and twice as a whole
-    written += len(left) * settings.thumbnails * PICTURE_BYTES
+    written = cells * (4 * features + ROW_BYTES) * 3  # per stack, and twice as a whole
+    written += len(left) * settings.thumbnails * PICTURE_BYTES + REPORT_BYTES
+    written += LABELS_SHARE * sum(_bytes(Path(job.image)) for job in unlabelled)
     return PlatePlan(
         stacks=len(jobs),
         landed=len(jobs) - len(left),
-        to_segment=to_segment,
-        cells=cells,
-        bytes_read=sum(_bytes(Path(job.image)) for job in left),
-        bytes_written=written,
-        minutes=minutes,
+        to_segment=len(unlabelled),
+        cells=round(cells) if known else None,
+        bytes_read=read,
+        bytes_written=round(written),
+        minutes=seconds / workers / 60 if known else None,
         workers=workers,
         notes=tuple(notes),
     )
 
 
-def _sampled(jobs: list[StackJob], notes: list[str]) -> tuple[list[int], list[int]]:
-    """Cells and voxels (of all channels) of a few stacks that have labels."""
-    from gradcamo.files.stacks import read_labels, read_stack
-
-    counts, voxels = [], []
-    chosen = jobs[:: max(1, ceil(len(jobs) / SAMPLED))]
-    for job in chosen:
-        try:
-            labels = read_labels(str(job.labels))
-            voxels.append(int(np.prod(read_stack(job.image).shape)))
-        except (GradcamoError, OSError) as error:
-            notes.append(f"{job.name} cannot be read and would fail: {error}")
-            continue
-        counts.append(np.count_nonzero(np.unique(labels)))
-    if counts and len(counts) < len(jobs):
-        notes.append(f"cells were counted in {len(counts)} of {len(jobs)} labelled stacks")
-    return counts, voxels
-
-
-def _counted_before(jobs: list[StackJob], folder: PlateFolder) -> list[int]:
-    """Cells of stacks that are there already."""
-    import pyarrow.parquet as pq
-
-    return [pq.read_metadata(folder.cells(job.name)).num_rows for job in jobs]
-
-
-def _seconds_per_cell(checkpoint: Checkpoint, settings: PlateSettings) -> float:
-    """Time of one batch of noise, the second of two: the first one warms up."""
-    from gradcamo.networks.infer import explain
-    from gradcamo.types import CellCrop
-
-    rng = np.random.default_rng(0)
-    audit = settings.audit
-    planes = checkpoint.input_size[0] if len(checkpoint.input_size) == 3 else 1
-    shape = (planes, *checkpoint.crop.size_yx)
-    image = rng.random((len(checkpoint.channels), *shape), np.float32)
-    labels = np.zeros(shape, np.int32)
-    labels[..., shape[1] // 3 : shape[1] // 2, shape[2] // 3 : shape[2] // 2] = 1
-    crop = CellCrop(1, image, labels, (0, 0, 0), False)
-    n = audit.batch_size
-    batches = explain(
-        itertools.repeat(crop, 2 * n),
-        checkpoint,
-        (audit.layer or checkpoint.layer,),
-        alignment=audit.alignment,
-        batch_size=n,
-        device=audit.device,
+def _measured(looked: int, of: int, mean: pd.Series, per_cell: float, segmented: bool) -> str:
+    """Where the figures of one kind of stack come from."""
+    where = "the middle plane after Cellpose" if segmented else "their labels"
+    said = (
+        f"{looked} of {of} stacks {'without' if segmented else 'with'} labels looked into: about "
+        f"{mean['cells']:.0f} cells by {where}, {mean['whole']:.0f} of them whole; a whole cell "
+        f"takes {1000 * per_cell:.0f} ms of one worker"
     )
-    next(batches)
-    start = time.monotonic()
-    next(batches)
-    return (time.monotonic() - start) / n
-
-
-def _seconds_to_segment(jobs: list[StackJob], settings: PlateSettings) -> float:
-    """Time of one plane of the first stack that opens, times its planes."""
-    from gradcamo.files.stacks import read_stack
-    from gradcamo.segmentation.planes import segment_planes
-
-    for job in jobs:
-        if job.labels is None:
-            try:
-                planes = segment_planes(read_stack(job.image), settings.segment)
-                total = next(planes).total
-                start = time.monotonic()
-                next(planes, None)
-            except (GradcamoError, OSError):
-                continue
-            return (time.monotonic() - start) * total
-    return 0.0
+    return said + (f", Cellpose {mean['segment_s']:.0f} s per stack" if segmented else "")
 
 
 def _bytes(path: Path) -> int:

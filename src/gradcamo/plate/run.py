@@ -133,7 +133,7 @@ def _compute(
     device = settings.audit.device
     workers = 0
     if scheduler is None:
-        workers = min(len(jobs), local_workers(_largest(jobs), settings.workers, device))
+        workers = min(len(jobs), local_workers(largest(jobs), settings.workers, device))
     yield PlateProgress("starting workers", before, total)
     try:
         with cluster(scheduler, workers, device) as client:
@@ -227,7 +227,7 @@ def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
     return jobs
 
 
-def _largest(jobs: list[StackJob]) -> int:
+def largest(jobs: list[StackJob]) -> int:
     """Bytes of the largest of a few stacks in memory."""
     from math import prod
 

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import socket
 import tempfile
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import SegmentSettings
 
+if TYPE_CHECKING:
+    import torch
+
 BUNDLED = Path(str(files("gradcamo.samples") / "cellpose_gradcamo.safetensors"))
 """The Cellpose network that ``scripts/train_cellpose.py`` trains on the built-in plate."""
 
 
 def load_model(settings: SegmentSettings) -> Any:
-    """A Cellpose model of either major version; weights are never unpickled."""
+    """A Cellpose model of either major version; weights are never unpickled, and read once."""
+    from gradcamo.networks.preprocess import choose_device
+
+    weights = find_weights(settings.model)
+    return _loaded(weights, weights.stat().st_mtime_ns, choose_device(settings.device))
+
+
+@lru_cache(maxsize=1)
+def _loaded(weights: Path, modified: int, device: torch.device) -> Any:
     import torch
     from cellpose import models
 
-    from gradcamo.networks.preprocess import choose_device
-
-    device = choose_device(settings.device)
     gpu = device.type != "cpu"
-    weights = find_weights(settings.model)
     try:
         if weights.suffix != ".safetensors":
             return models.CellposeModel(gpu=gpu, device=device, pretrained_model=str(weights))

@@ -1,0 +1,131 @@
+"""What a stack of a plate takes, measured on a few of them: cells, seconds, bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcamo.errors import GradcamoError
+from gradcamo.plate.tasks import StackJob
+from gradcamo.settings import PlateSettings
+
+if TYPE_CHECKING:
+    from gradcamo.cells.crops import CellCrops
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.types import ZStack
+
+SAMPLED = 3
+"""Stacks that are looked into."""
+
+
+@dataclass(frozen=True)
+class StackCost:
+    """One stack: its ``cells``, those of them that are ``whole``, and seconds."""
+
+    cells: int
+    whole: int
+    read_s: float
+    segment_s: float
+
+
+def spread(jobs: Sequence[StackJob]) -> Sequence[StackJob]:
+    """A few of the jobs, from all over the plate."""
+    return jobs[:: max(1, ceil(len(jobs) / SAMPLED))]
+
+
+def sample_stacks(
+    jobs: Sequence[StackJob], checkpoint: Checkpoint, settings: PlateSettings, notes: list[str]
+) -> tuple[list[StackCost], float]:
+    """The cost of a few stacks, and the seconds that a whole cell takes on one worker.
+
+    Cells of stacks without labels are those that Cellpose finds in the middle plane. What cannot
+    be read is added to ``notes``.
+    """
+    costs: list[StackCost] = []
+    per_cell = 0.0
+    with _one_thread():
+        for job in spread(jobs):
+            try:
+                cost, crops = _look_into(job, checkpoint, settings)
+            except (GradcamoError, OSError) as error:
+                notes.append(f"{job.name} would fail: {error}")
+                continue
+            costs.append(cost)
+            if not per_cell and cost.whole:
+                per_cell = _seconds_per_cell(crops, checkpoint, settings)
+    return costs, per_cell
+
+
+def _look_into(
+    job: StackJob, checkpoint: Checkpoint, settings: PlateSettings
+) -> tuple[StackCost, CellCrops]:
+    from gradcamo.auditing.matching import fitting_stack
+    from gradcamo.cells.crops import CellCrops
+    from gradcamo.files.stacks import read_labels, read_stack
+
+    start = time.monotonic()
+    stack = read_stack(job.image)
+    chosen = fitting_stack(stack, checkpoint, settings.audit)
+    read_s, segment_s = time.monotonic() - start, 0.0
+    if job.labels:
+        labels = read_labels(job.labels)
+    else:
+        plane, each = _middle_plane(stack, settings)
+        labels, segment_s = np.broadcast_to(plane, stack.shape[1:]), each * stack.shape[1]
+    crops = CellCrops(chosen, labels, checkpoint.crop)
+    whole = int((~crops.table["touches_border"]).sum())
+    return StackCost(len(crops), whole, read_s, segment_s), crops
+
+
+def _middle_plane(stack: ZStack, settings: PlateSettings) -> tuple[np.ndarray, float]:
+    """Masks of the middle plane, and the seconds that Cellpose took over it, once warm."""
+    from gradcamo.segmentation.planes import segment_planes
+
+    middle = stack.shape[1] // 2
+    planes = replace(stack, data=stack.data[:, max(0, middle - 1) : middle + 1])
+    start = time.monotonic()
+    for found in segment_planes(planes, settings.segment):
+        masks, seconds = found.masks, time.monotonic() - start
+        start = time.monotonic()
+    return masks, seconds
+
+
+def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateSettings) -> float:
+    """Two batches of real cells, cut and explained; the first one warms up."""
+    from gradcamo.networks.infer import explain
+
+    audit = settings.audit
+    whole = np.flatnonzero(~crops.table["touches_border"])
+    cells = (crops[i] for i in islice(cycle(whole.tolist()), 2 * audit.batch_size))
+    batches = explain(
+        cells,
+        checkpoint,
+        (audit.layer or checkpoint.layer,),
+        alignment=audit.alignment,
+        batch_size=audit.batch_size,
+        device=audit.device,
+    )
+    next(batches)
+    start = time.monotonic()
+    next(batches)
+    return (time.monotonic() - start) / audit.batch_size
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """What local workers have."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
