@@ -244,6 +244,16 @@ def test_stacks_go_to_workers_with_a_gpu_where_some_have_one(plate, model, tmp_p
     assert len(outcomes) == len(jobs)
 
 
+def test_workers_of_one_machine_share_out_its_gpus():
+    gpus = ["cuda:0", "cuda:1"]
+    found = [plate_cluster.own_gpu(gpus, worker) for worker in ("0", "1", "2", "job-3")]
+    assert found == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert plate_cluster.own_gpu(["cuda:0"], "tcp://10.0.0.1:4711") == "cuda:0"
+    assert plate_cluster.own_gpu([], "0") is None
+    assert plate_cluster.gpu_devices("cpu") == []
+    assert plate_cluster.gpu_devices("cuda:1") == ["cuda:1"]
+
+
 def test_a_killed_worker_costs_nothing(finished, plate, model, workers, tmp_path):
     out = tmp_path / "out"
     steps = plate_steps(plate, model, out, SETTINGS, workers.scheduler_address)

@@ -17,6 +17,7 @@ from gradcamo.plate.tasks import Outcome, StackJob, audit_stack
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+    from distributed.deploy import Cluster
 
 GIB = 1 << 30
 NETWORK_BYTES = 3 * GIB // 2
@@ -51,7 +52,9 @@ def local_workers(stack_bytes: int, wanted: int = 0, device: str = "auto") -> in
 
 
 @contextmanager
-def cluster(scheduler: str | None, workers: int, device: str = "auto") -> Iterator[Client]:
+def cluster(
+    scheduler: str | Cluster | None, workers: int, device: str = "auto"
+) -> Iterator[Client]:
     """A client of the cluster at ``scheduler``, or of a local one that ends with the block.
 
     Raises
@@ -65,7 +68,7 @@ def cluster(scheduler: str | None, workers: int, device: str = "auto") -> Iterat
         yield client
 
 
-def _remote(scheduler: str) -> Client:
+def _remote(scheduler: str | Cluster) -> Client:
     from distributed import Client
 
     try:

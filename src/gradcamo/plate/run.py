@@ -19,6 +19,8 @@ from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
+    from distributed.deploy import Cluster
+
     from gradcamo.networks.checkpoint import Checkpoint
 
 
@@ -27,7 +29,7 @@ def audit_plate(
     checkpoint: str | Path | Checkpoint,
     out: str | Path,
     settings: PlateSettings | None = None,
-    scheduler: str | None = None,
+    scheduler: str | Cluster | None = None,
     progress: Callable[[PlateProgress], Any] | None = None,
 ) -> PlateSummary:
     """Audit every stack of a plate, whiten, lay out, measure confounding, write a report.
@@ -44,7 +46,7 @@ def audit_plate(
         Stacks that are there already, made from the same files by the same settings and
         checkpoint, are not computed again.
     settings : PlateSettings
-    scheduler : address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``
+    scheduler : a Dask cluster, or the address of its scheduler, such as ``tcp://10.0.0.1:8786``
         Its workers must see ``out`` and the images under the same paths. By default a local
         cluster is started and stopped.
     progress : called with a PlateProgress about once a second; an exception it raises stops the
@@ -75,7 +77,7 @@ def plate_steps(
     checkpoint: str | Path | Checkpoint,
     out: str | Path,
     settings: PlateSettings | None = None,
-    scheduler: str | None = None,
+    scheduler: str | Cluster | None = None,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
     from gradcamo.plate.results import finish
@@ -122,7 +124,7 @@ def plate_steps(
 def _compute(
     jobs: list[StackJob],
     total: int,
-    scheduler: str | None,
+    scheduler: str | Cluster | None,
     settings: PlateSettings,
     outcomes: list[Outcome],
 ) -> Generator[PlateProgress, None, str]:
