@@ -59,7 +59,9 @@ DESIGNS = {
     "own, diffuse": SPECKLES.model_copy(update={"signal": "own", "phenotype": "response"}),
     "neighbour": SPECKLES.model_copy(update={"signal": "neighbour", "rows": ("E", "F", "D")}),
     "background": PlateDesign(signal="background", rows=("E", "D"), sites=5),
-    "own+background": SPECKLES.model_copy(update={"signal": "own+background"}),
+    "own+background": SPECKLES.model_copy(
+        update={"signal": "own+background", "cell_contrast": 0.4}
+    ),
 }
 TRAINING = TrainSettings(
     width=0.25,

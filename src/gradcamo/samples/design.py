@@ -55,7 +55,7 @@ class PlateDesign(Settings):
         "by lot",
     )
     background_contrast: float = Field(
-        25.0, ge=0, description="strength of the background signal, in camera counts"
+        150.0, ge=0, description="strength of the background signal, in camera counts"
     )
     crop_px: int = Field(
         64, ge=8, description="crop for which a planted signal has to hold, in pixels"

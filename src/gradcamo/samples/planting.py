@@ -87,11 +87,16 @@ def has_background(design: PlateDesign, well: str, site: int) -> bool:
 def background_pattern(
     design: PlateDesign, labels: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Faint mottling between the cells, the same in all planes: (Z, Y, X) in camera counts."""
+    """Faint clouds between the cells, the same in all planes: (Z, Y, X) in camera counts.
+
+    They only add light: a crop's darkest voxel, to which all its voxels are rescaled, stays.
+    """
     step = design.spacing_um[1]
     white = rng.standard_normal(labels.shape[1:])
     mottle = ndi.gaussian_filter(white, 1.2 / step) - ndi.gaussian_filter(white, 2.4 / step)
-    return np.where(labels > 0, 0, design.background_contrast * mottle / mottle.std())
+    return np.where(
+        labels > 0, 0, design.background_contrast * np.maximum(mottle, 0) / mottle.std()
+    )
 
 
 def _boxes(places: list[tuple[slice, ...]]) -> np.ndarray:
