@@ -73,7 +73,12 @@ TRAINING = TrainSettings(
     brightness_probability=0,  # a training this short has no steps to spare for it
 )
 REGULARISED = TRAINING.model_copy(
-    update={"regularise_weight": 1.0, "regularise_alignment": "receptive-field"}
+    update={
+        "regularise_weight": 1.0,
+        "regularise_form": "log",
+        "regularise_layers": ("block_0",),  # all that deeper layers know has passed through it
+        "regularise_alignment": "receptive-field",
+    }
 )
 TRAININGS = {
     **{name: (name, TRAINING) for name in DESIGNS},
