@@ -98,10 +98,7 @@ COSTS: dict[str, dict[str, object]] = {}
 def cached(name: str, *recipe: object) -> Path:
     """A folder of its own for every recipe."""
     said = [
-        part.model_dump(mode="json", exclude_defaults=True)
-        if isinstance(part, Settings)
-        else str(part)
-        for part in recipe
+        part.model_dump(mode="json") if isinstance(part, Settings) else str(part) for part in recipe
     ]
     key = sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
     folder = CACHE / f"{name.replace(', ', '-')}-{key}"
