@@ -3,14 +3,15 @@
     python benchmarks/planted_truth.py            # everything, cached step by step
     python benchmarks/planted_truth.py --only own background
 
-Five plates, told apart by where the class can be read:
+Plates, told apart by where the class can be read:
 
 own             treated cells stand alone, no crop shows another treated cell; they hold
                 speckles that stain for DNA, which no other cell does
 own, diffuse    the same, but all textures of treated cells shift, and no new structure appears
 neighbour       the central cell is never treated; the class says whether a neighbour is
 background      a faint pattern between the cells
-own+background  both; a second network is trained with Grad-CAMO in its loss
+own+background  both, with speckles of 0.4 or of full brightness; where they are faint, a second
+                network is trained with Grad-CAMO in its loss
 
 On each a small network is trained (plate column 02), then the cells of column 03 are scored at
 every layer, in both alignments. Tables land in benchmarks/results; planted_truth_figures.py draws
@@ -59,7 +60,10 @@ DESIGNS = {
     "own, diffuse": SPECKLES.model_copy(update={"signal": "own", "phenotype": "response"}),
     "neighbour": SPECKLES.model_copy(update={"signal": "neighbour", "rows": ("E", "F", "D")}),
     "background": PlateDesign(signal="background", rows=("E", "D"), sites=5),
-    "own+background": SPECKLES.model_copy(update={"signal": "own+background"}),
+    "own+background": SPECKLES.model_copy(
+        update={"signal": "own+background", "cell_contrast": 0.4}
+    ),
+    "own+background, bright cells": SPECKLES.model_copy(update={"signal": "own+background"}),
 }
 TRAINING = TrainSettings(
     width=0.25,
@@ -72,8 +76,7 @@ TRAINING = TrainSettings(
 )
 REGULARISED = TRAINING.model_copy(
     update={
-        "regularise_weight": 0.5,
-        "regularise_form": "log",
+        "regularise_weight": 1.0,
         "regularise_layers": ("block_0",),  # all that deeper layers know has passed through it
         "regularise_alignment": "receptive-field",
     }
@@ -87,7 +90,8 @@ VARIANTS = {
     "own, diffuse": ("paired",),
     "neighbour": ("paired",),
     "background": ("paired", "removed"),
-    "own+background": ("paired", "removed"),
+    "own+background": ("paired", "removed", "shuffled"),
+    "own+background, bright cells": ("paired", "removed"),
 }
 """Test plates: as trained on, and with the background's signal taken away or dealt by lot."""
 COSTS: dict[str, dict[str, object]] = {}

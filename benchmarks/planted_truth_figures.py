@@ -109,7 +109,8 @@ def separation() -> plt.Figure:
         for treatment, style in ((TREATED, "o-"), ("untreated", "s:")):
             for alignment, colour in zip(ALIGNMENTS, (GREY, BLUE), strict=True):
                 here = table[
-                    (table["own_against"] == other)
+                    (table["network"] == "own")
+                    & (table["against"] == other)
                     & (table["treatment"] == treatment)
                     & (table["alignment"] == alignment)
                 ]

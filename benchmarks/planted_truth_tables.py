@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pandas as pd
 
 TREATED, RECOMMENDED = "treated", "block_2"
@@ -33,22 +35,22 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def separation(cells: pd.DataFrame) -> pd.DataFrame:
-    """How well scores tell cells of (own) from cells of another plate, by layer and class.
+    """How well scores tell cells of an honest network from those of a cheat, by layer and class.
 
     ``auroc_chance`` is that of the cells' size alone: 0.5, if the comparison is fair.
     """
     from sklearn.metrics import roc_auc_score
 
     rows = []
-    for other in ("background", "neighbour"):
-        chosen = cells[cells["network"].isin(["own", other]) & (cells["variant"] == "paired")]
+    for honest, other in product(("own", "own, diffuse"), ("background", "neighbour")):
+        chosen = cells[cells["network"].isin([honest, other]) & (cells["variant"] == "paired")]
         chosen = chosen.dropna(subset="grad_camo")
         keys = ["treatment", "alignment", "layer"]
         for key, group in chosen.groupby(keys, sort=False):
-            own = group["network"] == "own"
+            own = group["network"] == honest
             if own.nunique() < 2:
                 continue
-            row = {"own_against": other, **dict(zip(keys, key, strict=True))}
+            row = {"network": honest, "against": other, **dict(zip(keys, key, strict=True))}
             row |= {"own_cells": own.sum(), "other_cells": (~own).sum()}
             for score in ("grad_camo", "attainable", "chance"):
                 known = group[score].notna()
