@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from PIL import Image
 from planted_truth import RESULTS, TREATED, held_out, network
 from planted_truth_tables import RECOMMENDED
 
@@ -38,8 +39,8 @@ def read(name: str) -> pd.DataFrame:
 
 def maps() -> plt.Figure:
     """Crops of treated cells that were classified correctly, drawn by lot, and their maps."""
-    names = ["own", "neighbour", "background", PLAIN, REGULARISED]
-    figure, grid = plt.subplots(6, 5, figsize=(9, 10.6), layout="constrained")
+    names = ["own", "neighbour", "background", PLAIN, "own+background, bright cells"]
+    figure, grid = plt.subplots(4, 5, figsize=(8, 6.6), layout="constrained")
     for column, name in zip(grid.T, names, strict=True):
         cells = held_out(name)
         cells = cells[cells["treatment"] == TREATED].sample(12, random_state=0).sort_index()
@@ -49,7 +50,7 @@ def maps() -> plt.Figure:
         seen = [part for (part,) in explain(crops, checkpoint, (RECOMMENDED,), batch_size=1)]
         info = checkpoint.layers[RECOMMENDED]
         for crop, part in zip(crops, seen, strict=True):
-            if shown == 3 or part.target[0] != target or not part.maps.any():
+            if shown == 2 or part.target[0] != target or not part.maps.any():
                 continue
             size = crop.labels.shape
             heat = upsample_cam(
@@ -164,7 +165,9 @@ def regularised() -> plt.Figure:
 
 def main() -> None:
     for draw in (maps, shares, separation, regularised):
-        draw().savefig(IMAGES / f"planted_truth_{draw.__name__}.png", dpi=110)
+        file = IMAGES / f"planted_truth_{draw.__name__}.png"
+        draw().savefig(file, dpi=90)
+        Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)  # a third the size
 
 
 if __name__ == "__main__":
