@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from gradcamo.docks.layers import contrast_limits, show_stack
 from gradcamo.docks.session import session_of
@@ -30,7 +31,7 @@ def bench(make_napari_viewer):
 def test_the_labels_layer_holds_what_the_library_finds(bench, qtbot):
     session = bench.session
     bench.segment.run.click()
-    qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=120_000)
+    qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=600_000)
     expected = segment(session.stack, SegmentSettings(model="bundled"))
     assert expected.max() >= 3
     np.testing.assert_array_equal(session.labels_layer.data, expected)
@@ -46,7 +47,7 @@ def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):
         lambda item: planes.append(item[1]) if item[0] == "plane" else None
     )
     bench.segment.run.click()
-    qtbot.waitUntil(lambda: len(planes) >= 2, timeout=120_000)
+    qtbot.waitUntil(lambda: len(planes) >= 2, timeout=600_000)
     session.segmenting.cancel()
     qtbot.waitUntil(lambda: not session.segmenting.running, timeout=60_000)
     labels = session.labels_layer.data
@@ -54,3 +55,30 @@ def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):
     assert labels[0].any()
     assert not labels[-1].any()
     assert bench.segment.run.isEnabled()
+
+
+def test_a_preview_is_what_the_stack_gives_in_that_plane(bench, qtbot):
+    session, viewer = bench.session, bench.session.viewer
+    whole = segment(session.stack, SegmentSettings(model="bundled"))
+    for plane in (2, 3):  # the layer is used again
+        viewer.dims.set_current_step(0, plane)
+        with qtbot.waitSignal(session.segmenting.ended, timeout=600_000):
+            qtbot.mouseClick(bench.segment.preview, Qt.MouseButton.LeftButton)
+        (layer,) = [one for one in viewer.layers if one.metadata.get("gradcamo") == "preview"]
+        np.testing.assert_array_equal(layer.data[0] > 0, whole[plane] > 0)
+        where = session.channel_layers["Hoechst"].data_to_world((plane, 0, 0))
+        np.testing.assert_allclose(layer.data_to_world((0, 0, 0)), where)
+        assert f"in plane {plane}" in bench.segment.message.text()
+    assert session.labels_layer is None
+    bench.segment.run.click()
+    qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=600_000)
+    assert layer not in viewer.layers
+
+
+def test_a_model_that_nobody_has_is_reported_and_the_dock_goes_on(bench, qtbot):
+    session = bench.session
+    bench.segment.rows.inputs["model"].setCurrentText("cito")
+    with qtbot.waitSignal(session.segmenting.ended, timeout=60_000):
+        bench.segment.preview.click()
+    assert "cito" in bench.segment.message.text()
+    assert bench.segment.preview.isEnabled()

@@ -119,7 +119,7 @@ class HeatmapView(QObject):
         if layer is None or session.results.cam(session.cell) is None:
             return None
         row = session.results.table.loc[session.cell]
-        target = (session.audit_settings or session.planned).target or row["predicted"]
+        target = (session.audit_settings or session.next_settings).target or row["predicted"]
         active = session.viewer.layers.selection.active
         pinned = session.viewer.add_image(
             np.array(layer.data),
@@ -170,7 +170,7 @@ class HeatmapView(QObject):
             return
         self._asked = label
         stack, checkpoint = session.stack, session.checkpoint
-        settings = session.audit_settings or session.planned
+        settings = session.audit_settings or session.next_settings
         find, count = session.found.finder(settings), session.edits.count
 
         def one_cell() -> Iterator[Any]:

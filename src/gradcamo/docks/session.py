@@ -77,7 +77,7 @@ class Session(QObject):
         self.checkpoint: Checkpoint | None = None
         self.checkpoint_name = ""
         self.audit_settings: AuditSettings | None = None  # of the scores that are there
-        self.planned = AuditSettings()  # of the next audit
+        self.planned = AuditSettings()  # what the rows of Explain say
         self.trained_on: Path | None = None  # the plate of a training in this window
         self.results = Results(cutoff=CUTOFF)
         self._replacing = False
@@ -153,6 +153,11 @@ class Session(QObject):
         self.results = results
         self.results_changed.emit()
         self.choose(0, "results")
+
+    @property
+    def next_settings(self) -> AuditSettings:
+        """How cells are explained that are asked for now."""
+        return self.planned.model_copy(update={"channels": self.channels})
 
     def lacking(self) -> list[str]:
         """What an audit needs and is not there yet."""

@@ -1,0 +1,121 @@
+"""Labels edited by hand make the scores of the touched cells stale, and only theirs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import centre_of, scored_label
+from mouse import click
+from qtpy.QtCore import Qt
+
+from gradcamo import audit
+from gradcamo.docks.cells import CellsDock
+from gradcamo.docks.explain import ExplainDock
+from gradcamo.docks.layers import heatmap_layer
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def explain(audited, viewer):
+    dock = ExplainDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    return dock
+
+
+def paint_on(audited, viewer, qtbot, label, new):
+    """Real strokes with napari's own brush on the middle of a cell."""
+    layer = audited.labels_layer
+    viewer.layers.selection.active = layer
+    viewer.dims.set_point(0, centre_of(audited, label)[0])
+    layer.selected_label = new
+    layer.mode, layer.brush_size = "paint", 4
+    qtbot.wait(50)
+    with qtbot.waitSignal(audited.edits.changed, timeout=10_000):
+        click(viewer, qtbot, centre_of(audited, label))
+    layer.mode = "pan_zoom"
+
+
+def test_a_stroke_makes_the_touched_cells_stale_and_no_other(audited, viewer, explain, qtbot):
+    cells = CellsDock(viewer)
+    viewer.window.add_dock_widget(cells, area="bottom")
+    first, second = scored_label(audited, 0), scored_label(audited, 1)
+    paint_on(audited, viewer, qtbot, first, second)
+    assert audited.results.stale == {first, second}
+    assert audited.results.cam(first) is None
+    assert audited.results.cam(scored_label(audited, 2)) is not None
+    assert explain.changed.text().startswith("2 cells changed")
+    assert explain.audit_changed.isVisible()
+    row = cells.model.index(cells.model.row_of(first), 0)
+    assert row.data(Qt.ItemDataRole.FontRole).italic()
+    other = cells.model.index(cells.model.row_of(scored_label(audited, 2)), 0)
+    assert other.data(Qt.ItemDataRole.FontRole) is None
+
+
+def test_auditing_the_changed_cells_gives_the_scores_of_the_edited_labels(
+    audited, viewer, explain, qtbot
+):
+    first, second = scored_label(audited, 0), scored_label(audited, 1)
+    before = audited.results.table.at[first, "grad_camo"]
+    paint_on(audited, viewer, qtbot, first, second)
+    with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
+        qtbot.mouseClick(explain.audit_changed, Qt.MouseButton.LeftButton)
+    expected = audit(
+        audited.stack, audited.labels_layer.data, audited.checkpoint, only=[first, second]
+    ).set_index("label")
+    for label in (first, second):
+        got = audited.results.table.at[label, "grad_camo"]
+        assert got == pytest.approx(expected.at[label, "grad_camo"], rel=1e-5)
+    assert audited.results.table.at[first, "grad_camo"] != before
+    assert not audited.results.stale
+    assert not explain.audit_changed.isVisible()
+
+
+def test_a_cell_that_was_erased_leaves_the_table(audited, explain, qtbot):
+    layer, label = audited.labels_layer, scored_label(audited)
+    layer.data_setitem(np.nonzero(layer.data == label), 0)
+    assert audited.results.stale == {label}
+    with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
+        explain.start_changed()
+    assert label not in audited.results.table.index
+    assert not audited.results.stale
+
+
+def test_undoing_and_redoing_are_edits_too(audited, qtbot):
+    layer, label = audited.labels_layer, scored_label(audited)
+    voxel = tuple(np.array([axis[0]]) for axis in np.nonzero(layer.data == label))
+    layer.data_setitem(voxel, 0)
+    for again in (layer.undo, layer.redo, layer.undo):
+        audited.results.stale.clear()
+        count = audited.edits.count
+        again()
+        assert audited.results.stale == {label}
+        assert audited.edits.count > count
+
+
+def test_an_edit_during_an_audit_is_newer_than_its_scores(audited, explain, qtbot):
+    layer, label = audited.labels_layer, scored_label(audited)
+    voxel = tuple(np.array([axis[0]]) for axis in np.nonzero(layer.data == label))
+    with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
+        explain.start()
+        layer.data_setitem(voxel, 0)
+    assert audited.results.stale == {label}
+    assert len(audited.results) > 3
+
+
+def test_choosing_a_stale_cell_explains_it_anew(audited, viewer, qtbot):
+    layer, label = audited.labels_layer, scored_label(audited)
+    audited.choose(label, "table")
+    where = np.nonzero(layer.data == label)
+    half = tuple(axis[: len(axis) // 2] for axis in where)
+    with qtbot.waitSignal(audited.edits.changed, timeout=10_000):
+        layer.data_setitem(half, 0)
+    assert not heatmap_layer(viewer).visible  # it is of the cell as it was
+    audited.choose(0, "table")
+    with qtbot.waitSignal(audited.explaining.ended, timeout=30_000):
+        audited.choose(label, "canvas")
+    expected = audit(audited.stack, layer.data, audited.checkpoint, only=[label])
+    score = audited.results.table.at[label, "grad_camo"]
+    assert score == pytest.approx(expected["grad_camo"][0], rel=1e-5)
+    assert not audited.results.stale
+    assert heatmap_layer(viewer).visible

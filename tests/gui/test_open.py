@@ -1,0 +1,86 @@
+"""What napari's own File > Open and drag and drop bring in becomes a Z-stack, or is asked about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import drop
+from qtpy.QtCore import Qt
+
+from gradcamo.docks.load import LoadDock
+from gradcamo.docks.session import session_of
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def load(viewer):
+    dock = LoadDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    return dock
+
+
+def test_an_imagej_stack_that_is_dropped_has_its_channels_and_voxels(viewer, load, tmp_path, qtbot):
+    path = tmp_path / "cells.tif"
+    data = np.random.default_rng(0).integers(0, 999, (5, 2, 32, 40), np.uint16)
+    about = {"axes": "ZCYX", "spacing": 0.6, "unit": "um", "Labels": None}
+    tifffile.imwrite(path, data, imagej=True, resolution=(1 / 0.35, 1 / 0.35), metadata=about)
+    drop(viewer.window._qt_viewer.canvas.native, path)
+    session = session_of(viewer)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
+    assert session.stack.shape == (2, 5, 32, 40)
+    np.testing.assert_array_equal(session.stack.data[1], data[:, 1])
+    assert session.stack.spacing_um == pytest.approx((0.6, 0.35, 0.35), rel=1e-3)
+    assert [layer.data.shape for layer in viewer.layers] == [(5, 32, 40)] * 2
+
+
+def test_an_undeclared_tiff_that_is_dropped_asks_for_its_axes(viewer, load, tmp_path, qtbot):
+    path = tmp_path / "bare.tif"
+    data = np.random.default_rng(0).integers(0, 999, (3, 5, 32, 40), np.uint16)
+    tifffile.imwrite(path, data, metadata=None)
+    drop(viewer.window._qt_viewer.canvas.native, path)
+    qtbot.waitUntil(load.axes.isVisible, timeout=30_000)
+    assert session_of(viewer).stack is None
+    load.axes.setText("czyx")
+    qtbot.keyClick(load.axes, Qt.Key.Key_Return)
+    session = session_of(viewer)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
+    np.testing.assert_array_equal(session.stack.data, data)
+    assert len(viewer.layers) == 3  # the layer that napari made of it is gone
+    assert not load.axes.isVisible()
+
+
+def test_a_layer_with_four_axes_is_asked_about(viewer, load, qtbot):
+    data = np.random.default_rng(0).integers(0, 999, (5, 3, 32, 40), np.uint16)
+    viewer.add_image(data, name="mine")
+    qtbot.waitUntil(load.axes.isVisible, timeout=30_000)
+    assert "5 × 3 × 32 × 40" in load.message.text()
+    load.axes.setText("ZZYX")
+    qtbot.keyClick(load.axes, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "does not describe" in load.message.text(), timeout=30_000)
+    load.axes.setText("ZCYX")
+    qtbot.keyClick(load.axes, Qt.Key.Key_Return)
+    session = session_of(viewer)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
+    np.testing.assert_array_equal(session.stack.data, np.moveaxis(data, 1, 0))
+
+
+def test_an_ome_zarr_that_is_dropped_opens_with_its_names(viewer, load, field, tmp_path, qtbot):
+    import zarr
+
+    stack, _ = field
+    path = tmp_path / "cells.ome.zarr"
+    group = zarr.open_group(str(path), mode="w", zarr_format=2)
+    group.create_array("0", data=np.asarray(stack.data))
+    scale = [{"type": "scale", "scale": [1.0, *stack.spacing_um]}]
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": a, "type": "space", "unit": "micrometer"} for a in "zyx"]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs["omero"] = {"channels": [{"label": name} for name in stack.channels]}
+    drop(viewer.window._qt_viewer.canvas.native, path)
+    session = session_of(viewer)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
+    assert session.stack.channels == stack.channels
+    assert session.stack.spacing_um == pytest.approx(stack.spacing_um)
