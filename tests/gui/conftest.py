@@ -127,20 +127,3 @@ def centre_of(session, label: int) -> tuple[float, ...]:
     row = session.results.table.loc[label]
     voxel = [row["centroid_z"], row["centroid_y"], row["centroid_x"]]
     return session.labels_layer.data_to_world(voxel)
-
-
-def drop(widget, path) -> None:
-    """Drag a file onto a widget and let it go."""
-    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-    from qtpy.QtGui import QDragEnterEvent, QDropEvent
-    from qtpy.QtWidgets import QApplication
-
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
-    middle = QPointF(widget.rect().center())
-    how = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton)
-    how = (*how, Qt.KeyboardModifier.NoModifier)
-    while not widget.acceptDrops():  # a drop goes to the first parent that takes it
-        widget = widget.parentWidget()
-    QApplication.sendEvent(widget, QDragEnterEvent(middle.toPoint(), *how))
-    QApplication.sendEvent(widget, QDropEvent(middle, *how))

@@ -1,11 +1,13 @@
-"""What napari's own File > Open and drag and drop bring in becomes a Z-stack, or is asked about."""
+"""What napari's own File > Open and drag and drop bring in becomes a Z-stack, or is asked about.
+
+Both end in ``viewer.open`` with napari's reader for a plain TIFF.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import tifffile
-from conftest import drop
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.load import LoadDock
@@ -21,12 +23,14 @@ def load(viewer):
     return dock
 
 
-def test_an_imagej_stack_that_is_dropped_has_its_channels_and_voxels(viewer, load, tmp_path, qtbot):
+def test_an_imagej_stack_that_napari_opens_has_its_channels_and_voxels(
+    viewer, load, tmp_path, qtbot
+):
     path = tmp_path / "cells.tif"
     data = np.random.default_rng(0).integers(0, 999, (5, 2, 32, 40), np.uint16)
-    about = {"axes": "ZCYX", "spacing": 0.6, "unit": "um", "Labels": None}
+    about = {"axes": "ZCYX", "spacing": 0.6, "unit": "um"}
     tifffile.imwrite(path, data, imagej=True, resolution=(1 / 0.35, 1 / 0.35), metadata=about)
-    drop(viewer.window._qt_viewer.canvas.native, path)
+    viewer.open(path, plugin="napari")
     session = session_of(viewer)
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     assert session.stack.shape == (2, 5, 32, 40)
@@ -35,11 +39,11 @@ def test_an_imagej_stack_that_is_dropped_has_its_channels_and_voxels(viewer, loa
     assert [layer.data.shape for layer in viewer.layers] == [(5, 32, 40)] * 2
 
 
-def test_an_undeclared_tiff_that_is_dropped_asks_for_its_axes(viewer, load, tmp_path, qtbot):
+def test_an_undeclared_tiff_that_napari_opens_asks_for_its_axes(viewer, load, tmp_path, qtbot):
     path = tmp_path / "bare.tif"
     data = np.random.default_rng(0).integers(0, 999, (3, 5, 32, 40), np.uint16)
     tifffile.imwrite(path, data, metadata=None)
-    drop(viewer.window._qt_viewer.canvas.native, path)
+    viewer.open(path, plugin="napari")
     qtbot.waitUntil(load.axes.isVisible, timeout=30_000)
     assert session_of(viewer).stack is None
     load.axes.setText("czyx")
@@ -66,7 +70,7 @@ def test_a_layer_with_four_axes_is_asked_about(viewer, load, qtbot):
     np.testing.assert_array_equal(session.stack.data, np.moveaxis(data, 1, 0))
 
 
-def test_an_ome_zarr_that_is_dropped_opens_with_its_names(viewer, load, field, tmp_path, qtbot):
+def test_an_ome_zarr_that_is_opened_has_its_names(viewer, load, field, tmp_path, qtbot):
     import zarr
 
     stack, _ = field
@@ -79,7 +83,7 @@ def test_an_ome_zarr_that_is_dropped_opens_with_its_names(viewer, load, field, t
     datasets = [{"path": "0", "coordinateTransformations": scale}]
     group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
     group.attrs["omero"] = {"channels": [{"label": name} for name in stack.channels]}
-    drop(viewer.window._qt_viewer.canvas.native, path)
+    viewer.open(path, plugin="napari-gradcamo")
     session = session_of(viewer)
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     assert session.stack.channels == stack.channels

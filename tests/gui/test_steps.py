@@ -256,3 +256,59 @@ def test_closing_the_window_during_an_audit_ends_quietly(audited, viewer, qtbot)
     job = audited.auditing
     viewer.close()
     qtbot.waitUntil(lambda: not job.running, timeout=30_000)
+
+
+def test_every_control_of_the_workbench_has_a_tooltip(session, viewer):
+    from qtpy.QtWidgets import QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox
+
+    bench = docked(viewer, Workbench)
+    kinds = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox)
+    silent = [
+        f"{type(widget).__name__} {widget.objectName() or getattr(widget, 'text', str)()}"
+        for kind in kinds
+        for step in bench.steps
+        for widget in step.body.findChildren(kind)
+        if not widget.toolTip()
+        and not isinstance(widget.parent(), (QComboBox, QAbstractSpinBox))
+        and "scroll" not in type(widget).__name__.lower()
+    ]
+    assert not silent
+
+
+def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot):
+    bench = docked(viewer, Workbench)
+    audited.choose(scored_label(audited), "table")
+    pinned = audited.heatmap.pin()
+    for name in ("Grad-CAM", "chosen cell", "Hoechst", audited.labels_layer.name):
+        viewer.layers[name].name = f"my {name}"
+    audited.choose(scored_label(audited, 1), "table")
+    assert viewer.layers["my Grad-CAM"].metadata["cell"] == f"cell {scored_label(audited, 1)}"
+    viewer.layers.remove(pinned)
+    viewer.layers.remove("my chosen cell")
+    audited.choose(scored_label(audited, 2), "table")
+    viewer.layers.remove("my Grad-CAM")
+    bench.review.heatmap.opacity.setValue(30)
+    bench.review.heatmap.pin.click()
+    audited.choose(scored_label(audited), "table")
+    assert viewer.layers["Grad-CAM"].opacity == 0.3
+    viewer.layers.remove("my Hoechst")
+    assert audited.stack is not None
+    viewer.layers.clear()
+    assert [step.title.text() for step in bench.steps if step.is_open] == ["Load"]
+
+
+def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explained(
+    session, checkpoint, viewer, qtbot
+):
+    from gradcamo.docks.compare import CompareDock
+
+    session.set_checkpoint(checkpoint, "small")
+    compare = docked(viewer, CompareDock)
+    labels = [int(n) for n in np.unique(session.labels_layer.data)[1:4]]
+    session.choose(labels[0], "canvas")
+    viewer.window.remove_dock_widget(compare)
+    compare.deleteLater()
+    qtbot.waitUntil(lambda: not session.explaining.running, timeout=60_000)
+    session.choose(labels[1], "canvas")
+    viewer.close()
+    qtbot.waitUntil(lambda: not session.explaining.running, timeout=60_000)

@@ -141,6 +141,7 @@ class Fold(QWidget):
         self._name = name  # under which it is kept whether it is open
         self.button = QToolButton()
         self.button.setText(title)
+        self.button.setToolTip("show or hide these settings")
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setArrowType(Qt.ArrowType.RightArrow)
         self.button.setCheckable(True)
