@@ -150,6 +150,7 @@ def test_a_pinned_heatmap_stays_where_it_is(options, audited, viewer, qtbot):
     live = heatmap_layer(viewer)
     data, corner = np.array(live.data), live.data_to_world((0, 0, 0))
     qtbot.mouseClick(options.pin, Qt.MouseButton.LeftButton)
+    assert not live.visible  # the same map twice would look twice as strong
     row = audited.results.table.loc[label]
     name = f"Grad-CAM cell {label}, block_4, {row['predicted']}"
     audited.choose(scored_label(audited, 1), "table")

@@ -59,8 +59,8 @@ class HeatmapOptions(QWidget):
         form.addRow("Opacity", self.opacity)
         form.addRow("Hide below", self.hide_below)
         form.addRow("In 3D", self.rendering)
-        form.addRow(line_of(self.crop_outline, self.cell_outline))
-        form.addRow(self.only_cell)
+        for check in (self.crop_outline, self.cell_outline, self.only_cell):
+            form.addRow("", check)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         top = line_of(self.shown, self.colormap, self.pin)

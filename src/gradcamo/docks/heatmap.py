@@ -133,6 +133,7 @@ class HeatmapView(QObject):
             metadata={"gradcamo": "pinned", "cell": f"cell {session.cell}"},
             **place_like(layer),
         )
+        layer.visible = False  # until another cell is chosen: both together are twice as bright
         session.viewer.layers.selection.active = active
         return pinned
 
