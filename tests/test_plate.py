@@ -435,6 +435,15 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(out, plate, model, tmp_
     assert "7 are there already, 1 to audit" in str(plan)
 
 
+def test_a_dry_run_counts_the_cells_of_stacks_without_labels_too(plate, model, tmp_path):
+    rows = gc.read_plate(plate).iloc[:1].assign(labels="")
+    settings = SETTINGS.model_copy(update={"segment": SegmentSettings(model="bundled")})
+    plan = plan_plate(rows, model, tmp_path / "new", settings)
+    assert plan.to_segment == 1
+    assert 5 <= plan.cells <= 20
+    assert "Cellpose" in str(plan)
+
+
 def test_stacks_without_labels_are_segmented_once(plate, model, tmp_path):
     rows = gc.read_plate(plate).drop(columns="labels")
     moved = tmp_path / "image.ome.tif"
