@@ -12,6 +12,7 @@ import pytest
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import write_table
+from gradcamo.profiles.cutoffs import cost_of_cutoffs
 from gradcamo.report import write_report
 from gradcamo.report.data import at_least
 from gradcamo.report.words import findings
@@ -84,9 +85,17 @@ def folder(tmp_path_factory) -> Path:
         }
     )
     write_table(measured, out / "confounding.csv")
-    (out / "summary.json").write_text(json.dumps({"failed": {"P1_B02_9": "it is no TIFF"}}))
+    said = {"failed": {"P1_B02_9": "it is no TIFF"}, "missing": ["P1_E03_9"]}
+    (out / "summary.json").write_text(json.dumps(said))
+    whole = table[~table["touches_border"]]
+    costs = cost_of_cutoffs(whole, 0.02, "control").assign(well_correlation=0.02)
+    write_table(costs, out / "cutoffs.csv")
     layers = pd.concat([table.assign(layer=name) for name in ("block_2", "block_4")])
     write_table(layers, out / "layers.parquet")
+    audited = {"layer": ["block_2", "block_4"], "grid": ["8 12 12", "4 6 6"], "grad_camo": 0.3}
+    audited |= {"attainable": 0.4, "chance": 0.15, "ceiling": 0.9, "empty": 0.0}
+    audited |= {"probe_accuracy": [0.41, 0.73], "largest_class": 0.34}
+    write_table(pd.DataFrame(audited), out / "layer_summary.csv")
     write_report(out, out / "report.html")
     return out
 
@@ -166,10 +175,46 @@ def test_every_section_is_drawn(page):
         assert box["height"] > 150, name
         assert not js(page, f"document.getElementById('{name}-section').hidden")
     text = js(page, "document.body.innerText")
-    for said in ("few controls </script>", "P1_B02_9: it is no TIFF", "it is no TIFF"):
+    for said in (
+        "Few controls </script>",
+        "P1_B02_9: it is no TIFF",
+        "P1_E03_9: not done when the run ended",
+        "plate P1",
+        "network abc123",
+        "cut-off 0.3",
+    ):
         assert said in text
     width = js(page, "document.documentElement.scrollWidth")
     assert width <= js(page, "window.innerWidth")
+
+
+def rows_of(page, section: str, table: int = 0) -> list[list[str]]:
+    return page.execute_script(
+        "const s = [...document.querySelectorAll('section')].find("
+        "s => s.querySelector('h2')?.textContent === arguments[0]);"
+        "return [...s.querySelectorAll('table')[arguments[1]].tBodies[0].rows]"
+        ".map(r => [...r.cells].map(c => c.innerText.replace(/\\s+/g, ' ').trim()))",
+        section,
+        table,
+    )
+
+
+def test_measures_stand_in_tables_with_one_row_per_thing_compared(page, folder):
+    (variance,) = rows_of(page, "Confounding")
+    assert variance[:2] == ["Grad-CAMO", "40 % by chance 10 %, p 0.010"]
+    (site,) = rows_of(page, "Confounding", 1)
+    assert site[:4] == ["whitened profiles", "site", "62 % ± 3", "–"]
+    costs = pd.read_csv(folder / "cutoffs.csv")
+    rows = rows_of(page, "What a cut-off costs")
+    assert [row[0] for row in rows] == list(DOSES.values())
+    at = costs[(costs["treatment"] == "40.0x") & (costs["cutoff"] == 0.3)].iloc[0]
+    assert rows[2][5] == f"{at['share']:.0%} {at['wells']} wells power {at['power']:.0%}".replace(
+        "%", " %"
+    )
+    assert "power" not in " ".join(rows[0])  # the control itself
+    layers = rows_of(page, "Layers")
+    assert [row[0] for row in layers] == ["block_2", "block_4 (explained here)"]
+    assert [row[-1] for row in layers] == ["41 %", "73 %"]
 
 
 def test_the_cut_off_moves_the_line_and_the_counts(page, folder):

@@ -81,6 +81,7 @@ def plate_steps(
 ) -> Generator[PlateProgress, None, PlateSummary]:
     """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
     from gradcamo.plate.results import finish
+    from gradcamo.report.words import NOT_DONE
 
     start = time.monotonic()
     settings = settings or PlateSettings()
@@ -101,7 +102,8 @@ def plate_steps(
     cells, cautions = 0, tuple[str, ...]()
     if landed:
         try:
-            cells, cautions = finish(rows, folder, landed, network, failed)
+            lacking = {**dict.fromkeys(missing, NOT_DONE), **failed}
+            cells, cautions = finish(rows, folder, landed, network, lacking)
         except GradcamoError as error:
             trouble = "; ".join(filter(None, [trouble, str(error)]))
     if not missing and not trouble:

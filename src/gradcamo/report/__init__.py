@@ -15,7 +15,8 @@ from gradcamo.files.landing import landing
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
 from gradcamo.report.data import page_data
 from gradcamo.report.pictures import galleries, read_pictures
-from gradcamo.report.words import findings, flat_recipe, number
+from gradcamo.report.tables import cost_rows, neighbour_rows, variance_rows
+from gradcamo.report.words import NOT_DONE, about, findings, flat_recipe, number, sentence
 from gradcamo.settings import AuditSettings
 
 __all__ = ["write_plate_report", "write_report"]
@@ -54,7 +55,7 @@ def write_report(source: str | Path, out: str | Path) -> Path:
 
 
 def write_plate_report(folder: Path, failed: Mapping[str, str]) -> Path:
-    """``report.html`` in the folder of a plate, naming the stacks that failed."""
+    """``report.html`` in the folder of a plate, naming the stacks that miss, and why."""
     table = read_table(folder / "cells.parquet")
     return _write(folder / "report.html", table, folder, failed, folder.name)
 
@@ -69,13 +70,14 @@ def _write(
     table = _complete(table)
     cutoff = recipe.get("settings", {}).get("cutoff", AuditSettings().cutoff)
     confounding, costs = _beside(folder, "confounding"), _beside(folder, "cutoffs")
+    summary = _beside(folder, "layer_summary")
     pictures = read_pictures(folder, table, recipe)
     shown = files("gradcamo.report")
     templates = Environment(
         loader=PackageLoader("gradcamo", "report"),
         autoescape=select_autoescape(),
     )
-    templates.globals["number"] = number
+    templates.globals |= {"number": number, "sentence": sentence}
     page = templates.get_template("page.html")
     html = page.render(
         title=title,
@@ -86,8 +88,12 @@ def _write(
         findings=findings(table, cutoff, recipe, confounding),
         cautions=recipe.get("cautions", []),
         galleries=galleries(pictures),
-        confounding=None if confounding is None else confounding.to_dict("records"),
-        costs=None if costs is None else costs.to_dict("records"),
+        about=about(table, recipe),
+        variance=[] if confounding is None else variance_rows(confounding),
+        neighbours=[] if confounding is None else neighbour_rows(confounding),
+        costs=[] if costs is None else cost_rows(costs),
+        layers=[] if summary is None else summary.to_dict("records"),
+        layer=recipe.get("settings", {}).get("layer"),
         failed=failed,
         recipe=flat_recipe(recipe),
         cutoff=cutoff,
@@ -124,4 +130,5 @@ def _failed(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     if not path.is_file():
         return {}
-    return dict(json.loads(path.read_text(encoding="utf-8")).get("failed", {}))
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    return {**dict.fromkeys(summary.get("missing", ()), NOT_DONE), **summary.get("failed", {})}

@@ -16,6 +16,11 @@
   const show = (id) => { byId(`${id}-section`).hidden = false; return byId(id); };
   const passing = (counts) => counts[step];
 
+  function brightest() { // wells of a plate differ by little: the scale ends above the best one
+    const best = Math.max(0.2, ...data.wells.map((w) => w.median ?? 0));
+    return Math.min(1, Math.ceil(10 * best) / 10);
+  }
+
   function drawPlate() {
     if (!data.wells.length) return;
     const plates = [...new Set(data.wells.map((w) => w.plate))];
@@ -65,7 +70,7 @@
     plot.style.maxWidth = `${240 + 110 * wide}px`;
     Plotly.react(plot, traces, layout({ ...axes, annotations: notes,
       height: 70 + 36 * Math.max(3, most), margin: { l: 40, r: 20, t: 40, b: 30 },
-      coloraxis: { colorscale: "Viridis", cmin: 0, cmax: 1,
+      coloraxis: { colorscale: "Viridis", cmin: 0, cmax: kind === "median" ? brightest() : 1,
         colorbar: { title: { text: kind === "median" ? "median<br>score" : "share" } } } }), config);
   }
 
@@ -122,7 +127,7 @@
     Plotly.react(show("budget"), traces, layout({ barmode: "stack", height: 360,
       xaxis: { type: "category", fixedrange: true },
       yaxis: { title: { text: "mean share of attention" }, range: [0, 1], tickformat: ".0%",
-        fixedrange: true }, legend: { orientation: "h", y: -0.15 } }), config);
+        fixedrange: true }, legend: { orientation: "h", y: -0.15, traceorder: "normal" } }), config);
   }
 
   function drawMap() {
@@ -155,18 +160,21 @@
       yaxis: { ...square, title: { text: "UMAP 2" } } }), config);
     if (plot.dataset.ready) return;
     plot.dataset.ready = "yes";
-    plot.on("plotly_hover", (event) => {
-      const i = event.points[0].customdata;
-      const image = document.querySelector("#cell img");
-      image.src = cells.picture[i];
-      image.hidden = false;
-      const lines = [`score ${cells.grad_camo[i].toFixed(2)}, predicted ${cells.predicted[i]}`,
-        `${cells.treatment[i]}, well ${cells.well[i]}, site ${cells.site[i]}`,
-        `cell ${cells.label[i]}`];
-      const caption = document.querySelector("#cell figcaption");
-      caption.replaceChildren(...lines.flatMap((line) =>
-        [document.createTextNode(line), document.createElement("br")]));
-    });
+    plot.on("plotly_hover", (event) => showCell(event.points[0].customdata));
+    showCell(0);
+  }
+
+  function showCell(i) {
+    const cells = data.cells;
+    const image = document.querySelector("#cell img");
+    image.src = cells.picture[i];
+    image.hidden = false;
+    const lines = [`score ${cells.grad_camo[i].toFixed(2)}, predicted ${cells.predicted[i]}`,
+      `${cells.treatment[i]}, well ${cells.well[i]}, site ${cells.site[i]}`,
+      `cell ${cells.label[i]}`];
+    const caption = document.querySelector("#cell figcaption");
+    caption.replaceChildren(...lines.flatMap((line) =>
+      [document.createTextNode(line), document.createElement("br")]));
   }
 
   function drawLayers() {

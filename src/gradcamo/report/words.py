@@ -9,6 +9,25 @@ import pandas as pd
 
 from gradcamo.profiles.doses import in_dose_order
 
+NOT_DONE = "not done when the run ended: the same command goes on with it"
+
+
+def about(table: pd.DataFrame, recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the page is about, as names and values: plate, network, layer, settings, software."""
+    settings = recipe.get("settings", {})
+    plates = [name for name in dict.fromkeys(table["plate"]) if name]
+    rows = {
+        "plate" if len(plates) == 1 else "plates": ", ".join(plates[:4])
+        + (f" and {len(plates) - 4} more" if len(plates) > 4 else ""),
+        "network": str(recipe.get("checkpoint", ""))[:12],
+        "layer": settings.get("layer") or "",
+        "placement": settings.get("alignment") or "",
+        "cut-off": f"{settings['cutoff']:g}" if "cutoff" in settings else "",
+        "control": recipe.get("control") or "",
+        "software": recipe.get("software", ""),
+    }
+    return [(name, value) for name, value in rows.items() if value]
+
 
 def findings(
     table: pd.DataFrame,
@@ -60,6 +79,11 @@ def flat_recipe(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             rows.append((prefix + name, text))
     return rows
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def number(value: float | None, digits: int = 2) -> str:
