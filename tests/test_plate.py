@@ -333,6 +333,8 @@ def test_a_scheduler_that_goes_away_is_named_and_what_landed_stays(
     assert summary.exit_status == 1
     assert "scheduler went away" in summary.trouble
     assert summary.missing
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert all(f"<b>{name}</b>: not done" in page for name in summary.missing)
     landed = 8 - len(summary.missing)
     assert landed >= 1
     assert read_table(tmp_path / "out/cells.parquet")["image"].nunique() == landed
