@@ -33,6 +33,9 @@ class Regulariser:
     Notes
     -----
     The slopes of equation 4 get a graph of their own, so a step takes two to three times as long.
+
+    It is an audit's score only for a network in evaluation mode: in training mode batch norm lets
+    slopes depend on the other cells of the batch.
     """
 
     def __init__(
