@@ -45,7 +45,7 @@ class Camera:
         from PIL import Image
 
         picture = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
-        picture = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        picture = picture.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         path = self.out / f"{name}.png"
         picture.save(path, optimize=True)
         self.taken[name] = path.stat().st_size

@@ -180,6 +180,8 @@ def others(viewer: Any, camera: Camera, folder: Path) -> None:
                 part.load(folder / "plate" / "plate.csv")
                 break
         wait(seconds=4)
+        if hasattr(widget, "out"):
+            widget.out.setText("model.safetensors")
         camera.widget(name.lower(), widget)
         remove(viewer, widget)
 
