@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import napari
 
 WIDTH = 372
-CELLS_HEIGHT = 270
+CELLS_HEIGHT = 220
 # napari's own styles are made for wider rows
 NARROW = """
 QAbstractSpinBox { min-width: 40px; }
