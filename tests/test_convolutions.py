@@ -31,6 +31,26 @@ def test_depthwise_output_and_gradients_are_torchs_own(size, kernel, stride, pad
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("rim", [(0, 1, 0, 1, 0, 1), (1, 2, 0, 1, 2, 0)])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (5, 2), (3, 1)])
+def test_depthwise_with_uneven_padding_is_padding_and_torchs_own(kernel, stride, rim):
+    theirs = Padded(4, 4, kernel, stride, groups=4).double()
+    ours = _as(Depthwise, theirs)
+    theirs.rim = ours.rim = rim
+    x = torch.randn(2, 4, 6, 8, 7, dtype=torch.float64, requires_grad=True)
+    slope = torch.randn_like(theirs(x))
+    for a, b in zip(_gradients(ours, x, slope), _gradients(theirs, x, slope), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+class Padded(nn.Conv3d):
+    """Torch's own convolution behind torch's own padding."""
+
+    def forward(self, x):
+        z0, z1, y0, y1, x0, x1 = getattr(self, "rim", (0,) * 6)
+        return super().forward(F.pad(x, (x0, x1, y0, y1, z0, z1)))
+
+
 def _gradients(conv, x, slope):
     y = conv(x)
     return y, *torch.autograd.grad(y, [x, *conv.parameters()], slope)
@@ -80,7 +100,7 @@ def test_a_training_step_changes_the_weights_as_torchs_own_would():
     theirs = copy.deepcopy(ours)
     for module in theirs.modules():
         if isinstance(module, Pointwise | Depthwise):
-            module.__class__ = nn.Conv3d
+            module.__class__ = Padded
     x, y = torch.randn(2, 1, 64, 64, 64, dtype=torch.float64), torch.tensor([0, 1])
     for network in (ours, theirs):
         F.cross_entropy(network(x), y).backward()

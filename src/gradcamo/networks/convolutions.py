@@ -24,71 +24,87 @@ class Pointwise(nn.Conv3d):
 
 
 class Depthwise(nn.Conv3d):
-    """A depthwise convolution whose input gradient is a convolution too."""
+    """A depthwise convolution whose input gradient is a convolution too.
+
+    ``rim`` is the padding before and after each axis, which may differ: (z0, z1, y0, y1, x0, x1).
+    """
+
+    rim: tuple[int, ...] = (0,) * 6
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not (x.requires_grad or self.weight.requires_grad):
-            return super().forward(x)
-        y = _DepthwiseProduct.apply(x, self.weight, self.stride, self.padding)
+            return super().forward(_padded(x, self.rim))
+        y = _DepthwiseProduct.apply(x, self.weight, self.stride, self.padding, self.rim)
         return y if self.bias is None else y + self.bias.view(-1, 1, 1, 1)
+
+
+def _padded(x: Tensor, rim: Sequence[int]) -> Tensor:
+    z0, z1, y0, y1, x0, x1 = rim
+    return F.pad(x, (x0, x1, y0, y1, z0, z1)) if any(rim) else x
 
 
 class _DepthwiseProduct(torch.autograd.Function):
     """Backward by the flipped kernel, up to 80 times faster than torch's own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Any, padding: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Any, padding: Any, rim: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding = stride, padding
-        return F.conv3d(x, weight, None, stride, padding, groups=len(weight))
+        ctx.stride, ctx.padding, ctx.rim = stride, padding, rim
+        return F.conv3d(_padded(x, rim), weight, None, stride, padding, groups=len(weight))
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         x, weight = ctx.saved_tensors
         towards_x = towards_weight = None
         if ctx.needs_input_grad[0]:
-            towards_x = _spread_back(slope, weight, x.shape[2:], ctx.stride, ctx.padding)
+            before = [own + extra for own, extra in zip(ctx.padding, ctx.rim[::2], strict=True)]
+            towards_x = _spread_back(slope, weight, x.shape[2:], ctx.stride, before)
         if ctx.needs_input_grad[1]:
             towards_weight = torch.ops.aten.convolution_backward(
-                *(slope, x, weight, None, ctx.stride, ctx.padding, (1, 1, 1)),
+                *(slope, _padded(x, ctx.rim), weight, None, ctx.stride, ctx.padding, (1, 1, 1)),
                 *(False, (0, 0, 0), len(weight), (False, True, False)),
             )[1]
-        return towards_x, towards_weight, None, None
+        return towards_x, towards_weight, None, None, None
 
 
 def _spread_back(
-    slope: Tensor,
-    weight: Tensor,
-    grid: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
+    slope: Tensor, weight: Tensor, grid: Sequence[int], stride: Sequence[int], before: Sequence[int]
 ) -> Tensor:
-    """The gradient at the input: the slopes, apart by the stride, with the flipped kernel."""
-    kernel = weight.shape[2:]
-    if any(step > 1 for step in stride):
-        sizes = [n - k + 1 + 2 * p for n, k, p in zip(grid, kernel, padding, strict=True)]
-        apart = slope.new_zeros(*slope.shape[:2], *sizes)
-        apart = apart.contiguous(memory_format=torch.channels_last_3d)
-        z, y, x = stride
-        apart[:, :, ::z, ::y, ::x] = slope
+    """The gradient at the input: the slopes, apart by the stride, with the flipped kernel.
+
+    Around them lie as many zeros as make the product just as large as the input, ``grid``; those
+    that lie on both sides are left to the convolution.
+    """
+    sizes, places, padding = [], [], []
+    axes = zip(grid, slope.shape[2:], weight.shape[2:], stride, before, strict=True)
+    for n, seen, kernel, step, pad in axes:
+        reach = step * (seen - 1) + 1
+        low = kernel - 1 - pad
+        both = min(low, n + kernel - 1 - low - reach)
+        sizes.append(n + kernel - 1 - 2 * both)
+        places.append(slice(low - both, low - both + reach, step))
+        padding.append(both)
+    if sizes != list(slope.shape[2:]):
+        shape = (*slope.shape[:2], *sizes)
+        apart = torch.empty(shape, dtype=slope.dtype, memory_format=torch.channels_last_3d).zero_()
+        apart[(slice(None), slice(None), *places)] = slope
         slope = apart
-    rest = [k - 1 - p for k, p in zip(kernel, padding, strict=True)]
-    return F.conv3d(slope, weight.flip(2, 3, 4), padding=rest, groups=len(weight))
+    return F.conv3d(slope, weight.flip(2, 3, 4), padding=padding, groups=len(weight))
 
 
 def quicken(network: nn.Module) -> nn.Module:
     """Put these forms in the place of a MONAI EfficientNet's convolutions; returns the network.
 
-    Padding that is the same on both sides goes into the convolution, and swish is one operation.
+    Padding goes into the convolution where that can take it, and swish is one operation.
     """
     for module in network.modules():
         for name, conv in list(module.named_children()):
             if type(conv) is nn.Conv3d:
-                _absorb_padding(module, name, conv)
                 if conv.kernel_size == (1, 1, 1):
                     conv.__class__ = Pointwise
                 elif conv.groups == conv.in_channels == conv.out_channels:
                     conv.__class__ = Depthwise
+                _absorb_padding(module, name, conv)
         if hasattr(module, "_swish"):
             module._swish = nn.SiLU()
     return network
@@ -96,6 +112,13 @@ def quicken(network: nn.Module) -> nn.Module:
 
 def _absorb_padding(owner: nn.Module, name: str, conv: nn.Conv3d) -> None:
     padder = getattr(owner, f"{name}_padding", None)
-    if isinstance(padder, nn.ConstantPad3d) and padder.padding[::2] == padder.padding[1::2]:
-        conv.padding = tuple(padder.padding[::2][::-1])
-        setattr(owner, f"{name}_padding", nn.Identity())
+    if not isinstance(padder, nn.ConstantPad3d):
+        return
+    x0, x1, y0, y1, z0, z1 = padder.padding
+    if (z0, y0, x0) == (z1, y1, x1):
+        conv.padding = (z0, y0, x0)
+    elif isinstance(conv, Depthwise):
+        conv.rim = (z0, z1, y0, y1, x0, x1)
+    else:
+        return
+    setattr(owner, f"{name}_padding", nn.Identity())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _NORM_OF = {
@@ -44,5 +45,12 @@ def fused(network: nn.Module) -> nn.Module:
                 setattr(module, name, folded)
                 setattr(module, norm, nn.Identity())
         if hasattr(module, "_swish"):
-            module._swish = nn.SiLU(inplace=True)
+            module._swish = _Swish()
     return twin.to(memory_format=torch.channels_last_3d)
+
+
+class _Swish(nn.Module):
+    """In place where nothing is to be differentiated: a graph would keep a copy each time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x, inplace=not x.requires_grad)

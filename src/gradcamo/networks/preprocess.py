@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gradcamo.cells.overlap import plain_matrix
 from gradcamo.errors import GradcamoError
 
 
@@ -23,17 +22,24 @@ def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:
     """(N, C, *spatial) to (N, C, *size), bi- or trilinear with half-pixel centres.
 
-    Trilinear is done as bilinear planes and a small matrix along z: the same numbers, several
-    times faster than ``interpolate(mode="trilinear")`` on a CPU.
+    Trilinear is done as bilinear planes, then along z: the same numbers, several times faster than
+    ``interpolate(mode="trilinear")`` on a CPU, and laid out as ``channels_last_3d``.
     """
     if tuple(images.shape[2:]) == tuple(size):
         return images
     if len(size) == 2:
-        return F.interpolate(images, size=tuple(size), mode="bilinear", align_corners=False)
+        return _bilinear(images, size)
     n, channels, planes = images.shape[:3]
-    flat = F.interpolate(images.flatten(0, 1), size=tuple(size[1:]), mode="bilinear")
-    matrix = plain_matrix(planes, size[0]).to(flat)
-    return (matrix @ flat.flatten(2)).view(n, channels, *size)
+    flat = images.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    wide = _bilinear(flat, size[1:]).permute(0, 2, 3, 1)
+    # whole planes stand where torch expects channels, which it blends fastest
+    column = wide.reshape(n, planes, 1, -1).permute(0, 3, 1, 2)
+    deep = _bilinear(column, (size[0], 1)).permute(0, 2, 3, 1)
+    return deep.reshape(n, *size, channels).permute(0, 4, 1, 2, 3)
+
+
+def _bilinear(planes: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(planes, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def choose_device(name: str) -> torch.device:
