@@ -1,8 +1,12 @@
 """What several tests share: reference data, small networks, small stacks."""
 
+import os
+
 import numpy as np
 import pytest
 from reference import DATA
+
+os.environ["MPLBACKEND"] = "Agg"  # pyplot of other libraries must not ask for a screen
 
 
 @pytest.fixture(scope="session")
