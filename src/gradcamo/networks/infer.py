@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
-from gradcamo.cells.overlap import Placement, project_labels, score_footprint
+from gradcamo.cells.overlap import Footprint, Placement, project_labels, score_footprint
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
@@ -65,8 +65,10 @@ def explain(
                 f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
             )
         probabilities = result.logits.softmax(1).cpu().numpy()
+        footprints: dict[Hashable, Footprint] = {}  # most layers share a grid with another
         yield tuple(
-            _explained(name, batch, checkpoint, result, probabilities, alignment) for name in layers
+            _explained(name, batch, checkpoint, result, probabilities, alignment, footprints)
+            for name in layers
         )
 
 
@@ -87,6 +89,7 @@ def _explained(
     result: CamResult,
     probabilities: np.ndarray,
     alignment: Alignment,
+    footprints: dict[Hashable, Footprint],
 ) -> Explained:
     ids = [crop.label for crop in batch]
     windows = np.stack([crop.labels for crop in batch])
@@ -94,7 +97,10 @@ def _explained(
         windows = windows[:, 0]
     placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape[1:], alignment)
     maps = result.maps[name].float().cpu()
-    footprint = project_labels(windows, ids, maps.shape[1:], placement)
+    where = (maps.shape[1:], placement)
+    if where not in footprints:
+        footprints[where] = project_labels(windows, ids, *where)
+    footprint = footprints[where]
     shares = score_footprint(maps, footprint)
     return Explained(
         layer=name,

@@ -1,0 +1,420 @@
+"""What Grad-CAMO costs, beside every other way to get it: one process, one run, ratios.
+
+    pip install --no-deps grad-cam        # pytorch-grad-cam; without it its row is left out
+    python benchmarks/speed.py            # about ten minutes on two cores
+    python benchmarks/speed.py --repeats 3 --skip-memory
+
+Every competitor has the same weights and the same crops. Their scores are compared with ours before
+anything is timed. Then all take turns, and medians are printed. ``benchmarks/results/speed.md``
+holds the tables that docs/performance.md shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import assembled
+import numpy as np
+import torch
+from torch import nn
+
+import gradcamo as gc
+from gradcamo.auditing.stack import audit_batches
+from gradcamo.cells.crops import CellCrops
+from gradcamo.networks.efficientnet import find_taps
+from gradcamo.networks.gradcam import grad_cam
+from gradcamo.networks.infer import explain
+from gradcamo.networks.memory import keep_buffers
+
+RESULTS = Path(__file__).parent / "results"
+CHANNELS = ("Hoechst", "concanavalin", "SYTO14", "WGA", "phalloidin", "MitoTracker")
+SIZE = (64, 224, 224)
+LAYER = "block_10"
+Timed = dict[str, list[tuple[float, float]]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        print(*peak_memory(options.memory_of))
+        return
+    keep_buffers()
+    case = Case(options.device)
+    check_equal(case)
+    end, parts = take_turns(case.ways(), options.repeats), take_turns(case.parts(), options.repeats)
+    page = [
+        f"{machine(options.device)}; one cell at a time, 6 × 64 × 224 × 224 voxels, B0, {LAYER}; "
+        f"medians of {options.repeats} rounds in which all take turns.",
+        *end_to_end(end, parts),
+        *extra(parts),
+        *each_part(parts),
+        *limit(case, parts),
+    ]
+    if not options.skip_memory:
+        page += memory_table()
+    RESULTS.mkdir(exist_ok=True)
+    text = "\n".join(page) + "\n"
+    (RESULTS / "speed.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+class Case:
+    """Eight cells of a made-up stack, a B0 with weights that respond, the published one beside."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        stack, labels = field(8)
+        self.crops = CellCrops(stack, labels, gc.CropSettings())
+        self.stack, self.labels = stack, labels
+        network = responding(gc.efficientnet3d("efficientnet-b0", 6, 6), self.images(range(2)))
+        self.checkpoint = gc.Checkpoint(
+            network=network,
+            classes=("control", "0.06x", "0.32x", "1.60x", "8.00x", "40.0x"),
+            channels=CHANNELS,
+            channel_mean=(0.3,) * 6,
+            channel_std=(0.2,) * 6,
+            crop=gc.CropSettings(),
+            input_size=SIZE,
+            layer=LAYER,
+            spacing_um=(0.6, 0.3505, 0.3505),
+            architecture={
+                **{"name": "efficientnet-b0", "in_channels": 6, "num_classes": 6, "width": 1.0}
+            },
+        )
+        self.ready = self.checkpoint.ready.to(device)
+        self.published = assembled.published(network).to(device)
+        self.layer = find_taps(self.published, [LAYER])[LAYER].module
+        self.explainers = {"Captum": assembled.with_captum, "MONAI": assembled.with_monai}
+        if find_spec("pytorch_grad_cam"):
+            self.explainers["pytorch-grad-cam"] = assembled.with_pytorch_grad_cam
+        else:
+            print("pytorch-grad-cam is not installed: its row is left out", file=sys.stderr)
+        self.assembled = {
+            name: make(self.published, self.layer) for name, make in self.explainers.items()
+        }
+        self.turn = 0
+
+    def images(self, cells: Any) -> np.ndarray:
+        return np.stack([self.crops[i].image for i in cells])
+
+    def next(self) -> int:
+        self.turn = (self.turn + 1) % len(self.crops)
+        return self.turn
+
+    def ours(self, layers: tuple[str, ...] = (LAYER,), i: int | None = None) -> Any:
+        i = self.next() if i is None else i
+        (seen,) = explain([self.crops[i]], self.checkpoint, layers, device=self.device)
+        return seen[0]
+
+    def other(self, name: str, i: int | None = None) -> dict[str, Any]:
+        """Crop, prepare, explain, and the profile from a second look at the layer's output."""
+        crop = self.crops[self.next() if i is None else i]
+        kept: list[torch.Tensor] = []
+        hook = self.layer.register_forward_hook(lambda m, a, out: kept.append(out.detach()))
+        x = assembled.prepare(
+            crop.image[None], self.checkpoint.channel_mean, self.checkpoint.channel_std, SIZE
+        ).to(self.device)
+        try:
+            with torch.no_grad():  # which class is the predicted one?
+                target = self.published(x).argmax(1)
+            labels = torch.from_numpy(crop.labels[None].astype(np.int64)).to(self.device)
+            shares = self.assembled[name](x, target, labels, torch.tensor([crop.label]))
+        finally:
+            hook.remove()
+        return {**shares, "profile": kept[0].flatten(2).mean(-1), "x": x, "target": target}
+
+    def features(self) -> torch.Tensor:
+        """Feature extraction alone: crop, prepare, forward, profile."""
+        crop = self.crops[self.next()]
+        return self.profile(self.checkpoint.prepare(crop.image[None], self.device))
+
+    def profile(self, x: torch.Tensor) -> torch.Tensor:
+        kept: list[torch.Tensor] = []
+        module = find_taps(self.ready, [LAYER])[LAYER].module
+        hook = module.register_forward_hook(lambda m, a, out: kept.append(out.flatten(2).mean(-1)))
+        try:
+            with torch.inference_mode():
+                self.ready(x)
+        finally:
+            hook.remove()
+        return kept[0]
+
+    def click(self) -> None:
+        label = self.crops[self.next()].label
+        list(audit_batches(self.stack, self.labels, self.checkpoint, only=[label]))
+
+    def ways(self) -> dict[str, Callable[[], Any]]:
+        """End to end: crop → prepare → forward → profile → map → score → row."""
+        ways: dict[str, Callable[[], Any]] = {"ours": self.ours}
+        for name in self.assembled:
+            ways[name] = lambda name=name: self.other(name)
+        return ways
+
+    def parts(self) -> dict[str, Callable[[], Any]]:
+        images = self.images([0])
+        x = self.checkpoint.prepare(images, self.device)
+        plain = x.contiguous()
+        every = tuple(self.checkpoint.layers)
+        m, s = self.checkpoint.channel_mean, self.checkpoint.channel_std
+        return {
+            "crop": lambda: self.crops[self.next()],
+            "prepare, interpolate(trilinear)": lambda: assembled.prepare(images, m, s, SIZE),
+            "prepare, ours": lambda: self.checkpoint.prepare(images, self.device),
+            "forward, published": lambda: _quietly(self.published, plain),
+            "forward, ours": lambda: _quietly(self.ready, x),
+            "forward and Grad-CAM, ours": lambda: grad_cam(self.ready, x, [LAYER]),
+            "forward and Grad-CAM of every layer": lambda: grad_cam(self.ready, x, every),
+            "feature extraction": self.features,
+            "with Grad-CAMO and companions": self.ours,
+            "at all 17 layers": lambda: self.ours(every),
+            "first heatmap after a click": self.click,
+        }
+
+
+def _quietly(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        out: torch.Tensor = network(x)
+    return out
+
+
+def check_equal(case: Case) -> None:
+    """Nothing is timed that does not agree."""
+    for i in (0, 1):
+        ours = case.ours(i=i)
+        for name in case.assembled:
+            theirs = case.other(name, i)
+            assert int(theirs["target"][0]) == int(ours.target[0])
+            np.testing.assert_allclose(theirs["profile"].cpu(), ours.profiles, rtol=1e-3, atol=1e-3)
+            if name == "pytorch-grad-cam":  # its final maps are shifted and splined, see there
+                coarse = assembled.coarse_pytorch_grad_cam(
+                    case.assembled[name], theirs["x"], theirs["target"]
+                )
+                scale = ours.maps.sum() / coarse.sum()
+                np.testing.assert_allclose(coarse * scale, ours.maps, atol=2e-3 * ours.maps.max())
+                continue
+            for column in ("grad_camo", "neighbour_share", "background_share"):
+                gap = abs(float(theirs[column][0]) - float(ours.shares[column][0]))
+                # MONAI's map goes by way of the input's grid
+                assert gap < (0.02 if name == "MONAI" else 1e-3), (name, column, gap)
+
+
+def take_turns(ways: dict[str, Callable[[], Any]], repeats: int) -> Timed:
+    """Wall and processor seconds of each, A B C A B C …"""
+    times: Timed = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, act in ways.items():
+            began, busy = time.perf_counter(), time.process_time()
+            act()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if turn:  # the first round warms up
+                times[name].append((time.perf_counter() - began, time.process_time() - busy))
+    return times
+
+
+def ratio(times: Timed, a: str, b: str, other: Timed | None = None) -> float:
+    """Median over the rounds of the ratio within a round."""
+    pairs = zip(times[a], (other or times)[b], strict=True)
+    return median(x[0] / y[0] for x, y in pairs)
+
+
+def ms(times: Timed, name: str) -> str:
+    return f"{1000 * median(t[0] for t in times[name]):.0f}"
+
+
+def end_to_end(end: Timed, parts: Timed) -> list[str]:
+    lines = [
+        "",
+        "**End to end**: crop, prepare, forward, profile, map, score.",
+        "",
+        "| way | ms per cell | times ours |",
+        "|---|---:|---:|",
+    ]
+    lines += [f"| {name} | {ms(end, name)} | {ratio(end, name, 'ours'):.1f} |" for name in end]
+    bare = ratio(end, "ours", "forward, ours", parts)
+    lines += ["", f"Ours end to end is {bare:.2f} times our bare forward pass."]
+    return lines
+
+
+def extra(parts: Timed) -> list[str]:
+    lines = [
+        "",
+        "**What the scores cost over feature extraction**",
+        "",
+        "| | ms | extra |",
+        "|---|---:|---:|",
+    ]
+    for name in ("feature extraction", "with Grad-CAMO and companions", "at all 17 layers"):
+        more = ratio(parts, name, "feature extraction") - 1
+        lines.append(f"| {name} | {ms(parts, name)} | {100 * more:+.0f} % |")
+    click = ratio(parts, "first heatmap after a click", "forward, ours")
+    return [*lines, "", f"The first heatmap after a click takes {click:.2f} forward passes."]
+
+
+def each_part(parts: Timed) -> list[str]:
+    lines = [
+        "",
+        "**Part by part**",
+        "",
+        "| part | ms | of the published forward |",
+        "|---|---:|---:|",
+    ]
+    for name in parts:
+        share = ratio(parts, name, "forward, published")
+        lines.append(f"| {name} | {ms(parts, name)} | {share:.2f} |")
+    return lines
+
+
+def limit(case: Case, parts: Timed) -> list[str]:
+    """How far from what the machine can do."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x = torch.zeros(1, 6, *SIZE, device=case.device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        case.published(x)
+    flop = counter.get_total_flops()
+    a = torch.rand(2048, 2048, device=case.device)
+    rounds = take_turns({"product": lambda: a @ a}, 9)["product"]
+    peak = 2 * 2048**3 / min(t[0] for t in rounds) / 1e9
+    moved = bytes_moved(case.ready, x)
+    wide = torch.zeros(64 << 20, device=case.device)
+    copies = take_turns({"copy": lambda: wide.clone()}, 5)["copy"]
+    band = 2 * wide.numel() * 4 / min(t[0] for t in copies) / 1e9
+    took = median(t[0] for t in parts["forward, ours"])
+    return [
+        "",
+        "**The physical limit**",
+        "",
+        "| | |",
+        "|---|---:|",
+        f"| multiply-adds of a forward pass | {flop / 2e9:.2f} G ({flop / 1e9:.2f} GFLOP) |",
+        f"| this machine's matrix product | {peak:.0f} GFLOP/s |",
+        f"| arithmetic alone would take | {1000 * flop / peak / 1e9:.0f} ms |",
+        f"| read and written between the layers | {moved / 1e9:.2f} GB |",
+        f"| this machine's copying | {band:.1f} GB/s |",
+        f"| moving alone would take | {1000 * moved / band / 1e9:.0f} ms |",
+        f"| the forward pass takes | {1000 * took:.0f} ms, {flop / took / 1e9:.0f} GFLOP/s |",
+    ]
+
+
+def bytes_moved(network: nn.Module, x: torch.Tensor) -> int:
+    """What the leaves of a network read and write."""
+    total = 0
+
+    def count(module: nn.Module, args: tuple, out: Any) -> None:
+        nonlocal total
+        for part in (*args, out, *module.parameters(recurse=False)):
+            if isinstance(part, torch.Tensor):
+                total += part.numel() * part.element_size()
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if not list(m.children())]
+    with torch.no_grad():
+        network(x)
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def memory_table() -> list[str]:
+    lines = [
+        "",
+        "**Peak memory** of a process that audits so many cells of one stack (a network of a tenth "
+        "of B0's width on 64³ voxels, so that 10,000 cells take minutes; crops, maps and rows are "
+        "those of any network).",
+        "",
+        "| cells | peak, MB | over the stack alone, MB |",
+        "|---:|---:|---:|",
+    ]
+    for cells in (100, 1_000, 10_000):
+        command = [sys.executable, __file__, "--memory-of", str(cells)]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        lines.append(f"| {cells:,} | {out[0]} | {out[1]} |")
+    return lines
+
+
+def peak_memory(cells: int) -> tuple[int, int]:
+    """Peak of this process in MB, and what the audit added to the stack."""
+    from tiny import tiny_checkpoint
+
+    keep_buffers()
+    stack, labels = field(10_000, planes=7, gap=24)
+    checkpoint = tiny_checkpoint()
+    ids = np.arange(1, cells + 1)
+    seen = audit_batches(stack, labels, checkpoint, only=[1])
+    list(seen)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows = 0
+    for batch in audit_batches(stack, labels, checkpoint, only=ids):
+        rows += len(batch.table)
+    assert rows == cells
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return after // 1000, (after - before) // 1000
+
+
+def field(cells: int, planes: int = 21, gap: int = 80) -> tuple[gc.ZStack, np.ndarray]:
+    """A stack of round cells on a lattice, none at the border, with what differs between them."""
+    rng = np.random.default_rng(0)
+    side = int(np.ceil(np.sqrt(cells)))
+    size = gap * (side + 1)
+    labels = np.zeros((planes, size, size), np.int32)
+    z, y, x = np.ogrid[:planes, -gap // 2 + 1 : gap // 2, -gap // 2 + 1 : gap // 2]
+    ball = ((z - planes // 2) / planes * 2) ** 2 + (y**2 + x**2) / (0.45 * gap) ** 2 < 1
+    image = rng.integers(90, 130, (6, *labels.shape), dtype=np.uint16)
+    for label in range(1, cells + 1):
+        row, column = divmod(label - 1, side)
+        window = tuple(
+            slice(gap * (n + 1) - gap // 2 + 1, gap * (n + 1) + gap // 2) for n in (row, column)
+        )
+        labels[(slice(None), *window)][ball] = label
+        image[(slice(None), slice(None), *window)] += (
+            ball * rng.integers(50, 3000, (6, 1, 1, 1))
+        ).astype(np.uint16)
+    return gc.ZStack(image, CHANNELS, (0.6, 0.3505, 0.3505), "made up"), labels
+
+
+def responding(network: nn.Module, images: np.ndarray) -> nn.Module:
+    """Random weights whose batch norms know the input, so that maps are not empty."""
+    torch.manual_seed(0)
+    x = assembled.prepare(images, (0.3,) * 6, (0.2,) * 6, (64, 96, 96))
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm3d)]
+    for norm in norms:
+        norm.momentum = None
+        norm.reset_running_stats()
+    with torch.no_grad():
+        network.train()(x)
+    return network.eval()
+
+
+def machine(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name()
+    names = (
+        [
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").exists()
+        else [platform.processor()]
+    )
+    return f"{len(os.sched_getaffinity(0))} cores of {names[0]}, PyTorch {torch.__version__}"
+
+
+if __name__ == "__main__":
+    main()
