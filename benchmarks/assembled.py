@@ -122,10 +122,10 @@ def stand_ins() -> Iterator[None]:
         *("cv2", "ttach", "torchvision"),
         *("torchvision.transforms", "torchvision.transforms.functional"),
     ):
-        if find_spec(name.split(".")[0]) is None or name.split(".")[0] in put:
+        if name.split(".")[0] in put or find_spec(name) is None:
             module = types.ModuleType(name)
             module.__path__ = []
-            module.__dict__["__getattr__"] = lambda attribute: object
+            module.__dict__["__getattr__"] = _unused
             sys.modules[name] = module
             put.append(name)
     try:
@@ -133,3 +133,8 @@ def stand_ins() -> Iterator[None]:
     finally:
         for name in put:
             del sys.modules[name]
+
+
+def _unused(name: str) -> type:
+    """Anything by any name, made from any arguments."""
+    return type(name, (), {"__init__": lambda self, *args, **kwargs: None})
