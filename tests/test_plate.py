@@ -285,7 +285,7 @@ def test_a_run_killed_with_its_cluster_goes_on_where_it_was(
         "    audit_plate(*sys.argv[1:4], PlateSettings(umap_cells=0, workers=1, thumbnails=3))\n"
     )
     run = subprocess.Popen([sys.executable, script, plate, model, out], env=_environment())
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while len(cells_of(out)) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     run.kill()  # client, scheduler and nannies are this one process
