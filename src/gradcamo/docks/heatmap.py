@@ -15,6 +15,7 @@ from gradcamo.docks.layers import (
     heatmap_layer,
     marked_layer,
     place_like,
+    set_visible,
     show_heatmap,
     show_outline,
 )
@@ -78,7 +79,7 @@ class HeatmapView(QObject):
         layer = session.viewer and heatmap_layer(session.viewer)
         if layer is not None:
             look.apply(layer)
-            layer.visible = look.shown and session.results.cam(session.cell) is not None
+            set_visible(layer, look.shown and session.results.cam(session.cell) is not None)
             if look.only_cell != before.only_cell:
                 self.show(session.cell)
         self._on_ndisplay()
@@ -98,14 +99,14 @@ class HeatmapView(QObject):
         if found is None:
             for kind in ("heatmap", "outline"):  # of the cell before
                 if (layer := marked_layer(viewer, kind)) is not None:
-                    layer.visible = False
+                    set_visible(layer, False)
             return False
         cam, start = found
         mask = window_mask(session.labels_layer.data, label, start, cam.shape)
         active = viewer.layers.selection.active
         shown = np.where(mask, cam, 0) if self.look.only_cell else cam
         heat = show_heatmap(viewer, shown, session.labels_layer, start, f"cell {label}", self.look)
-        heat.visible = self.look.shown
+        set_visible(heat, self.look.shown)
         show_outline(viewer, mask, session.labels_layer, start)
         self._on_ndisplay()
         if active is not None:  # a new layer makes itself active, and the user did not ask
@@ -141,7 +142,7 @@ class HeatmapView(QObject):
         viewer = self._session().viewer
         outline = viewer and marked_layer(viewer, "outline")
         if outline is not None:  # in 3D it would hide the heatmap
-            outline.visible = self.look.cell_outline and viewer.dims.ndisplay == 2
+            set_visible(outline, self.look.cell_outline and viewer.dims.ndisplay == 2)
 
     def _on_edits(self) -> None:
         session = self._session()

@@ -111,8 +111,8 @@ def show_preview(
             masks, name="Preview", opacity=0.6, metadata={"gradcamo": "preview"}, **placed
         )
     else:
-        layer.data, layer.visible = masks, True
-        place_again(layer, placed)
+        draw_again(layer, masks, placed)
+        set_visible(layer, True)
     return layer
 
 
@@ -166,11 +166,29 @@ def place_like(layer: Layer, start: Sequence[float] | None = None) -> dict[str, 
     }
 
 
-def place_again(layer: Layer, placed: dict[str, Any]) -> None:
-    """Move a layer to where `place_like` would put a new one."""
-    layer.affine = placed["affine"]
-    for attribute in ("scale", "rotate", "shear", "translate"):
-        setattr(layer, attribute, placed[attribute])
+def draw_again(layer: Image | Labels, data: np.ndarray, placed: dict[str, Any]) -> None:
+    """Give a layer other data where `place_like` would put a new one.
+
+    Every attribute that is set makes napari draw everything anew, so only what differs is set.
+    """
+    in_place = layer.data.shape == data.shape
+    if in_place:
+        layer.data[...] = data
+    else:
+        layer.data = data
+    given = {"affine": layer.affine.affine_matrix}
+    for name in ("affine", "scale", "rotate", "shear", "translate"):
+        if not np.array_equal(given.get(name, getattr(layer, name)), placed[name]):
+            setattr(layer, name, placed[name])
+            in_place = False
+    if in_place:
+        layer.refresh()
+
+
+def set_visible(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; napari draws everything anew even where nothing changes."""
+    if layer.visible != visible:
+        layer.visible = visible
 
 
 def show_heatmap(
@@ -203,8 +221,7 @@ def show_heatmap(
         )
         look.apply(layer)
         return layer
-    layer.data = cam
-    place_again(layer, placed)
+    draw_again(layer, cam, placed)
     layer.contrast_limits_range = (0.0, top)
     layer.contrast_limits = (0.0, top)
     layer.metadata["cell"] = name
@@ -251,8 +268,7 @@ def show_outline(
         )
         layer.contour = 1
     else:
-        layer.data = mask.astype(like.data.dtype)
-        place_again(layer, placed)
+        draw_again(layer, mask, placed)
     return layer
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
+from gradcamo.docks.colouring import warm_up
 from gradcamo.docks.importing import ImportDialog
 from gradcamo.docks.memory import ask_path
 from gradcamo.docks.session import Session, session_of
@@ -165,8 +167,16 @@ class ModelDock(QWidget):
 
 
 def ready(checkpoint: Checkpoint) -> Checkpoint:
-    """Work out beside the window what the window reads, and what the first cell would wait for."""
-    _ = checkpoint.layers, checkpoint.hash, checkpoint.ready
+    """Work out beside the window what the window reads, and what the first click would wait for."""
+    from gradcamo.networks.infer import explain
+    from gradcamo.types import CellCrop
+
+    shape = (1, *checkpoint.crop.size_yx)
+    blank = np.zeros((len(checkpoint.channels), *shape), np.float32)
+    crop = CellCrop(1, blank, np.ones(shape, np.int32), (0, 0, 0), False)
+    list(explain([crop], checkpoint, (checkpoint.layer,)))
+    warm_up(np.dtype(np.int32))
+    _ = checkpoint.layers, checkpoint.hash
     return checkpoint
 
 
