@@ -519,6 +519,13 @@ def test_an_ome_zarr_plate_scores_as_the_same_stacks_in_files_do(finished, plate
         assert job.inputs["image"][1] > 0
 
 
+def test_local_workers_leave_the_environment_as_it_was():
+    before = {**os.environ, "__DASK_PARENT_PID": str(os.getpid())}
+    with plate_cluster.cluster(None, workers=1) as client:
+        assert client.submit(os.environ.get, "OMP_NUM_THREADS").result() == "1"
+    assert {**before, **os.environ} == before
+
+
 def test_names_of_stacks_are_safe_and_never_meet():
     rows = [
         {"plate": plate, "well": "D02", "site": "1"}

@@ -85,6 +85,8 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
     from distributed import Client, LocalCluster
 
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    # distributed leaves here what it sets for its workers
+    stack.callback(_set_environment, {k: os.environ.get(k) for k in (*threads, "PYTHONHASHSEED")})
     try:
         with dask.config.set({"distributed.nanny.pre-spawn-environ": threads}):
             local = LocalCluster(
@@ -103,6 +105,13 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
             f"no local workers could be started ({error}): close other programs, or use fewer "
             "--workers"
         ) from error
+
+
+def _set_environment(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def _close(what: Any, timeout: int) -> None:
