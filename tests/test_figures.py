@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from legible import illegible
 
 from gradcamo import figures
 from gradcamo.errors import GradcamoError
@@ -124,6 +125,43 @@ def test_the_layer_audit_draws_every_number_over_the_layers_in_their_order():
         np.testing.assert_allclose(np.diff(ends)[:, 0] / 2, table[f"{column}_sd"])
     accuracy = next(line for line in lower.lines if "probe" in str(line.get_label()))
     np.testing.assert_allclose(accuracy.get_ydata(), table["probe_accuracy"])
+
+
+DRUGS = ["DMSO", *(f"{n} {d} µM" for n in ("nocodazole", "taxol") for d in (0.1, 1, 5, 10, 50))]
+
+
+def drawn_at(figure, width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    figure.set_dpi(80)
+    figure.set_size_inches(width, height)
+    return figure
+
+
+@pytest.mark.parametrize("draw", [figures.scores_by_dose_and_site, figures.attention_budget])
+@pytest.mark.parametrize("names", [DOSES, [*DRUGS, "latrunculin"]], ids=["6", "12"])
+@pytest.mark.parametrize("sites", [1, 4])
+def test_names_and_counts_can_be_read_in_a_narrow_dock_and_in_a_file(draw, names, sites):
+    table = cells(6000)
+    table["treatment"] = np.resize(names, len(table))
+    table["site"] = np.arange(len(table)) // len(names) % sites
+    narrow = max(376, 36 * len(names) + 60) / 80
+    figure = drawn_at(draw(table, about="treatment", width=narrow), narrow, 5.5)
+    assert illegible(figure) == []
+    said = " ".join(t.get_text() for t in figure.axes[0].get_xticklabels()).replace("\n", " ")
+    assert said.count("500 cells" if len(names) == 12 else "1,000 cells") == len(names)
+    whole = draw(table)
+    assert illegible(drawn_at(whole, *whole.get_size_inches())) == []
+
+
+def test_all_layers_of_a_network_can_be_read_in_a_narrow_dock():
+    table = pd.concat([layers()] * 6, ignore_index=True)
+    table["layer"] = [*(f"block_{number}" for number in range(17)), "head"]
+    assert illegible(drawn_at(figures.layer_audit(table, "block_4", 4.5), 4.0, 5.25)) == []
+    assert illegible(drawn_at(figures.layer_audit(table, "block_4", 4.5), 4.5, 6)) == []
+    whole = figures.layer_audit(table, "block_0")
+    assert illegible(drawn_at(whole, *whole.get_size_inches())) == []
 
 
 @pytest.mark.parametrize("draw", [figures.scores_by_dose_and_site, figures.attention_budget])

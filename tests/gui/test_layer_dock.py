@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from legible import illegible
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.explain import ExplainDock
@@ -43,6 +44,8 @@ def test_the_dock_draws_what_the_library_scores_and_hands_a_layer_over(
     assert scores.tolist() == pytest.approx(expected["grad_camo"].tolist(), nan_ok=True)
     probe = next(line for line in lower.lines if "probe" in str(line.get_label()))
     assert list(probe.get_ydata()) == pytest.approx(expected["probe_accuracy"].tolist())
+    qtbot.wait(100)  # the canvas takes its size
+    assert illegible(dock.figure) == []
     dock.layer.setCurrentText("block_2")
     press(qtbot, dock.take)
     assert explain.settings().layer == "block_2"

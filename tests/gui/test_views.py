@@ -129,6 +129,8 @@ def test_a_double_click_on_a_well_opens_its_site(viewer, qtbot, tmp_path):
         dock.load(make_plate(tmp_path, design))
     assert (dock.wells.rowCount(), dock.wells.columnCount()) == (2, 1)
     assert [dock.wells.item(row, 0).text() for row in range(2)] == ["control", "40.00x"]
+    sites = [dock.site.itemText(number) for number in range(dock.site.count())]
+    assert sites == ["site 1", "site 2"]  # before a well is chosen
     dock.wells.setCurrentCell(1, 0)
     dock.site.setCurrentText("site 2")
     where = dock.wells.visualItemRect(dock.wells.item(1, 0)).center()

@@ -39,7 +39,7 @@ GROUPS = {
 KINDS = {"scores": "Grad-CAMO scores", "budget": "attention budget"}
 NO_TREATMENTS = "predicted treatment\n(the cells' own treatments are not known here)"
 DPI = 80  # on the screen, where docks are narrow
-LEAST_WIDTH, LEAST_HEIGHT = 50, 270  # pixels of a group, and of the figure
+LEAST_WIDTH, LEAST_HEIGHT = 36, 300  # pixels of a group, and of the figure
 
 
 class FiguresDock(QWidget):
@@ -110,15 +110,17 @@ class FiguresDock(QWidget):
         known = group != "predicted" or "treatment" in table
         about = GROUPS[group] if known else NO_TREATMENTS
         table = table.copy()  # flags change while it is drawn
+        least = LEAST_WIDTH * table[group].nunique() + 60
+        width = max(least, self.paper.viewport().width()) / DPI
 
         def steps() -> Iterator[Any]:
             from gradcamo.figures import attention_budget, scores_by_dose_and_site
 
             if kind == "scores":
-                figure = scores_by_dose_and_site(table, cutoff, group, about)
+                figure = scores_by_dose_and_site(table, cutoff, group, about, width)
             else:
-                figure = attention_budget(table, group, about)
-            yield figure, table[group].nunique()
+                figure = attention_budget(table, group, about, width)
+            yield figure, least
 
         self.job.start(steps)
 
@@ -162,10 +164,10 @@ class FiguresDock(QWidget):
     def _show(self, item: tuple) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
-        self.figure, groups = item
+        self.figure, least = item
         self.figure.set_dpi(DPI)
         canvas = FigureCanvasQTAgg(self.figure)
-        canvas.setMinimumSize(LEAST_WIDTH * groups + 60, LEAST_HEIGHT)
+        canvas.setMinimumSize(least, LEAST_HEIGHT)
         self.paper.setWidget(canvas)  # deletes the one before
         self.paper.show()
         self.save.setEnabled(True)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.training.layer_audit import LayerAudit
 
+DPI = 80  # on the screen, where docks are narrow
+SHEET = 4.5  # inches, as wide as a dock
+LEAST_HEIGHT = 420  # pixels
+
 
 class LayersDock(QWidget):
     """Choose a plate, score all layers, look at the trade-off, take a layer."""
@@ -98,7 +102,7 @@ class LayersDock(QWidget):
                     if step.result is None:
                         yield step
                     else:
-                        figure = layer_audit(step.result.summary, checkpoint.layer)
+                        figure = layer_audit(step.result.summary, checkpoint.layer, SHEET)
                         yield step.result, figure, checkpoint
 
             self.job.start(steps)
@@ -132,8 +136,9 @@ class LayersDock(QWidget):
             self.place.removeWidget(self._canvas)
             self._canvas.deleteLater()
         self.figure = figure
+        figure.set_dpi(DPI)
         self._canvas = FigureCanvasQTAgg(figure)
-        self._canvas.setMinimumHeight(330)
+        self._canvas.setMinimumSize(320, LEAST_HEIGHT)
         self.place.addWidget(self._canvas)
         summary = self.result.summary
         self.layer.clear()

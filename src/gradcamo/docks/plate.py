@@ -108,6 +108,7 @@ class PlateDock(QWidget):
         rows = sorted({str(well)[0] for well in wells["well"]})
         columns = sorted({str(well)[1:] for well in wells["well"]})
         treatments = list(dict.fromkeys(wells["treatment"].astype(str)))
+        self.wells.clear()
         self.wells.setRowCount(len(rows))
         self.wells.setColumnCount(len(columns))
         self.wells.setVerticalHeaderLabels(rows)
@@ -120,6 +121,9 @@ class PlateDock(QWidget):
             item.setToolTip(f"{well['well']}: {treatment}")
             name = str(well["well"])
             self.wells.setItem(rows.index(name[0]), columns.index(name[1:]), item)
+        first = str(wells["well"].iloc[0])
+        self.wells.setCurrentCell(rows.index(first[0]), columns.index(first[1:]))
+        self._on_well(self.wells.currentRow(), self.wells.currentColumn())
         self.message.say(f"{len(wells)} wells, {len(self._rows())} stacks", GOOD)
 
     def _rows(self) -> pd.DataFrame:

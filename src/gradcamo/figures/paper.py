@@ -1,0 +1,72 @@
+"""What the figures share: the sheet, the colours, and what a table must have to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SITES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
+BUDGET = {
+    "grad_camo": ("own cell", "#0072B2"),
+    "neighbour_share": ("neighbours", "#E69F00"),
+    "background_share": ("background", "#BBBBBB"),
+}
+GREY = "#555555"
+SMALL = 8  # points
+
+
+def sheet(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white", dpi=120)
+
+
+def room_of(width: float, groups: int) -> float:
+    """Points along x that each of so many groups has in a figure of this width, in inches."""
+    return 72 * (width - 0.8) / max(groups, 1)
+
+
+def fits(text: str, room: float) -> bool:
+    """Whether small text, line by line, is narrower than so many points."""
+    return max(map(len, text.split("\n"))) * 0.62 * SMALL <= room
+
+
+def name_groups(axes: Axes, names: Sequence[str], counts: Sequence[int], room: float) -> None:
+    """Name groups and their cells below the axis, upright where they would touch otherwise."""
+    for between in ("\n{:,} cells", "\n{:,}\ncells", " · {:,} cells"):
+        ticks = [name + between.format(n) for name, n in zip(names, counts, strict=True)]
+        if lie := all(fits(tick, room) for tick in ticks):
+            break
+    axes.set_xticks(range(len(names)), ticks, rotation=0 if lie else 90, fontsize=SMALL)
+    axes.tick_params(axis="y", labelsize=SMALL)
+    axes.xaxis.label.set_fontsize(SMALL + 1)
+    axes.yaxis.label.set_fontsize(SMALL + 1)
+
+
+def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    if missing := [name for name in columns if name not in table]:
+        raise GradcamoError(
+            f"this figure needs the columns {', '.join(columns)}, the table lacks "
+            f"{', '.join(missing)}: audit a plate, or add them"
+        )
+
+
+def scored_cells(
+    table: pd.DataFrame, columns: Sequence[str], group: str | None = None
+) -> pd.DataFrame:
+    require(table, columns)
+    scored = table[table["grad_camo"].notna()]
+    if group is not None:
+        scored = scored.assign(**{group: scored[group].fillna("").astype(str)})
+        scored = scored[scored[group] != ""]
+    if scored.empty:
+        raise GradcamoError("no cell of this table has a score: nothing to draw")
+    return scored
