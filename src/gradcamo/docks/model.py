@@ -118,10 +118,12 @@ class ModelDock(QWidget):
             self.summary.say(described(checkpoint, self.session.checkpoint_name))
 
     def _warn(self) -> None:
-        from gradcamo.auditing.matching import voxel_note
-
         checkpoint, stack = self.session.checkpoint, self.session.stack
-        note = checkpoint and stack and voxel_note(stack, checkpoint)
+        note = None
+        if checkpoint is not None and stack is not None:
+            from gradcamo.auditing.matching import voxel_note
+
+            note = voxel_note(stack, checkpoint)
         self.note.say(note[0].upper() + note[1:] + "." if note else "", WARN)
 
     def _match_channels(self, checkpoint: Checkpoint | None, stack: Any) -> None:
