@@ -6,7 +6,9 @@ separable, one small matrix per axis, and so is its transpose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,20 +111,20 @@ def grad_camo(cam: Any, mask: Any) -> Any:
 class Footprint(NamedTuple):
     """A cell's label crop on a layer's grid: the weight of each coarse voxel in a masked sum.
 
-    ``own``, ``cells`` (this or another cell) and ``full`` (the whole crop) are (N, *grid) or
-    broadcast to it; ``chance`` (N,) is the cell's share of the crop's voxels.
+    ``own`` and ``cells`` (this or another cell) are (N, *grid), ``full`` (the whole crop) is
+    (*grid). ``chance`` (N,) is the cell's share of the crop's voxels, ``ceiling`` (N,) what the
+    best map on this grid scores.
     """
 
     own: Tensor
     cells: Tensor
     full: Tensor
     chance: Tensor
+    ceiling: Tensor
 
 
-def project_labels(
-    labels: Any, label: Any, grid: Sequence[int], placement: Placement | None = None
-) -> Footprint:
-    """Label crops (N, *crop) and ids (N,) on a layer's grid.
+def cell_masks(labels: Any, label: Any) -> Tensor:
+    """Label crops (N, *crop) and ids (N,) as masks of the own cell and of any: (2, N, *crop).
 
     Raises
     ------
@@ -130,20 +132,26 @@ def project_labels(
         If labels are not whole numbers, shapes do not fit, or a crop lacks its own cell.
     """
     crops, ids = _as_integers(labels), _as_integers(label)
-    if crops.ndim != len(grid) + 1 or ids.shape != crops.shape[:1]:
+    if crops.ndim < 2 or ids.shape != crops.shape[:1]:
         raise GradcamoError(
-            f"labels {tuple(crops.shape)} and ids {tuple(ids.shape)} do not fit maps on a grid "
-            f"{tuple(grid)}: expected (N, *crop) and (N,), with as many axes as the grid"
+            f"labels {tuple(crops.shape)} and ids {tuple(ids.shape)} do not fit: expected "
+            "(N, *crop) and (N,)"
         )
-    own = crops == ids.to(crops.device).view(-1, *[1] * len(grid))
-    if lacking := ids[~own.flatten(1).any(1).to(ids.device)].tolist():
+    own = crops == ids.to(crops.device).view(-1, *[1] * (crops.ndim - 1))
+    masks = torch.stack([own, crops != 0]).float()
+    if lacking := ids[(masks[0].flatten(1).amax(1) == 0).to(ids.device)].tolist():
         raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
-    return Footprint(
-        own=project_mask(own, grid, placement),
-        cells=project_mask(crops != 0, grid, placement),
-        full=project_mask(torch.ones_like(crops[:1]), grid, placement),
-        chance=own.flatten(1).float().mean(1),
-    )
+    return masks
+
+
+def footprint(masks: Tensor, grid: Sequence[int], placement: Placement | None = None) -> Footprint:
+    """What `cell_masks` gave, (2, N, *crop), on a layer's grid."""
+    shape = masks.shape[2:]
+    own, cells = project_mask(masks, grid, placement)
+    sides = [m.sum(0) for m in _matrices(grid, shape, placement, masks.device)]
+    full = reduce(lambda product, side: product[..., None] * side, sides)
+    ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
+    return Footprint(own, cells, full, masks[0].flatten(1).mean(1), ceiling)
 
 
 def attention_shares(
@@ -174,35 +182,35 @@ def attention_shares(
     GradcamoError
         If shapes do not fit, a map is negative or not finite, or a crop lacks its own cell.
     """
-    maps = _as_maps(cam)
-    footprint = project_labels(labels, label, maps.shape[1:], placement)
-    shares = score_footprint(maps, Footprint(*(part.to(maps.device) for part in footprint)))
+    maps, masks = _as_maps(cam), cell_masks(labels, label)
+    if maps.ndim != masks.ndim - 1 or len(maps) != masks.shape[1]:
+        raise GradcamoError(
+            f"maps {tuple(maps.shape)} and labels {tuple(masks.shape[1:])} of {len(masks[0])} "
+            "cells do not fit: expected (N, *grid) and (N, *crop), with as many axes"
+        )
+    shares = score(maps, footprint(masks.to(maps.device), maps.shape[1:], placement))
     return shares if isinstance(cam, Tensor) else {k: v.numpy() for k, v in shares.items()}
 
 
-def score_footprint(maps: Tensor, footprint: Footprint) -> dict[str, Tensor]:
-    """The columns of `attention_shares` from coarse maps and projected labels, (N,) each.
-
-    Differentiable in ``maps``.
-    """
+def score(maps: Tensor, on_grid: Footprint) -> dict[str, Tensor]:
+    """The columns of `attention_shares` from coarse maps (N, *grid) and a footprint, (N,) each."""
     _check_maps(maps)
-    own, cells, full, chance = footprint
-    if maps.shape != own.shape:
-        raise GradcamoError(
-            f"maps {tuple(maps.shape)} and labels of {len(own)} cells on the grid "
-            f"{tuple(own.shape[1:])} do not fit: expected (N, *grid) and (N, *crop)"
-        )
-    total = (maps * full).flatten(1).sum(1)  # 0 for an empty map: its shares are NaN
-    parts = {
-        "grad_camo": own,
-        "neighbour_share": (cells - own).clamp(min=0),
-        "background_share": (full - cells).clamp(min=0),
+    own, cells, full, chance, ceiling = on_grid
+    flat = maps.flatten(1)
+    total = flat @ full.flatten()  # 0 for an empty map: its shares are NaN
+    on_own, on_cells = ((flat * part.flatten(1)).sum(1) for part in (own, cells))
+    grad_camo = on_own / total
+    return {
+        "grad_camo": grad_camo,
+        # rounding must not make a share negative
+        "neighbour_share": ((on_cells - on_own) / total).clamp(min=0),
+        "background_share": ((total - on_cells) / total).clamp(min=0),
+        "chance": chance,
+        "ceiling": ceiling,
+        "attainable": torch.where(
+            ceiling > chance, (grad_camo - chance) / (ceiling - chance), torch.nan
+        ),
     }
-    shares = {name: (maps * weight).flatten(1).sum(1) / total for name, weight in parts.items()}
-    ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
-    room = ceiling - chance
-    attainable = torch.where(room > 0, (shares["grad_camo"] - chance) / room, torch.nan)
-    return {**shares, "chance": chance, "ceiling": ceiling, "attainable": attainable}
 
 
 def _apply(matrix: Tensor, array: Tensor, axis: int) -> Tensor:
@@ -239,7 +247,10 @@ def _as_integers(values: Any) -> Tensor:
 
 
 def _check_maps(maps: Tensor) -> None:
-    if not bool(torch.isfinite(maps).all()):
+    if not maps.numel():
+        return
+    low, high = (float(end) for end in maps.detach().aminmax())  # NaN where a map holds one
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise GradcamoError("a localization map holds NaN or infinite values: check the network")
-    if bool((maps < 0).any()):
+    if low < 0:
         raise GradcamoError("a localization map holds negative values: apply the ReLU first")

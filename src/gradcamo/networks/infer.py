@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from gradcamo.cells.overlap import Footprint, Placement, project_labels, score_footprint
+from gradcamo.cells.overlap import Footprint, Placement, cell_masks, footprint, score
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
@@ -65,9 +65,9 @@ def explain(
                 f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
             )
         probabilities = result.logits.softmax(1).cpu().numpy()
-        footprints: dict[Hashable, Footprint] = {}  # most layers share a grid with another
+        windows = _Windows(batch, flat=len(checkpoint.input_size) == 2)
         yield tuple(
-            _explained(name, batch, checkpoint, result, probabilities, alignment, footprints)
+            _explained(name, windows, checkpoint, result, probabilities, alignment)
             for name in layers
         )
 
@@ -82,35 +82,42 @@ def _localize(
     return attention_cam(network, x, layers)
 
 
+class _Windows:
+    """A batch's label crops, projected once on every grid: most layers share one with another."""
+
+    def __init__(self, batch: list[CellCrop], flat: bool) -> None:
+        labels = np.stack([crop.labels for crop in batch])
+        self.ids = [crop.label for crop in batch]
+        self.masks = cell_masks(labels[:, 0] if flat else labels, self.ids)
+        self.shape = tuple(self.masks.shape[2:])
+        self._on: dict[Hashable, Footprint] = {}
+
+    def on(self, grid: tuple[int, ...], placement: Placement | None) -> Footprint:
+        if (grid, placement) not in self._on:
+            self._on[grid, placement] = footprint(self.masks, grid, placement)
+        return self._on[grid, placement]
+
+
 def _explained(
     name: str,
-    batch: list[CellCrop],
+    windows: _Windows,
     checkpoint: Checkpoint,
     result: CamResult,
     probabilities: np.ndarray,
     alignment: Alignment,
-    footprints: dict[Hashable, Footprint],
 ) -> Explained:
-    ids = [crop.label for crop in batch]
-    windows = np.stack([crop.labels for crop in batch])
-    if len(checkpoint.input_size) == 2:
-        windows = windows[:, 0]
-    placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape[1:], alignment)
+    placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape, alignment)
     maps = result.maps[name].float().cpu()
-    where = (maps.shape[1:], placement)
-    if where not in footprints:
-        footprints[where] = project_labels(windows, ids, *where)
-    footprint = footprints[where]
-    shares = score_footprint(maps, footprint)
+    on_grid = windows.on(tuple(maps.shape[1:]), placement)
     return Explained(
         layer=name,
-        labels=ids,
+        labels=windows.ids,
         probabilities=probabilities,
         target=result.target.cpu().numpy(),
         maps=maps.numpy(),
         profiles=result.profiles[name].float().cpu().numpy(),
-        shares={column: values.numpy() for column, values in shares.items()},
+        shares={column: values.numpy() for column, values in score(maps, on_grid).items()},
         placement=placement,
-        own=footprint.own.numpy(),
-        full=footprint.full[0].numpy(),
+        own=on_grid.own.numpy(),
+        full=on_grid.full.numpy(),
     )
