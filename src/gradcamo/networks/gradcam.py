@@ -125,18 +125,20 @@ def _closed_form(network: nn.Module, wanted: Mapping[str, Tap]) -> nn.Linear | N
 @contextmanager
 def borrowed(network: nn.Module) -> Iterator[None]:
     """Eval mode without parameter gradients; every flag is given back."""
-    modes = [(module, module.training) for module in network.modules()]
-    needs = [(p, p.requires_grad) for p in network.parameters()]
+    # setting a flag costs more than reading it, and a network for inference has none to set
+    training = [module for module in network.modules() if module.training]
+    needing = [p for p in network.parameters() if p.requires_grad]
     try:
-        network.eval()
-        for p, _ in needs:
+        if training:
+            network.eval()
+        for p in needing:
             p.requires_grad_(False)
         yield
     finally:
-        for module, training in modes:
-            module.training = training
-        for p, required in needs:
-            p.requires_grad_(required)
+        for module in training:
+            module.training = True
+        for p in needing:
+            p.requires_grad_(True)
 
 
 @contextmanager
