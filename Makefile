@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 SCREEN := xvfb-run -a -s "-screen 0 1600x1000x24"
+# one process a core, each with one thread; a file's tests share what they set up
+ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test lint docs screenshots benchmarks packages clean
 
@@ -11,7 +14,7 @@ demo: $(SETUP)
 	$(BIN)/gradcamo demo --out demo
 
 test: $(SETUP) packages
-	$(SCREEN) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(ONE_THREAD) $(SCREEN) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 lint: $(SETUP)
 	$(BIN)/ruff check

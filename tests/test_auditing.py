@@ -125,6 +125,36 @@ def test_the_batch_size_changes_no_number(field, checkpoint, batch_size):
     assert np.isnan(profiles[table["label"] == 12]).all()
 
 
+def test_a_batch_too_large_for_the_device_is_halved_until_it_fits(field, checkpoint):
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    sizes = []
+
+    def no_more_than(n):
+        def hook(module, inputs):
+            sizes.append(len(inputs[0]))
+            if sizes[-1] > n:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return register_module_forward_pre_hook(hook)
+
+    stack, labels = field
+    expected = gc.audit(stack, labels, checkpoint)
+    handle = no_more_than(1)
+    try:
+        table = gc.audit(stack, labels, checkpoint, AuditSettings(batch_size=4))
+    finally:
+        handle.remove()
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-4)
+    assert max(sizes) > 1
+    handle = no_more_than(0)
+    try:
+        with pytest.raises(GradcamoError, match="one cell needs more memory than the device has"):
+            gc.audit(stack, labels, checkpoint)
+    finally:
+        handle.remove()
+
+
 def test_p_and_q_values_come_on_request_and_for_scored_cells_alone(field, checkpoint):
     stack, labels = field
     assert "p_value" not in gc.audit(stack, labels, checkpoint)

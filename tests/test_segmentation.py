@@ -1,6 +1,7 @@
 """Cellpose, plane by plane: the same cells as one stitched call, weights found or named."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,27 @@ def test_plane_by_plane_is_one_stitched_cellpose_call(field, planes):
     )
     assert whole.max() > 0
     assert np.array_equal(stitch([done.masks for done in planes], SETTINGS), whole)
+
+
+def test_tiles_that_are_too_many_for_the_device_pass_in_smaller_batches(field):
+    import torch
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    def hook(module, inputs):
+        sizes.append(len(inputs[0]))
+        if sizes[-1] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    sizes = []
+    wide = replace(field[0], data=np.tile(field[0].data[:, 4:5], (1, 1, 1, 4)))
+    expected = segment(wide, SETTINGS)
+    handle = register_module_forward_pre_hook(hook)
+    try:
+        labels = segment(wide, SETTINGS.model_copy(update={"batch_size": 2}))
+    finally:
+        handle.remove()
+    assert max(sizes) == 2
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_a_stack_without_cells_gives_labels_without_cells():

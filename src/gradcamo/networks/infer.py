@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
+from torch import OutOfMemoryError, Tensor, nn
 
 from gradcamo.cells.overlap import Footprint, Placement, cell_masks, footprint, score
 from gradcamo.errors import GradcamoError
@@ -15,7 +15,7 @@ from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import grad_cam
-from gradcamo.networks.memory import keep_buffers
+from gradcamo.networks.memory import keep_buffers, smaller_batch
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.networks.vit import attention_cam, is_transformer
 from gradcamo.settings import Alignment
@@ -51,14 +51,21 @@ def explain(
     batch_size: int = 8,
     device: str = "auto",
 ) -> Iterator[tuple[Explained, ...]]:
-    """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass."""
+    """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass.
+
+    A batch that does not fit the device's memory is halved, and so are those that follow.
+    """
     keep_buffers()
     where = choose_device(device)
     network = checkpoint.ready.to(where)
     rest = iter(crops)
     while batch := list(islice(rest, batch_size)):
-        x = checkpoint.prepare(np.stack([crop.image for crop in batch]), where)
-        result = _localize(network, x.to(precision(network)), layers, target)
+        try:
+            x = checkpoint.prepare(np.stack([crop.image for crop in batch]), where)
+            result = _localize(network, x.to(precision(network)), layers, target)
+        except OutOfMemoryError:
+            batch_size, rest = smaller_batch(len(batch), "cell"), chain(batch, rest)
+            continue
         if result.logits.shape[1] != len(checkpoint.classes):
             raise GradcamoError(
                 f"the network gives {result.logits.shape[1]} logits for {len(checkpoint.classes)} "

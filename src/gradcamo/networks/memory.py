@@ -1,9 +1,11 @@
-"""Large buffers are kept for the next operation instead of going back to the system each time."""
+"""Memory: large buffers are used again, and batches are as large as the device takes them."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+
+from gradcamo.errors import GradcamoError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # from glibc's malloc.h
 _LARGE = 1 << 30
@@ -25,3 +27,22 @@ def keep_buffers() -> bool:
     # newer glibc caps the threshold at 32 MB, so that no buffer is mapped on its own is said too
     mallopt(_MMAP_THRESHOLD, _LARGE)
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2 * _LARGE - 1))
+
+
+def smaller_batch(size: int, what: str) -> int:
+    """Half of a batch that was too large for the device's memory.
+
+    Raises
+    ------
+    GradcamoError
+        If it was a batch of one.
+    """
+    import torch
+
+    if size == 1:
+        raise GradcamoError(
+            f"one {what} needs more memory than the device has: close other programs that use it, "
+            "or choose --device cpu"
+        )
+    torch.cuda.empty_cache()
+    return size // 2

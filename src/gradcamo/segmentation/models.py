@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcamo.errors import GradcamoError
+from gradcamo.networks.memory import smaller_batch
 from gradcamo.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -87,24 +88,31 @@ def find_weights(model: str) -> Path:
 
 
 def evaluate(model: Any, image: np.ndarray, settings: SegmentSettings) -> np.ndarray:
-    """Masks of one normalised plane (Y, X, 2)."""
+    """Masks of one normalised plane (Y, X, 2), with as many tiles at a time as memory takes."""
+    from torch import OutOfMemoryError
+
     if _is_three():
         options: dict[str, Any] = {"channels": [1, 2]}
     else:  # takes three channels in any order
         image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=-1)
         options = {}
-    masks, *_ = model.eval(
-        image,
-        channel_axis=-1,
-        normalize={"normalize": False, "norm3D": False},
-        batch_size=settings.batch_size,
-        diameter=settings.diameter,
-        flow_threshold=settings.flow_threshold,
-        cellprob_threshold=settings.cellprob_threshold,
-        min_size=-1,  # small masks may belong to a cell of the planes beside
-        **options,
-    )
-    return np.asarray(masks)
+    tiles = settings.batch_size
+    while True:
+        try:
+            masks, *_ = model.eval(
+                image,
+                channel_axis=-1,
+                normalize={"normalize": False, "norm3D": False},
+                batch_size=tiles,
+                diameter=settings.diameter,
+                flow_threshold=settings.flow_threshold,
+                cellprob_threshold=settings.cellprob_threshold,
+                min_size=-1,  # small masks may belong to a cell of the planes beside
+                **options,
+            )
+            return np.asarray(masks)
+        except OutOfMemoryError:
+            tiles = smaller_batch(tiles, "tile of a plane")
 
 
 def _is_three() -> bool:
