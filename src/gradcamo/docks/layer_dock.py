@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -44,7 +43,7 @@ class LayersDock(QWidget):
         self.result: LayerAudit | None = None
         self._scored: Checkpoint | None = None
         self.figure: Any = None
-        self._canvas: FigureCanvasQTAgg | None = None
+        self._canvas: Any = None
         self.open = QPushButton("Open plate…")
         self.open.setToolTip("the plate on whose held-out wells the layers are scored")
         self.run = QPushButton("Score every layer")
@@ -131,6 +130,8 @@ class LayersDock(QWidget):
         self.progress.show_progress(item.done, item.total)
 
     def _show(self, result: LayerAudit, figure: Any, checkpoint: Checkpoint) -> None:
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
         self.result, self._scored = result, checkpoint
         if self._canvas is not None:
             self.place.removeWidget(self._canvas)
