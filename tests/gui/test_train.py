@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -172,9 +173,18 @@ def wait_for_message(dock, qtbot):
     return dock.plate.message.text()
 
 
-def test_the_dock_opens_without_torch_or_lightning():
-    code = "import sys, gradcamo.docks.train; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert not {"torch", "lightning", "monai", "sklearn", "scipy"} & set(loaded.stdout.split())
+def test_docks_open_before_what_is_slow_to_import_is_needed():
+    code = """
+        import sys, napari
+        viewer = napari.Viewer()
+        for dock in ("Grad-CAMO", "Train", "Layers"):
+            viewer.window.add_plugin_dock_widget("napari-gradcamo", dock)
+            print(*sys.modules)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    workbench, _, every = (set(line.split()) for line in lines)
+    assert "gradcamo.docks.session" in workbench
+    assert not {"pandas", "scipy.ndimage"} & workbench
+    slow = {"torch", "lightning", "monai", "cellpose", "sklearn", "distributed", "matplotlib"}
+    assert not slow & every

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
@@ -14,8 +13,10 @@ from gradcamo.docks.colouring import score_range
 from gradcamo.docks.histogram import ScoreHistogram
 from gradcamo.docks.session import Session
 from gradcamo.docks.widgets import Message
-from gradcamo.profiles.cutoffs import passing
 from gradcamo.settings import AuditSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = 1000  # of the slider
 GROUPS = ("treatment", "predicted")  # the first that the table has
@@ -119,11 +120,11 @@ class CutoffBox(QWidget):
         results = self.session.results
         self.histogram.show_cutoff(cutoff, results.cutoff)
         self.apply_button.setEnabled(abs(cutoff - results.cutoff) > 1e-9)
-        table = results.table
-        if "grad_camo" not in table:
-            self.count.say("")
-            self.bars.show_groups(pd.DataFrame(columns=["passing", "cells"]))
+        if not len(results):
             return
+        from gradcamo.profiles.cutoffs import passing
+
+        table = results.table
         whole = ~table["touches_border"].to_numpy(bool)
         passes = ~results.flags_at(cutoff)[whole]
         group = next(name for name in GROUPS if name in table)
@@ -143,11 +144,12 @@ class CutoffBox(QWidget):
         self.propose(round(part / PARTS * self._top, 3))
 
     def _on_results(self) -> None:
-        table = self.session.results.table
-        scored = "grad_camo" in table and len(table) > 0
+        scored = len(self.session.results) > 0
         self.setVisible(scored)
-        self._top = score_range(table)[1] if scored else 1.0
+        self._top = 1.0
         if scored:
+            table = self.session.results.table
+            self._top = score_range(table)[1]
             self.histogram.show_scores(table["grad_camo"].to_numpy(float), self._top)
         self._applied = self.session.results.cutoff
         self.propose(self._applied)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gradcamo.docks.columns import COLUMNS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gradcamo.auditing.stack import AuditBatch
 
 
@@ -120,10 +121,12 @@ class Results:
         return gather
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.table) if self._parts else 0
 
     @property
     def table(self) -> pd.DataFrame:
+        import pandas as pd  # half a second, which a dock that opens empty need not wait
+
         if self._table is None:
             if not self._parts:
                 return pd.DataFrame({"label": np.zeros(0, np.int64)}, index=pd.Index([], name="id"))
@@ -182,7 +185,7 @@ class Results:
             self.marked.update(found.loc[differs, "flagged"].to_dict())
             flags = int((known & differs).sum())
         notes = 0
-        for label, text in found.get("note", pd.Series(dtype=str)).items():
+        for label, text in found.get("note", {}).items():
             ours = self.notes.get(label, "")
             if text.strip() and text not in ours:
                 self.notes[label] = f"{ours} / {text}" if ours and ours not in text else text
@@ -210,7 +213,7 @@ class Results:
 
     def counts(self) -> dict[str, int]:
         """How many cells there are of each kind."""
-        if not len(self.table):
+        if not len(self):
             return dict.fromkeys(("cells", "border", "scored", "silent", "flagged"), 0)
         table = self.table
         border = table["touches_border"].to_numpy(bool)

@@ -83,8 +83,9 @@ class ReviewDock(QWidget):
         self._on_cell(self.session.cell, "")
 
     def _on_cell(self, label: int, chooser: str) -> None:
-        table = self.session.results.table
-        self.card.show_cell(table.loc[label] if label in table.index else None)
+        table = self.session.results.table if label else None
+        known = table is not None and label in table.index
+        self.card.show_cell(table.loc[label] if known else None)
 
     def _on_mode(self) -> None:
         self.session.colours.set_mode(self.mode.currentData())

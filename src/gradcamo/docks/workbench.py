@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
-from gradcamo.docks.cells import CellsDock
 from gradcamo.docks.explain import ExplainDock
 from gradcamo.docks.load import LoadDock
 from gradcamo.docks.model import ModelDock
@@ -120,6 +119,8 @@ class Workbench(QWidget):
 
 def show_cells(viewer: napari.Viewer) -> Any:
     """The table below the canvas, opened where it is not yet."""
+    from gradcamo.docks.cells import CellsDock
+
     if not any(isinstance(widget, CellsDock) for widget in open_docks(viewer)):
         cells = CellsDock(viewer)
         dock = viewer.window.add_dock_widget(cells, name=CELLS_NAME, area="bottom")
