@@ -34,8 +34,10 @@ class Depthwise(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not (x.requires_grad or self.weight.requires_grad):
             return super().forward(_padded(x, self.rim))
-        y = _DepthwiseProduct.apply(x, self.weight, self.stride, self.padding, self.rim)
-        return y if self.bias is None else y + self.bias.view(-1, 1, 1, 1)
+        y: Tensor = _DepthwiseProduct.apply(
+            x, self.weight, self.bias, self.stride, self.padding, self.rim
+        )
+        return y
 
 
 def _padded(x: Tensor, rim: Sequence[int]) -> Tensor:
@@ -47,15 +49,18 @@ class _DepthwiseProduct(torch.autograd.Function):
     """Backward by the flipped kernel, up to 80 times faster than torch's own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Any, padding: Any, rim: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Any, *how: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding, ctx.rim = stride, padding, rim
-        return F.conv3d(_padded(x, rim), weight, None, stride, padding, groups=len(weight))
+        ctx.stride, ctx.padding, ctx.rim = how
+        return F.conv3d(
+            _padded(x, ctx.rim), weight, bias, ctx.stride, ctx.padding, groups=len(weight)
+        )
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         towards_x = towards_weight = None
+        towards_bias = slope.sum((0, 2, 3, 4)) if ctx.needs_input_grad[2] else None
         if ctx.needs_input_grad[0]:
             before = [own + extra for own, extra in zip(ctx.padding, ctx.rim[::2], strict=True)]
             towards_x = _spread_back(slope, weight, x.shape[2:], ctx.stride, before)
@@ -64,7 +69,7 @@ class _DepthwiseProduct(torch.autograd.Function):
                 *(slope, _padded(x, ctx.rim), weight, None, ctx.stride, ctx.padding, (1, 1, 1)),
                 *(False, (0, 0, 0), len(weight), (False, True, False)),
             )[1]
-        return towards_x, towards_weight, None, None, None
+        return towards_x, towards_weight, towards_bias, None, None, None
 
 
 def _spread_back(
