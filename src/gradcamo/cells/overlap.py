@@ -73,9 +73,10 @@ def project_mask(mask: Tensor, grid: Sequence[int], placement: Placement | None 
     n = len(grid)
     shape = mask.shape[mask.ndim - n :]
     out = mask.float()
-    # the last axis first: it is contiguous and shrinks the most
-    for axis, matrix in reversed(list(enumerate(_matrices(grid, shape, placement, mask.device)))):
-        out = _apply(matrix.T, out, mask.ndim - n + axis)
+    # planes first: they are contiguous, and few are left for the other axes
+    matrices = _matrices(grid, shape, placement, mask.device)
+    for axis, matrix in enumerate(matrices, start=mask.ndim - n):
+        out = _apply(matrix.T, out, axis)
     return out
 
 
@@ -214,7 +215,10 @@ def score(maps: Tensor, on_grid: Footprint) -> dict[str, Tensor]:
 
 
 def _apply(matrix: Tensor, array: Tensor, axis: int) -> Tensor:
-    return torch.movedim(torch.movedim(array, axis, -1) @ matrix.T, -1, axis)
+    if axis == array.ndim - 1:
+        return array @ matrix.T
+    shape = (*array.shape[:axis], len(matrix), *array.shape[axis + 1 :])
+    return (matrix @ array.flatten(axis + 1)).view(shape)
 
 
 def _matrices(
