@@ -47,6 +47,7 @@ def watch(plate: Path, model: Path, out: Path, settings: PlateSettings) -> tuple
             break
         if step.stage == "auditing":
             sample = {"seconds": time.monotonic() - start, "cells": step.cells, "rss": {}, "cpu": 0}
+            sample["stacks"] = step.done
             for process in workers():
                 try:
                     times = process.cpu_times()
@@ -61,9 +62,9 @@ def watch(plate: Path, model: Path, out: Path, settings: PlateSettings) -> tuple
 
 
 def cost_per_cell(samples: list[dict], cells: int) -> float:
-    """Processor milliseconds per cell up to ``cells``, from the first stacks on."""
-    first = next(s for s in samples if s["cells"] > 0)
-    last = next((s for s in samples if s["cells"] >= cells), samples[-1])
+    """Processor milliseconds per cell for the next ``cells``, from the first sample on."""
+    first = samples[0]
+    last = next((s for s in samples if s["cells"] - first["cells"] >= cells), samples[-1])
     return 1000 * (last["cpu"] - first["cpu"]) / (last["cells"] - first["cells"])
 
 
@@ -111,17 +112,16 @@ def main() -> None:
         found["bytes per cell"] = round(
             sum(p.stat().st_size for p in (folder / "out").rglob("*") if p.is_file()) / len(whole)
         )
-        costs = {n: round(cost_per_cell(samples, n), 1) for n in (500, 2_000, 10_000)}
-        found["ms of processor per cell at"] = costs
-        settled = [s for s in samples if s["cells"] > 0]
+        # until every worker has landed two stacks, imports and the first stack of each are paid
+        settled = [s for s in samples if s["stacks"] >= 2 * options.workers]
+        costs = {n: round(cost_per_cell(settled, n), 1) for n in (500, 2_000, 10_000)}
+        found["ms of processor per cell"] = costs
+        start = settled[0]["cpu"] - costs[10_000] / 1000 * settled[0]["cells"]
+        found["s of processor to start a worker"] = round(start / options.workers, 1)
         for pid in settled[-1]["rss"]:
             mine = np.array([s["rss"][pid] for s in settled if pid in s["rss"]]) / 1e6
-            quarter = max(1, len(mine) // 4)
-            found[f"MB of worker {pid}"] = {
-                "first quarter": round(float(np.median(mine[:quarter]))),
-                "last quarter": round(float(np.median(mine[-quarter:]))),
-                "most": round(float(mine.max())),
-            }
+            quarters = [round(float(np.median(part))) for part in np.array_split(mine, 4)]
+            found[f"MB of worker {pid}, by quarters of the run"] = quarters
         json.dump(found, sys.stdout, indent=2)
         print()
         if options.out:
