@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gradcamo.errors import GradcamoError
-from gradcamo.profiles.whiten import Whitening
+from gradcamo.profiles import whiten
+from gradcamo.profiles.whiten import Whitening, whiten_on
 
 
 def controls(n=400, d=20, condition=1e2, seed=0):
@@ -103,3 +104,13 @@ def test_profiles_of_another_layer_are_refused():
 
 def test_no_profiles_whiten_to_none():
     assert Whitening.fit(controls())(np.zeros((0, 20))).shape == (0, 20)
+
+
+def test_profiles_are_whitened_in_pieces_as_they_are_at_once(random, monkeypatch):
+    profiles = random.normal(size=(50, 4)).astype(np.float32)
+    chosen = np.arange(50) < 30
+    at_once, _ = whiten_on(profiles, chosen)
+    monkeypatch.setattr(whiten, "ROWS", 7)
+    np.testing.assert_allclose(whiten_on(profiles, chosen)[0], at_once, rtol=1e-6)
+    expected = Whitening.fit(profiles[:30])(profiles)
+    np.testing.assert_allclose(at_once, expected, rtol=1e-6)

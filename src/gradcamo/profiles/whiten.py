@@ -13,6 +13,7 @@ from gradcamo.profiles.doses import find_control
 
 # Smallest over largest eigenvalue: below it lies what float32 profiles lose by rounding.
 _SINGULAR = 1e-14
+ROWS = 1 << 16  # whitened at a time: a million profiles in float64 would take 10 GB a copy
 FEW_CONTROLS = 10  # per feature; fewer make a covariance shaky
 
 
@@ -120,7 +121,10 @@ def whiten_on(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the caution says it
         white = Whitening.fit(profiles[controls], epsilon=epsilon)
-    return np.asarray(white(profiles), np.float32), caution
+    whitened = np.empty(profiles.shape, np.float32)
+    for start in range(0, len(profiles), ROWS):
+        whitened[start : start + ROWS] = white(profiles[start : start + ROWS])
+    return whitened, caution
 
 
 def whiten_stack(table: pd.DataFrame, profiles: np.ndarray) -> tuple[np.ndarray, str]:
