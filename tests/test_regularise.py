@@ -1,16 +1,21 @@
 """Grad-CAMO in the loss is the Grad-CAMO of an audit, and can be climbed."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
+from small_training import settings
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from gradcamo.cells.overlap import attention_shares
 from gradcamo.networks.efficientnet import efficientnet3d
 from gradcamo.networks.geometry import describe_layers, place
 from gradcamo.networks.gradcam import grad_cam
-from gradcamo.training.regularise import SMALLEST_SHARE, Regulariser
+from gradcamo.settings import CropSettings, TrainSettings
+from gradcamo.training.regularise import SMALLEST_SHARE, STEEPEST, Regulariser, apart
 from gradcamo.training.report import describe_layer_scores
+from gradcamo.training.train import train
 
 SIZE, CROP, LAYERS = (64, 64, 64), (9, 40, 40), ("block_2", "block_4", "head")
 
@@ -47,7 +52,10 @@ def test_each_cell_at_each_layer_has_the_score_of_an_audit(network, batch, align
     images, targets, masks = batch
     network.eval()
     expected = []
-    result = grad_cam(network, images, LAYERS, targets)
+    audited = deepcopy(network)
+    with torch.no_grad():  # the same classifier; its logits are those above their mean
+        audited._fc.weight -= audited._fc.weight.mean(0)
+    result = grad_cam(audited, images, LAYERS, targets)
     for name, info in describe_layers(network, (2, *SIZE), LAYERS).items():
         shares = attention_shares(
             result.maps[name],
@@ -60,6 +68,57 @@ def test_each_cell_at_each_layer_has_the_score_of_an_audit(network, batch, align
     assert len(found) == len(LAYERS)
     assert found.max() > 0.05
     torch.testing.assert_close(found.detach(), torch.stack(expected), rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_taken_off_the_other_classes_counts_as_attention(network, batch):
+    network.eval()
+    with torch.no_grad():
+        network._fc.weight[[0, 2]] = 0  # both true classes win or lose by the third alone
+    assert not any(
+        grad_cam(network, batch[0], LAYERS, batch[1]).maps[name].any() for name in LAYERS
+    )
+    assert score(regulariser(network), network, *batch).max() > 0.05
+
+
+def without_dropout(network):
+    network._dropout.p = 0.0
+    for module in network.modules():
+        if hasattr(module, "drop_connect_rate"):
+            module.drop_connect_rate = 0.0
+    return network.train()
+
+
+def test_apart_a_network_says_what_it_says_in_training_but_for_what_is_dropped(network, batch):
+    without_dropout(network)
+    with apart(network):
+        alone = network(batch[0])
+    torch.testing.assert_close(alone, network(batch[0]), rtol=1e-2, atol=1e-3)
+    assert not torch.allclose(alone, network.eval()(batch[0]), rtol=0.1)
+
+
+def test_apart_no_cell_depends_on_another_by_its_slopes(network, batch):
+    images = batch[0].requires_grad_()
+    without_dropout(network)
+
+    def across():
+        """Slope of the first cell's logits at the second cell's image."""
+        return torch.autograd.grad(network(images)[0, 0], images)[0][1].abs().max().item()
+
+    with apart(network):
+        assert across() == 0
+    assert across() > 0
+
+
+def test_a_network_comes_back_from_apart_as_it_went(network, batch):
+    network.train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(RuntimeError), apart(network):
+        network(torch.cat([*batch[0]]))  # a batch without its first axis fails in some layer
+    after = network.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert all(module.training for module in network.modules())
+    network(batch[0])
+    assert not torch.equal(network._bn0.running_mean, before["_bn0.running_mean"])
 
 
 def test_the_penalty_is_what_the_settings_say(network):
@@ -102,6 +161,50 @@ def test_cells_without_positive_evidence_count_as_missed(network, batch):
         assert penalty.item() == pytest.approx(cost)
         slopes = [p.grad for p in network.parameters() if p.grad is not None]
         assert all(bool(slope.isfinite().all()) for slope in slopes)
+
+
+class Recording(Regulariser):
+    def grad_camo(self, *given):
+        self.scored = super().grad_camo(*given)
+        return self.scored
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+def test_a_training_step_adds_the_penalty_of_cells_apart(network, batch):
+    from gradcamo.training.fitting import Fitting
+
+    images, targets, masks = batch
+    layer = describe_layers(network, (2, *SIZE), ["block_2"])
+    term = Recording(network, layer, SIZE, 1.0)
+    known = TrainSettings(input_size=SIZE, crop=CropSettings(size_yx=CROP[1:]))
+    fitting = Fitting(network.train(), [0.5, 0.5], [0.3, 0.3], known, term)
+    torch.manual_seed(0)
+    loss = fitting.training_step(batch, 0)
+    torch.manual_seed(0)
+    plain = Fitting(network, [0.5, 0.5], [0.3, 0.3], known).training_step(batch, 0)
+    with apart(network):
+        expected = score(term, network, (images - 0.5) / 0.3, targets, masks)
+    torch.testing.assert_close(term.scored, expected)
+    torch.testing.assert_close(loss, plain + term.penalty(expected))
+
+
+def test_no_step_is_steep_because_logits_are_small(small_plate):
+    lengths = []
+
+    def measure(optimizer, *_):
+        slopes = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        lengths.append(torch.cat([s.flatten() for s in slopes if s is not None]).norm().item())
+
+    hook = register_optimizer_step_post_hook(measure)
+    try:
+        train(small_plate, settings(epochs=1, regularise_weight=1, layer="block_2"))
+        cut = lengths.copy()
+        lengths.clear()
+        train(small_plate, settings(epochs=1))
+    finally:
+        hook.remove()
+    assert max(cut) == pytest.approx(STEEPEST, rel=1e-3)
+    assert max(lengths) > 2 * STEEPEST  # without Grad-CAMO in the loss nothing is cut
 
 
 def test_no_hook_stays_behind(network, batch):

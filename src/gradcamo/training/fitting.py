@@ -23,7 +23,7 @@ from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.progress import StoppedEarly, Watch
 from gradcamo.settings import TrainSettings
 from gradcamo.training.callbacks import Keeper, NoBetter, Reporter, StateFile, Stopped
-from gradcamo.training.regularise import Regulariser
+from gradcamo.training.regularise import STEEPEST, Regulariser, apart
 from gradcamo.training.state import TrainingState
 
 
@@ -56,9 +56,10 @@ class Fitting(L.LightningModule):
         if self.regulariser is None:
             return self._step("train", batch, self(batch[0]))
         images, targets, masks = batch
-        with self.regulariser.watching() as seen:
-            logits = self(images)
-        on_cell = self.regulariser.grad_camo(logits, targets, masks, seen)
+        logits = self(images)
+        with apart(self.network), self.regulariser.watching() as seen:
+            again = self(images)
+        on_cell = self.regulariser.grad_camo(again, targets, masks, seen)
         self.log(
             "train_grad_camo",
             on_cell.detach().mean(),
@@ -120,6 +121,7 @@ def fit(
             devices=settings.devices,
             precision=settings.precision,
             accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=None if regulariser is None else STEEPEST,
             max_epochs=settings.epochs,
             callbacks=callbacks,
             logger=False,
