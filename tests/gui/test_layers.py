@@ -55,7 +55,7 @@ def test_the_heatmap_is_the_upsampled_map_on_the_crop(audited, viewer):
         audited.choose(label, "table")
         layer = heatmap_layer(viewer)
         cam, start = audited.results.cam(label)
-        expected = upsample_cam(cam, (9, 64, 64), audited.results.placement)
+        expected = upsample_cam(cam, (9, 64, 64), audited.results.placement_of(label))
         np.testing.assert_array_equal(layer.data, expected)
         for corner in ((0, 0, 0), (8, 63, 63)):
             where = audited.labels_layer.data_to_world(start + corner)

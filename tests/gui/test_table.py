@@ -27,6 +27,8 @@ def table():
             "neighbour_share": (1 - scores) / 2,
             "background_share": (1 - scores) / 2,
             "predicted": rng.choice(["high", "control", "low"], n),
+            "layer": "block_4",
+            "alignment": "paper",
             "touches_border": np.arange(n) % 17 == 0,
             "flagged": scores < 0.25,
             "note": "",

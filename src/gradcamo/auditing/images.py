@@ -25,12 +25,12 @@ def only_labels(labels: Any, keep: Iterable[int]) -> np.ndarray:
 
 
 def fine_maps(
-    cams: Iterable[np.ndarray], shape: tuple[int, ...], placement: Placement | None
+    cams: Iterable[np.ndarray], shape: tuple[int, ...], placements: Iterable[Placement | None]
 ) -> Iterator[np.ndarray]:
     """Coarse maps on their crops' own grid, one by one, each (Z, Y, X) = ``shape``."""
     from gradcamo.cells.overlap import upsample_cam
 
-    for cam in cams:
+    for cam, placement in zip(cams, placements, strict=True):
         fine = np.asarray(upsample_cam(cam, shape[-cam.ndim :], placement))
         yield np.broadcast_to(fine.reshape(-1, *shape[1:]), shape)
 

@@ -110,7 +110,6 @@ class ExplainDock(QWidget):
             )
             self.rows.set_choices("target", checkpoint.classes)
         self._on_rows()
-        self._enable()
 
     def _on_rows(self) -> None:
         session = self.session
@@ -118,6 +117,7 @@ class ExplainDock(QWidget):
         keep("alignment", session.planned.alignment)
         if session.checkpoint is not None and session.planned.layer:
             keep("layer", {session.checkpoint.hash: session.planned.layer})
+        self._enable()
 
     def _on_batch(self, batch: Any) -> None:
         self.progress.show_progress(batch.done, batch.total)
@@ -137,7 +137,12 @@ class ExplainDock(QWidget):
     def _enable(self, *_: Any) -> None:
         session = self.session
         lacking = session.lacking()
-        self.missing.say(f"Needed first: {' and '.join(lacking)}." if lacking else "")
+        if lacking:
+            self.missing.say(f"Needed first: {' and '.join(lacking)}.")
+        elif other := session.results.differ_from(session.checkpoint, self.settings()):
+            self.missing.say(f"The scores are of {other}: Audit all cells replaces them.", WARN)
+        else:
+            self.missing.say("")
         idle = not lacking and not session.auditing.running
         stale = len(session.results.stale)
         self.audit_all.setEnabled(idle)

@@ -142,6 +142,7 @@ def _maps(
     if not found:
         raise GradcamoError("none of these cells has a heatmap here: audit them first")
     cams, starts = [cam for cam, _ in found.values()], [start for _, start in found.values()]
+    placements = [results.placement_of(label) for label in found]
     crop = (shape[0], *recipe["crop"]["size_yx"])
     left = len(table) - len(found)
     without = f"; {left:,} without a heatmap were left out" if left else ""
@@ -156,7 +157,7 @@ def _maps(
         )
         from gradcamo.files.store import write_maps
 
-        maps = fine_maps(cams, crop, results.placement)
+        maps = fine_maps(cams, crop, placements)
         if request.what == "maps":
             write_maps(path, list(found), maps, starts, spacing, about)
         else:

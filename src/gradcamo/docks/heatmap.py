@@ -21,6 +21,7 @@ from gradcamo.docks.layers import (
 )
 from gradcamo.docks.look import Look
 from gradcamo.docks.widgets import notify
+from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     from gradcamo.docks.session import Session
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
 def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | None:
     """A cell's map on its crop's own grid (Z, Y, X) and the crop's first voxel in the stack."""
     found = session.results.cam(label)
-    if found is None or session.labels_layer is None or session.checkpoint is None:
+    if found is None or session.labels_layer is None:
         return None
     cam, start = found
-    height_width = session.checkpoint.crop.size_yx
-    shape = (session.labels_layer.data.shape[0], *height_width)
-    return upsampled(cam, shape, session.results.placement), start
+    shape = (session.labels_layer.data.shape[0], *session.results.recipe["crop"]["size_yx"])
+    return upsampled(cam, shape, session.results.placement_of(label)), start
 
 
 def upsampled(cam: np.ndarray, shape: tuple[int, ...], placement: Any) -> np.ndarray:
@@ -172,7 +172,12 @@ class HeatmapView(QObject):
             return
         self._asked = label
         stack, checkpoint = session.stack, session.checkpoint
-        settings = session.audit_settings or session.next_settings
+        settings = session.settings_for(label)
+        try:
+            session.refuse_to_mix(settings)
+        except GradcamoError as error:
+            notify(error)
+            return
         find, count = session.found.finder(settings), session.edits.count
 
         def one_cell() -> Iterator[Any]:
@@ -190,10 +195,10 @@ class HeatmapView(QObject):
         session, (batch, count, settings, recipe) = self._session(), item
         if count != session.edits.count:  # of labels as they were
             return
-        session.audit_settings = settings
         results, labels = session.results, batch.table["label"].tolist()
         known = set(labels) <= set(results.table.index) - results.stale
-        results.recipe = results.recipe or recipe
+        if not results.recipe:
+            results.recipe, session.audit_settings = recipe, settings
         results.add(batch)
         if session.cell in labels:
             self.show(session.cell)

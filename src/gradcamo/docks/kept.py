@@ -147,7 +147,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     from gradcamo.files.store import read_table
 
     table = read_table(path)
-    if missing := {"label", "grad_camo", "touches_border"} - set(table):
+    if missing := {"label", "grad_camo", "touches_border", "layer", "alignment"} - set(table):
         raise GradcamoError(f"the columns {sorted(missing)} are missing")
     return table
 

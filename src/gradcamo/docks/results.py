@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcamo.docks.columns import COLUMNS
+from gradcamo.docks.explained import ExplainedCell, alike, from_arrays, of_batch, to_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gradcamo.auditing.stack import AuditBatch
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.settings import AuditSettings
 
 
 class Results:
@@ -24,14 +27,12 @@ class Results:
 
     def __init__(self, cutoff: float) -> None:
         self.recipe: dict[str, Any] = {}  # how the scores were made
-        self.placement: Any = None
+        self.audited = False  # else the cells that are there were only looked at
         self.marked: dict[int, bool] = {}  # flagged or cleared by hand
         self.notes: dict[int, str] = {}
         self.stale: set[int] = set()
         self._cutoff = cutoff
-        self._maps: dict[int, np.ndarray] = {}
-        self._profiles: dict[int, np.ndarray] = {}
-        self._starts: dict[int, np.ndarray] = {}
+        self._cells: dict[int, ExplainedCell] = {}
         self._parts: list[pd.DataFrame] = []
         self._carried: pd.DataFrame | None = None  # a plate's columns, which no audit knows
         self._table: pd.DataFrame | None = None
@@ -44,25 +45,37 @@ class Results:
             table = table.join(self._carried[others], on="label")
         self._parts.append(table)
         self._table = None
-        labels = batch.table["label"].to_numpy()
-        self.stale.difference_update(labels.tolist())
-        if batch.table["touches_border"].all():
-            return
-        self.placement = batch.placement
-        for label, cam, profile, start in zip(
-            labels.tolist(), batch.maps, batch.profiles, batch.starts, strict=True
-        ):
-            self._maps[label] = np.array(cam)
-            self._profiles[label] = np.array(profile)
-            self._starts[label] = np.array(start)
+        self.stale.difference_update(batch.table["label"].tolist())
+        if not batch.table["touches_border"].all():
+            self._cells.update(of_batch(batch))
+
+    def fresh(self) -> Results:
+        """The flags and notes alone."""
+        results = Results(self._cutoff)
+        results.marked, results.notes = self.marked, self.notes
+        return results
+
+    def differ_from(self, checkpoint: Checkpoint, settings: AuditSettings) -> str:
+        """In what these scores differ from what would be found now; empty where they do not.
+
+        Rows name their layer and alignment themselves, so these may differ from row to row.
+        """
+        recipe = self.recipe
+        if not recipe:
+            return ""
+        if recipe.get("checkpoint") != checkpoint.hash:
+            return "another network"
+        if recipe["channels"] != list(settings.channels or checkpoint.channels):
+            return "other channels"
+        if recipe["settings"].get("target") != settings.target:
+            return "another choice of treatment"
+        return ""
 
     def expire(self, labels: set[int]) -> None:
         """The scores of these cells are out of date, and their maps are let go."""
         self.stale |= labels
         for label in labels:
-            self._maps.pop(label, None)
-            self._profiles.pop(label, None)
-            self._starts.pop(label, None)
+            self._cells.pop(label, None)
 
     def forget(self, labels: set[int]) -> None:
         """These cells are no more."""
@@ -86,39 +99,17 @@ class Results:
             table = table.assign(predicted=table["predicted"].where(named, None))
         results._parts = [table]
         results.recipe = {k: v for k, v in table.attrs.get("recipe", {}).items() if k != "run"}
-        if arrays:
-            from gradcamo.cells.overlap import Placement
-
-            labels = arrays["labels"].tolist()
-            results._maps = dict(zip(labels, arrays["maps"], strict=True))
-            results._profiles = dict(zip(labels, arrays["profiles"], strict=True))
-            results._starts = dict(zip(labels, arrays["starts"], strict=True))
-            if "placement" in arrays:
-                results.placement = Placement(*(tuple(row) for row in arrays["placement"].tolist()))
+        results.audited = True
+        results._cells = from_arrays(arrays or {}, table)
         others = [name for name in table if name not in COLUMNS]
         if others:
             results._carried = table.set_index("label")[others]
         return results
 
     def arrays(self) -> Callable[[], dict[str, np.ndarray]]:
-        """What gathers the present labels (N,), maps, profiles and starts, in any thread."""
-        maps, profiles, starts = self._maps.copy(), self._profiles.copy(), self._starts.copy()
-        placement = self.placement
-
-        def gather() -> dict[str, np.ndarray]:
-            if not maps:
-                return {}
-            shape = next(reversed(maps.values())).shape  # cells audited on another layer are left
-            labels = [label for label, cam in maps.items() if cam.shape == shape]
-            arrays = {
-                "labels": np.array(labels, np.int64),
-                "maps": np.stack([maps[label] for label in labels]),
-                "profiles": np.stack([profiles[label] for label in labels]),
-                "starts": np.stack([starts[label] for label in labels]),
-            }
-            return arrays if placement is None else {**arrays, "placement": np.array(placement)}
-
-        return gather
+        """What gathers the present maps and profiles (`to_arrays`), in any thread."""
+        cells = self._cells.copy()
+        return lambda: to_arrays(cells)
 
     def __len__(self) -> int:
         return len(self.table) if self._parts else 0
@@ -195,21 +186,27 @@ class Results:
 
     def cam(self, label: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The coarse map of a cell and the first voxel of its crop, where there is one."""
-        if label not in self._maps:
-            return None
-        return self._maps[label], self._starts[label]
+        cell = self._cells.get(label)
+        return None if cell is None else (cell.cam, cell.start)
+
+    def placement_of(self, label: int) -> Any:
+        """Where the grid of a cell's map lies in its crop, None for the published way."""
+        cell = self._cells.get(label)
+        return None if cell is None else cell.placement
 
     def profiles(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (N,) and profiles (N, C') of the scored cells."""
-        labels = np.array(sorted(self._profiles), np.int64)
-        return labels, np.array([self._profiles[label] for label in labels.tolist()])
+        """Labels (N,) and profiles (N, C') of the cells that were explained in the same way."""
+        cells = alike(self._cells)
+        labels = np.array(sorted(cells), np.int64)
+        return labels, np.array([cells[label].profile for label in labels.tolist()])
 
     def with_profiles(self, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
         """The rows that have a profile, and their profiles; all rows and None if none has."""
-        if not self._profiles:
+        cells = alike(self._cells)
+        if not cells:
             return table, None
-        table = table[table["label"].isin(list(self._profiles))].reset_index(drop=True)
-        return table, np.array([self._profiles[label] for label in table["label"].tolist()])
+        table = table[table["label"].isin(list(cells))].reset_index(drop=True)
+        return table, np.array([cells[label].profile for label in table["label"].tolist()])
 
     def counts(self) -> dict[str, int]:
         """How many cells there are of each kind."""

@@ -141,6 +141,9 @@ class Session(QObject):
         """Explain with this network."""
         self.checkpoint, self.checkpoint_name = checkpoint, name
         self.channels = None
+        seen = {} if self.results.audited else self.results.recipe
+        if checkpoint and seen and seen["checkpoint"] != checkpoint.hash:
+            self.set_results(self.results.fresh())  # those cells were only looked at
         self.checkpoint_changed.emit()
 
     def propose_layer(self, layer: str) -> None:
@@ -159,6 +162,15 @@ class Session(QObject):
         """How cells are explained that are asked for now."""
         return self.planned.model_copy(update={"channels": self.channels})
 
+    def settings_for(self, label: int) -> AuditSettings:
+        """How a cell is explained that is looked at: as its row says, where it has one."""
+        results = self.results
+        settings = (results.recipe and self.audit_settings) or self.next_settings
+        if label not in results.table.index:
+            return settings
+        row = results.table.loc[label, ["layer", "alignment"]]
+        return settings.model_copy(update=row.to_dict())
+
     def lacking(self) -> list[str]:
         """What an audit needs and is not there yet."""
         needed = {
@@ -174,10 +186,13 @@ class Session(QObject):
         Raises
         ------
         GradcamoError
-            If the stack, the labels or the checkpoint are missing.
+            If the stack, the labels or the checkpoint are missing, or if some cells only would
+            be scored with another network than the rest.
         """
         if lacking := self.lacking():
             raise GradcamoError(f"load {' and '.join(lacking)} first")
+        if only is not None:
+            self.refuse_to_mix(settings)
         stack, checkpoint = self.stack, self.checkpoint
         find = self.found.finder(settings)
         only = None if only is None else [int(label) for label in only]
@@ -194,16 +209,24 @@ class Session(QObject):
 
         self.auditing.start(batches)
         self.edits.begin_audit()
-        self.audit_settings = settings
+        if only is None or not self.results.recipe:
+            self.audit_settings = settings
         self._replacing = only is None
+
+    def refuse_to_mix(self, settings: AuditSettings) -> None:
+        """Raise a GradcamoError where cells would be scored otherwise than those that are there."""
+        if other := self.results.differ_from(self.checkpoint, settings):
+            raise GradcamoError(
+                f"the cells of this table were scored with {other}, and a table keeps to one: "
+                "audit all cells, which replaces them, or go back to what they were scored with"
+            )
 
     def _on_audited(self, batch: Any) -> None:
         if self._replacing:  # only now: an audit that fails at its checks takes nothing away
             self._replacing = False
-            fresh = Results(self.results.cutoff)
-            fresh.marked, fresh.notes = self.results.marked, self.results.notes
-            self.results = fresh
-        self.results.recipe = self._recipe
+            self.results = self.results.fresh()
+        self.results.recipe = self.results.recipe or self._recipe
+        self.results.audited = True
         self.results.add(batch)
         self.results.expire(self.edits.since_audit)
         if not self._results_timer.isActive():

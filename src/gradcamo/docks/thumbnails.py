@@ -117,7 +117,7 @@ def drawer(
     stack: Any, labels: Any, results: Any, size: tuple[int, int], pixels: int
 ) -> Callable[[int], tuple[Any, QImage | None]]:
     """What draws one cell of these: its map, and the picture, None where it cannot be drawn."""
-    table, placement = results.table, results.placement
+    table = results.table
 
     def draw(label: int) -> tuple[Any, QImage | None]:
         from gradcamo.views import overlay, plane_view
@@ -131,7 +131,7 @@ def drawer(
             heat = None
         else:
             start = [int(v) for v in found[1][1:]]
-            heat = upsampled(cam, (labels.shape[0], *size), placement)
+            heat = upsampled(cam, (labels.shape[0], *size), results.placement_of(label))
         try:
             view = plane_view(stack, labels, label, plane, start, size, heat)
         except GradcamoError:  # NaN in the image
