@@ -45,7 +45,7 @@ def main(out: str, plate: str) -> None:
     review(viewer, bench, session, camera)
     compare(viewer, session, camera)
     plate_docks(viewer, session, camera, folder)
-    others(viewer, camera, folder)
+    networks(viewer, camera, folder / "plate" / "plate.csv")
     click.echo(f"{sum(camera.taken.values()) / 1e6:.2f} MB in {len(camera.taken)} pictures")
     viewer.close()
 
@@ -72,11 +72,11 @@ def load_and_segment(viewer: Any, bench: Any, session: Any, camera: Camera) -> N
 
 def explain(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
     """Take the bundled network and audit every cell."""
-    open_step(bench, "Model", "Explain")
+    open_step(bench, "Model")
     press(bench, "Demo network")
     wait(lambda: session.checkpoint is not None)
-    open_step(bench, "Model", "Explain")
-    camera.widget("model", step(bench, "Model", "Explain"))
+    open_step(bench, "Model")
+    camera.widget("model", step(bench, "Model"))
     open_step(bench, "Explain")
     camera.widget("explain", step(bench, "Explain"))
     press(bench.explain, "Audit all")
@@ -120,12 +120,9 @@ def review(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
 
 
 def compare(viewer: Any, session: Any, camera: Camera) -> None:
-    """The same cell explained for other treatments or at other layers, where that is there."""
+    """The same cell under the map of every treatment."""
     widget = add(viewer, "Compare maps")
-    if widget is None:
-        return
-    press(widget, "Compare", "Draw", "Show", "Explain")
-    wait(seconds=8)
+    wait(lambda: widget.view.count() > 0 and not widget.job.running)
     camera.widget("compare", widget)
     remove(viewer, widget)
 
@@ -144,7 +141,8 @@ def plate_docks(viewer: Any, session: Any, camera: Camera, folder: Path) -> None
     mapped._paint()
     cells = mapped.source.plate.cells
     whole = cells.loc[mapped.rows]
-    chosen = whole[(whole["well"] == "E03") & (whole["grad_camo"] < 0.2)].index[0]
+    low = whole[(whole["well"] == "E03") & (whole["grad_camo"] < 0.2)]
+    chosen = low["neighbour_share"].idxmax()  # the network looks beside it, where one can see it
     click_point(mapped, int(np.flatnonzero(mapped.rows == chosen)[0]))
     camera.window("profile_map")
     press(mapped, "Open ")
@@ -169,21 +167,20 @@ def plate_docks(viewer: Any, session: Any, camera: Camera, folder: Path) -> None
     remove(viewer, figures)
 
 
-def others(viewer: Any, camera: Camera, folder: Path) -> None:
-    """Docks that need a plate and a network alone, where they are there."""
-    for name in ("Train", "Layers"):
-        widget = add(viewer, name)
-        if widget is None:
-            continue
-        for part in (widget, getattr(widget, "plate", None)):
-            if hasattr(part, "load"):
-                part.load(folder / "plate" / "plate.csv")
-                break
-        wait(seconds=4)
-        if hasattr(widget, "out"):
-            widget.out.setText("model.safetensors")
-        camera.widget(name.lower(), widget)
-        remove(viewer, widget)
+def networks(viewer: Any, camera: Camera, plate: Path) -> None:
+    """A plate to train on, and every layer of the network scored on it."""
+    train = add(viewer, "Train")
+    train.plate.load(plate)
+    wait(lambda: train.plate.ready)
+    train.out.setText("model.safetensors")
+    camera.widget("train", train)
+    remove(viewer, train)
+    layers = add(viewer, "Layers")
+    layers.load(plate)
+    press(layers, "Score")
+    wait(lambda: layers.result is not None and not layers.job.running)
+    camera.widget("layers", layers)
+    remove(viewer, layers)
 
 
 def audited_plate(folder: Path) -> Path:
@@ -198,15 +195,14 @@ def audited_plate(folder: Path) -> Path:
     return folder
 
 
-def step(bench: Any, *titles: str) -> Any:
-    """The workbench's step of this title, or of the next one where it has none."""
-    steps = {one.title.text(): one for one in bench.steps}
-    return next(steps[title] for title in titles if title in steps)
+def step(bench: Any, title: str) -> Any:
+    """The workbench's step of this title."""
+    return next(one for one in bench.steps if one.title.text() == title)
 
 
-def open_step(bench: Any, *titles: str) -> None:
+def open_step(bench: Any, title: str) -> None:
     """Open one step and close the others."""
-    wanted = step(bench, *titles)
+    wanted = step(bench, title)
     for one in bench.steps:
         one.open(one is wanted)
     wait(seconds=0.2)
@@ -242,11 +238,8 @@ def click_point(mapped: Any, point: int) -> None:
 
 
 def add(viewer: Any, name: str) -> Any:
-    """Open a dock as a tab beside the workbench; None where there is none of this name."""
-    try:
-        dock, widget = viewer.window.add_plugin_dock_widget("napari-gradcamo", name, tabify=True)
-    except KeyError:
-        return None
+    """Open a dock as a tab beside the workbench."""
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-gradcamo", name, tabify=True)
     dock.show()
     dock.raise_()
     wait(seconds=0.5)

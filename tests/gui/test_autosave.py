@@ -19,6 +19,15 @@ from gradcamo.docks.layers import heatmap_layer, show_labels
 from gradcamo.files.landing import to_json
 
 pytestmark = pytest.mark.gui
+ONE_CELL = pd.DataFrame(
+    {
+        "label": [3],
+        "grad_camo": [0.5],
+        "touches_border": [False],
+        "layer": ["block_4"],
+        "alignment": ["paper"],
+    }
+)
 
 
 def saved(session, qtbot) -> None:
@@ -186,7 +195,10 @@ def test_closing_the_window_during_a_run_keeps_scores_and_flags(audited, flagged
     from gradcamo.settings import AuditSettings
 
     home, cells = audited.autosave.home, len(audited.results)
+    layer, seen = audited.labels_layer, []
+    audited.auditing.stepped.connect(seen.append)
     audited.audit(AuditSettings(batch_size=1))
+    qtbot.waitUntil(lambda: len(seen) > 1, timeout=60_000)
     audited.note(flagged, "in the middle")
     viewer.close()
     qtbot.waitUntil(lambda: not audited.auditing.running, timeout=60_000)
@@ -194,6 +206,8 @@ def test_closing_the_window_during_a_run_keeps_scores_and_flags(audited, flagged
     kept = read_kept([home])
     assert kept.marks["notes"] == {flagged: "in the middle"}
     assert 0 < len(kept.table) <= cells
+    assert audited.labels_layer is not layer
+    assert len(audited.results) == 0  # nothing of it goes to other labels
 
 
 def test_python_does_not_end_before_a_flag_is_written(tmp_path):
@@ -217,9 +231,8 @@ def test_python_does_not_end_before_a_flag_is_written(tmp_path):
 
 def test_a_killed_writer_leaves_the_former_file_whole(tmp_path, monkeypatch):
     homes = [tmp_path / "labels"]
-    table = pd.DataFrame({"label": [3], "grad_camo": [0.5], "touches_border": [False]})
     arrays = {"labels": np.array([3]), "maps": np.ones((1, 2, 2))}
-    write_scores(homes, table, {"layer": "block_4"}, arrays)
+    write_scores(homes, ONE_CELL, {"layer": "block_4"}, arrays)
     marks = {"cutoff": 0.2, "flagged_by_hand": {3: True}, "notes": {}}
     write_marks(homes, marks)
 
@@ -229,7 +242,7 @@ def test_a_killed_writer_leaves_the_former_file_whole(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", die)
     for write in (
         lambda: write_marks(homes, {**marks, "notes": {3: "x"}}),
-        lambda: write_scores(homes, table.assign(grad_camo=0.1), {}, arrays),
+        lambda: write_scores(homes, ONE_CELL.assign(grad_camo=0.1), {}, arrays),
     ):
         with pytest.raises(KeyboardInterrupt):
             write()
@@ -242,9 +255,8 @@ def test_a_killed_writer_leaves_the_former_file_whole(tmp_path, monkeypatch):
 
 def test_maps_of_another_audit_are_not_taken_for_those_of_these_scores(tmp_path):
     homes = [tmp_path / "labels"]
-    table = pd.DataFrame({"label": [3], "grad_camo": [0.5], "touches_border": [False]})
-    write_scores(homes, table, {}, {"maps": np.ones(1)})
+    write_scores(homes, ONE_CELL, {}, {"maps": np.ones(1)})
     old = (tmp_path / "labels.maps.safetensors").read_bytes()
-    write_scores(homes, table, {}, {"maps": np.zeros(1)})
+    write_scores(homes, ONE_CELL, {}, {"maps": np.zeros(1)})
     (tmp_path / "labels.maps.safetensors").write_bytes(old)
     assert read_kept(homes).arrays == {}

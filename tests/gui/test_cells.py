@@ -14,6 +14,7 @@ from gradcamo.docks.layers import heatmap_layer
 from gradcamo.docks.results import Results
 
 pytestmark = pytest.mark.gui
+CENTROID = ("centroid_z", "centroid_y", "centroid_x")
 
 
 @pytest.fixture
@@ -108,6 +109,7 @@ def test_thousands_of_cells_are_chosen_at_once_and_a_click_replaces_them(cells, 
     for axis in "zyx":
         plate[f"centroid_{axis}"] = 1.0
     plate["chance"] = plate["ceiling"] = 0.5
+    plate["layer"], plate["alignment"] = "block_4", "paper"
     audited.set_results(Results.of_table(plate, 0.25))
     cells.sort_by("label")
     chosen = set(labels[::2].tolist())
@@ -137,6 +139,37 @@ def test_thousands_of_cells_are_chosen_at_once_and_a_click_replaces_them(cells, 
     qtbot.mouseClick(cells.view.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert audited.selection.tolist() == [8]
     assert drawn_as_selected() == {8}
+
+
+def test_ctrl_adds_to_more_rows_than_qt_selects_itself(cells, audited, qtbot):
+    labels = np.arange(1000) * 3 + 5
+    table = pd.DataFrame({"label": labels, "grad_camo": 0.5, "touches_border": False})
+    table["predicted"], table["confidence"], table["chance"] = "control", 0.5, 0.1
+    for name in ("neighbour_share", "background_share", "ceiling", *CENTROID):
+        table[name] = 0.25
+    table["layer"], table["alignment"] = "block_4", "paper"
+    audited.set_results(Results.of_table(table, 0.25))
+    cells.sort_by("label")
+    chosen = set(labels[10::2].tolist())  # 495 ranges of one row
+    audited.select(chosen)
+    assert cells.model.marked == chosen
+    cells.view.scrollToTop()
+
+    def press(row: int, *held: Qt.KeyboardModifier) -> None:
+        where = cells.view.visualRect(cells.model.index(row, 2)).center()
+        modifiers = Qt.KeyboardModifier.ControlModifier
+        for key in held:
+            modifiers |= key
+        qtbot.mouseClick(cells.view.viewport(), Qt.MouseButton.LeftButton, modifiers, where)
+
+    press(0)
+    assert set(audited.selection.tolist()) == chosen | {5}
+    assert audited.cell == 5
+    press(2, Qt.KeyboardModifier.ShiftModifier)  # the rows from there to here
+    assert set(audited.selection.tolist()) == chosen | {5, 8, 11}
+    press(0)  # once more: this one is let go
+    assert set(audited.selection.tolist()) == chosen | {8, 11}
+    assert cells.model.marked == chosen | {8, 11}
 
 
 def test_scores_are_in_the_layer_s_features_under_their_labels(audited, viewer, qtbot):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import centre_of, scored_label
-from mouse import click, drag
+from mouse import canvas_position, click, drag
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.cells import CellsDock
@@ -129,3 +129,42 @@ def test_cells_at_the_border_can_be_chosen_and_show_no_map(audited, viewer, cell
     row_click(cells, qtbot, label)
     assert audited.cell == label
     assert heatmap_layer(viewer) is None
+
+
+def white_share(session, viewer, label: int) -> float:
+    """The share of a cell's rim, on the plane that is shown, that is white on the screen."""
+    from scipy.ndimage import binary_erosion
+
+    layer = session.labels_layer
+    plane = round(layer.world_to_data(viewer.dims.point)[0])
+    mask = layer.data[plane] == label
+    rim = np.argwhere(mask & ~binary_erosion(mask))
+    picture = viewer.screenshot(flash=False)
+    ratio = picture.shape[1] / viewer.window._qt_viewer.canvas.native.width()
+    places = [canvas_position(viewer, layer.data_to_world((plane, *voxel))) for voxel in rim]
+    pixels = [picture[int(p.y() * ratio), int(p.x() * ratio), :3] for p in places]
+    return float((np.array(pixels).min(axis=1) > 200).mean())
+
+
+def test_cells_that_are_chosen_together_are_outlined_together(audited, viewer, cells, qtbot):
+    layer, active = audited.labels_layer, viewer.layers.selection.active
+    there = [int(n) for n in np.unique(layer.data[4])[1:]]
+    chosen, other = there[:3], there[3]
+    for shown in (*audited.channel_layers.values(), layer):
+        shown.visible = False
+    viewer.dims.set_point(0, layer.data_to_world((4, 0, 0))[0])
+    audited.select(chosen)
+    qtbot.wait(100)
+    assert min(white_share(audited, viewer, label) for label in chosen) > 0.8
+    assert white_share(audited, viewer, other) < 0.3  # where a neighbour is chosen
+    assert viewer.layers.selection.active is active
+    layer.data_setitem(np.nonzero(layer.data == chosen[0]), 0)
+    layer.translate = (0.0, 3.0, 4.0)
+    audited.select([*chosen[1:], other])
+    qtbot.wait(100)
+    assert min(white_share(audited, viewer, label) for label in (*chosen[1:], other)) > 0.8
+    audited.select([other])
+    qtbot.wait(100)
+    assert white_share(audited, viewer, chosen[1]) < 0.3
+    viewer.layers.remove(layer)
+    assert "chosen cells" not in viewer.layers

@@ -1,4 +1,4 @@
-"""Labels edited by hand make the scores of the touched cells stale, and only theirs."""
+"""Labels edited by hand make the scores stale of the cells they are part of or in sight of."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from conftest import centre_of, scored_label
 from mouse import click
 from qtpy.QtCore import Qt
 
-from gradcamo import audit
+from gradcamo import CellCrops, audit
 from gradcamo.docks.cells import CellsDock
 from gradcamo.docks.explain import ExplainDock
 from gradcamo.docks.layers import heatmap_layer
 
 pytestmark = pytest.mark.gui
+SHARES = ["grad_camo", "neighbour_share", "background_share"]
 
 
 @pytest.fixture
@@ -52,6 +53,41 @@ def test_a_stroke_makes_the_touched_cells_stale_and_no_other(audited, viewer, ex
     assert other.data(Qt.ItemDataRole.FontRole) is None
 
 
+def in_sight(audited, voxel) -> set[int]:
+    """The whole cells whose crops hold a voxel, as the crops' own table says."""
+    crops = CellCrops(audited.stack, audited.labels_layer.data, audited.checkpoint.crop)
+    table = crops.table[~crops.table["touches_border"]]
+    y, x = voxel[-2].item(), voxel[-1].item()
+    inside = table["start_y"].between(y - 63, y) & table["start_x"].between(x - 63, x)
+    return set(table.loc[inside, "label"].tolist())
+
+
+def test_cells_whose_shares_an_edit_changes_are_stale_and_keep_their_maps(
+    audited, viewer, explain, qtbot
+):
+    before = audited.results.table[SHARES]
+    first, second = scored_label(audited, 0), scored_label(audited, 1)
+    layer = audited.labels_layer
+    paint_on(audited, viewer, qtbot, first, second)  # a cell all the same, to all others
+    assert audited.results.stale == {first, second}
+    where = np.nonzero(layer.data == first)
+    with qtbot.waitSignal(audited.edits.changed, timeout=10_000):
+        layer.data_setitem(tuple(axis[::3] for axis in where), 0)
+    now = audit(audited.stack, layer.data, audited.checkpoint).set_index("label")[SHARES]
+    common = now.index.intersection(before.index)
+    differs = (now.loc[common] - before.loc[common]).abs().max(axis=1) > 1e-4
+    changed = set(common[differs].tolist())
+    assert len(changed - {first, second}) > 0
+    assert changed <= audited.results.stale
+    for label in audited.results.stale - {first, second}:
+        assert audited.results.cam(label) is not None
+    with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
+        qtbot.mouseClick(explain.audit_changed, Qt.MouseButton.LeftButton)
+    assert not audited.results.stale
+    got = audited.results.table.loc[common, SHARES]
+    np.testing.assert_allclose(got, now.loc[common], atol=1e-4)
+
+
 def test_auditing_the_changed_cells_gives_the_scores_of_the_edited_labels(
     audited, viewer, explain, qtbot
 ):
@@ -74,7 +110,7 @@ def test_auditing_the_changed_cells_gives_the_scores_of_the_edited_labels(
 def test_a_cell_that_was_erased_leaves_the_table(audited, explain, qtbot):
     layer, label = audited.labels_layer, scored_label(audited)
     layer.data_setitem(np.nonzero(layer.data == label), 0)
-    assert audited.results.stale == {label}
+    assert label in audited.results.stale
     with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
         explain.start_changed()
     assert label not in audited.results.table.index
@@ -85,11 +121,12 @@ def test_undoing_and_redoing_are_edits_too(audited, qtbot):
     layer, label = audited.labels_layer, scored_label(audited)
     voxel = tuple(np.array([axis[0]]) for axis in np.nonzero(layer.data == label))
     layer.data_setitem(voxel, 0)
+    expected = {label} | in_sight(audited, voxel)
     for again in (layer.undo, layer.redo, layer.undo):
         audited.results.stale.clear()
         count = audited.edits.count
         again()
-        assert audited.results.stale == {label}
+        assert audited.results.stale == expected
         assert audited.edits.count > count
 
 
@@ -99,7 +136,7 @@ def test_an_edit_during_an_audit_is_newer_than_its_scores(audited, explain, qtbo
     with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
         explain.start()
         layer.data_setitem(voxel, 0)
-    assert audited.results.stale == {label}
+    assert audited.results.stale == {label} | in_sight(audited, voxel)
     assert len(audited.results) > 3
 
 
@@ -117,5 +154,5 @@ def test_choosing_a_stale_cell_explains_it_anew(audited, viewer, qtbot):
     expected = audit(audited.stack, layer.data, audited.checkpoint, only=[label])
     score = audited.results.table.at[label, "grad_camo"]
     assert score == pytest.approx(expected["grad_camo"][0], rel=1e-5)
-    assert not audited.results.stale
+    assert label not in audited.results.stale
     assert heatmap_layer(viewer).visible

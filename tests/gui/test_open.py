@@ -1,6 +1,6 @@
 """What napari's own File > Open and drag and drop bring in becomes a Z-stack, or is asked about.
 
-Both end in ``viewer.open`` with napari's reader for a plain TIFF.
+Files come by the menu, or fall onto the canvas or the dock from a file manager.
 """
 
 from __future__ import annotations
@@ -8,10 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QRadioButton
 
 from gradcamo.docks.load import LoadDock
 from gradcamo.docks.session import session_of
+from gradcamo.files.stacks import write_stack
 
 pytestmark = pytest.mark.gui
 
@@ -37,6 +40,59 @@ def test_an_imagej_stack_that_napari_opens_has_its_channels_and_voxels(
     np.testing.assert_array_equal(session.stack.data[1], data[:, 1])
     assert session.stack.spacing_um == pytest.approx((0.6, 0.35, 0.35), rel=1e-3)
     assert [layer.data.shape for layer in viewer.layers] == [(5, 32, 40)] * 2
+
+
+def drop(widget, *paths) -> bool:
+    """Drag files over the middle of a widget and let go; whether they were welcome."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    middle = widget.rect().center()
+    how = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton)
+    how = (*how, Qt.KeyboardModifier.NoModifier)
+    enter, fall = QDragEnterEvent(middle, *how), QDropEvent(QPointF(middle), *how)
+    QApplication.sendEvent(widget, enter)
+    QApplication.sendEvent(widget, fall)
+    return enter.isAccepted()
+
+
+def answer_which_reader() -> None:
+    """napari asks where two can read a file: it does not return before it is answered."""
+    (dialog,) = [w for w in QApplication.topLevelWidgets() if type(w).__name__ == "QtReaderDialog"]
+    for button in dialog.findChildren(QRadioButton):
+        if "gradcamo" in button.text().lower() or "grad-camo" in button.text().lower():
+            button.setChecked(True)
+    dialog.accept()
+
+
+def test_a_plain_tiff_dropped_on_the_canvas_is_opened(viewer, load, tmp_path, qtbot):
+    path = tmp_path / "cells.tif"
+    data = np.random.default_rng(0).integers(0, 999, (5, 2, 32, 40), np.uint16)
+    about = {"axes": "ZCYX", "spacing": 0.6, "unit": "um"}
+    tifffile.imwrite(path, data, imagej=True, resolution=(1 / 0.35, 1 / 0.35), metadata=about)
+    assert drop(viewer.window._qt_viewer.canvas.native, path)
+    session = session_of(viewer)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
+    np.testing.assert_array_equal(session.stack.data[1], data[:, 1])
+    assert session.stack.spacing_um == pytest.approx((0.6, 0.35, 0.35), rel=1e-3)
+
+
+def test_a_file_dropped_on_the_canvas_is_opened_with_channels_and_voxels(
+    viewer, load, field, tmp_path, qtbot
+):
+    stack, labels = field
+    path, cells = tmp_path / "cells.ome.tif", tmp_path / "cells_labels.tif"
+    write_stack(path, stack)
+    tifffile.imwrite(cells, labels)
+    QTimer.singleShot(1_000, answer_which_reader)
+    assert drop(viewer.window._qt_viewer.canvas.native, path)
+    session = session_of(viewer)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
+    assert session.stack.channels == stack.channels
+    assert session.stack.spacing_um == pytest.approx(stack.spacing_um, rel=1e-3)
+    np.testing.assert_array_equal(session.stack.data, stack.data)
+    assert drop(load, cells)  # on the dock: by its name it is labels
+    qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=30_000)
+    np.testing.assert_array_equal(session.labels_layer.data, labels)
 
 
 def test_an_undeclared_tiff_that_napari_opens_asks_for_its_axes(viewer, load, tmp_path, qtbot):

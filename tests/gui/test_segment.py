@@ -5,6 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.layers import contrast_limits, show_stack
+from gradcamo.docks.segment import SegmentDock
 from gradcamo.docks.session import session_of
 from gradcamo.docks.workbench import Workbench
 from gradcamo.samples.design import PlateDesign
@@ -38,6 +39,25 @@ def test_the_labels_layer_holds_what_the_library_finds(bench, qtbot):
     like = session.channel_layers["Hoechst"]
     np.testing.assert_allclose(session.labels_layer.scale, like.scale)
     qtbot.waitUntil(bench.segment.run.isEnabled, timeout=10_000)
+
+
+def test_the_channel_pair_is_there_at_the_next_launch(session, viewer, qtbot):
+    dock = SegmentDock(viewer)
+    dock.rows.inputs["cytoplasm"].setCurrentText("phalloidin")
+    dock.rows.inputs["nucleus"].setCurrentText("Hoechst")
+    stack = session.stack
+    session.stack = None  # the next launch begins without a stack
+    again = SegmentDock(viewer)
+    again.rows.inputs["diameter"].setValue(31)  # this alone is changed before one is opened
+    session.stack = stack.select(("Hoechst", "concanavalin"))
+    session.stack_changed.emit()
+    assert again.rows.values()["cytoplasm"] is None
+    assert again.rows.values()["nucleus"] == "Hoechst"
+    session.stack = stack
+    session.stack_changed.emit()
+    values = again.rows.values()
+    assert (values["cytoplasm"], values["nucleus"]) == ("phalloidin", "Hoechst")
+    assert SegmentDock(viewer).rows.values() == values
 
 
 def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):

@@ -312,3 +312,33 @@ def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explai
     session.choose(labels[1], "canvas")
     viewer.close()
     qtbot.waitUntil(lambda: not session.explaining.running, timeout=60_000)
+
+
+def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
+    from gradcamo.docks.figures_dock import FiguresDock
+    from gradcamo.docks.review import ReviewDock
+    from gradcamo.docks.train import TrainDock
+
+    def choose(box, data):
+        box.setCurrentIndex(box.findData(data))
+        box.activated.emit(box.currentIndex())
+
+    review, figures, train = ReviewDock(viewer), FiguresDock(viewer), TrainDock(viewer)
+    choose(review.mode, "flagged")
+    review.outlines.setChecked(False)
+    choose(figures.kind, "budget")
+    train.main.inputs["epochs"].setValue(7)
+    train.crop.inputs["size_yx"].setText("40, 48")
+    train.more.inputs["network"].setCurrentText("efficientnet-b1")
+    train.split.inputs["test_columns"].setText("02")
+    cells = CellsDock(viewer)
+    cells.toolbar.pictures.setChecked(False)
+    audited.colours.mode, audited.colours.outlines = "score", True
+    again = TrainDock(viewer).settings()
+    assert (again.epochs, again.crop.size_yx, again.network) == (7, (40, 48), "efficientnet-b1")
+    assert again.test_columns is None  # the wells of another plate
+    assert FiguresDock(viewer).kind.currentData() == "budget"
+    review = ReviewDock(viewer)
+    assert (review.mode.currentData(), review.outlines.isChecked()) == ("flagged", False)
+    assert (audited.colours.mode, audited.colours.outlines) == ("flagged", False)
+    assert not CellsDock(viewer).toolbar.pictures.isChecked()

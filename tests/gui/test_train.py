@@ -114,6 +114,19 @@ def test_cancel_keeps_the_best_weights_and_the_training_can_go_on(ready, trained
     assert not ready.resume.isVisible()
 
 
+def test_a_window_closed_in_the_middle_keeps_the_best_weights(ready, viewer, qtbot, tmp_path):
+    from qtpy.QtCore import QThreadPool
+
+    ready.main.inputs["epochs"].setValue(1000)
+    second = []
+    ready.job.stepped.connect(lambda s: second.append(s) if getattr(s, "epoch", 0) > 1 else None)
+    press(qtbot, ready.run)
+    qtbot.waitUntil(lambda: len(second) > 0, timeout=MINUTES)
+    viewer.close()
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=MINUTES)
+    assert Checkpoint.load(tmp_path / "model.safetensors").recipe["ended"] == "stopped"
+
+
 def test_out_of_memory_and_errors_of_any_kind_reach_the_user(ready, qtbot):
     import torch
     from torch.nn.modules.module import register_module_forward_pre_hook

@@ -11,6 +11,7 @@ from qtpy.QtCore import QItemSelection, QItemSelectionModel, QRectF, QSize, Qt
 from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QApplication,
     QHeaderView,
     QStyledItemDelegate,
     QTableView,
@@ -109,7 +110,7 @@ class CellsDock(QWidget):
         self.reading.stepped.connect(self._on_flags_read)
         self.reading.failed.connect(self.toolbar.state.fail)
         session.keys.bind(self.view)
-        self._show_pictures(True)
+        self._show_pictures(self.toolbar.pictures.isChecked())
         self._on_results()
 
     def export(self, which: str, path: str) -> None:
@@ -229,18 +230,25 @@ class CellsDock(QWidget):
         if self._echo:
             return
         rows = [index.row() for index in self.view.selectionModel().selectedRows()]
-        labels = [self.model.label_at(row) for row in rows]
-        current = self.view.selectionModel().currentIndex()
+        labels, marked = [self.model.label_at(row) for row in rows], self.model.marked
+        held = QApplication.keyboardModifiers()
+        adding = bool(marked) and bool(held & Qt.KeyboardModifier.ControlModifier)
+        if adding:  # to more rows than Qt's own selection holds
+            ranged = bool(held & Qt.KeyboardModifier.ShiftModifier)
+            labels = sorted(marked.union(labels) if ranged else marked ^ set(labels))
         if not labels:
             return
         self.model.mark_rows(())
-        here = self.model.label_at(current.row()) if current.row() in rows else labels[0]
+        row = self.view.selectionModel().currentIndex().row()
+        here = self.model.label_at(row) if row >= 0 else 0
         self._echo = True
         try:
-            self.session.choose(here, "table")
+            self.session.choose(here if here in labels else labels[0], "table")
             self.session.select(labels)
         finally:
             self._echo = False
+        if adding:
+            self._on_selection(self.session.selection)
 
     def _on_filter(self) -> None:
         table = self.session.results.table

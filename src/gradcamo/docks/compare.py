@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.memory import keep, recall
+from gradcamo.docks.memory import keep_choice
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.widgets import Message, line_of
 from gradcamo.docks.worker import Job
@@ -40,7 +40,7 @@ class CompareDock(QWidget):
         self.by = QComboBox()
         for by, title in BY.items():
             self.by.addItem(title, by)
-        self.by.setCurrentIndex(max(0, self.by.findData(recall("compare by"))))
+        keep_choice(self.by, "compare by")
         self.by.setToolTip(
             "the evidence for each treatment at the layer that Explain names, or that for one "
             "treatment at each layer"
@@ -60,7 +60,7 @@ class CompareDock(QWidget):
         box.addLayout(line)
         box.addWidget(self.view, 1)
 
-        self.by.activated.connect(self._on_by)
+        self.by.activated.connect(self.draw)
         self.job.stepped.connect(self._show)
         self.job.failed.connect(self.message.fail)
         self.job.ended.connect(self.draw)  # where another cell was chosen meanwhile
@@ -119,7 +119,3 @@ class CompareDock(QWidget):
                 Qt.TransformationMode.SmoothTransformation,
             )
             self.view.addItem(QListWidgetItem(QIcon(pixmap), title))
-
-    def _on_by(self) -> None:
-        keep("compare by", self.by.currentData())
-        self.draw()

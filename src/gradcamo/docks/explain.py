@@ -40,7 +40,7 @@ class ExplainDock(QWidget):
         self.changed = Message()
         self.audit_changed = QPushButton("Audit changed")
         self.audit_changed.setToolTip(
-            "score the cells again whose labels were edited since they were scored"
+            "score the cells again in whose crops labels were edited since they were scored"
         )
         self.progress = JobRow(self.session.auditing, "cells")
         self.message = Message()
@@ -149,10 +149,11 @@ class ExplainDock(QWidget):
         self.audit_selected.setEnabled(idle and len(session.selection) > 0)
         self.audit_changed.setEnabled(idle)
         self.audit_changed.setVisible(stale > 0)
+        them = "it" if stale == 1 else "them"
         cells = "1 cell" if stale == 1 else f"{stale} cells"
         self.changed.say(
-            f"{cells} changed since {'it was' if stale == 1 else 'they were'} scored: audit "
-            f"{'it' if stale == 1 else 'them'} again"
+            f"{cells} changed since {'it was' if stale == 1 else 'they were'} scored, or what "
+            f"lies around {them} did: audit {them} again"
             if stale
             else "",
             WARN,

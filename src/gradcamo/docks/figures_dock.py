@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.memory import keep_choice
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.source import CellSource
 from gradcamo.docks.widgets import GOOD, Message
@@ -59,6 +60,7 @@ class FiguresDock(QWidget):
             "scores with the cut-off and the share that passes, or where the "
             "attention lies: own cell, neighbours, background"
         )
+        keep_choice(self.kind, "figure")
         self.group = QComboBox()
         self.group.setToolTip("the column that the cells are grouped by")
         self.save = QPushButton("Save…")

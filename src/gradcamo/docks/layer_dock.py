@@ -49,6 +49,7 @@ class LayersDock(QWidget):
         self.run = QPushButton("Score every layer")
         self.run.setToolTip("one pass over the plate's cells, all layers at once")
         self.rows = SettingRows(LayerAuditSettings, ("alignment",))
+        self.rows.keep_as("layers")
         self.progress = JobRow(self.job, "cells")
         self.progress.cancel.setToolTip("stop after this batch")
         self.message = Message()

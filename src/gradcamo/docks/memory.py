@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSettings
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
 
 def recall(name: str, default: Any = None) -> Any:
@@ -22,6 +23,18 @@ def recall(name: str, default: Any = None) -> Any:
 def keep(name: str, value: Any) -> None:
     """Keep numbers, text, lists and dicts for the next launch."""
     _file().setValue(name, json.dumps(value))
+
+
+def keep_choice(box: QComboBox, name: str) -> None:
+    """Take up what was chosen in a box at the last launch, and keep what is chosen from now on."""
+    place = box.findData(recall(name))
+    if place >= 0:
+        box.setCurrentIndex(place)
+    box.activated.connect(partial(_keep_data, box, name))
+
+
+def _keep_data(box: QComboBox, name: str, _: int) -> None:
+    keep(name, box.currentData())
 
 
 def ask_path(

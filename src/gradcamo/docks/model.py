@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWi
 
 from gradcamo.docks.colouring import warm_up
 from gradcamo.docks.importing import ImportDialog
-from gradcamo.docks.memory import ask_path
+from gradcamo.docks.memory import ask_path, keep, recall
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.widgets import WARN, Message, line_of
 from gradcamo.errors import GradcamoError
@@ -139,16 +139,16 @@ class ModelDock(QWidget):
         missing = Message()
         form.addRow(missing)
         missing.say("The network's channels are not found by name. Say which is which:", WARN)
+        kept = recall("channels", {})  # of this network or another: names tell
         for number, channel in enumerate(checkpoint.channels):
             box = QComboBox()
             box.addItems(stack.channels)
-            box.setCurrentIndex(
-                stack.channels.index(channel)
-                if channel in stack.channels
-                else min(number, len(stack.channels) - 1)
-            )
+            known = next((n for n in (channel, kept.get(channel)) if n in stack.channels), "")
+            place = stack.channels.index(known) if known else min(number, len(stack.channels) - 1)
+            box.setCurrentIndex(place)
             box.setToolTip(f"the stack's channel that shows what the network knows as {channel}")
             box.currentTextChanged.connect(self._on_matched)
+            box.activated.connect(self._keep_matches)
             self.matches[channel] = box
             form.addRow(channel, box)
         self.matching.show()
@@ -156,6 +156,9 @@ class ModelDock(QWidget):
 
     def _on_matched(self, *_: Any) -> None:
         self.session.channels = tuple(box.currentText() for box in self.matches.values()) or None
+
+    def _keep_matches(self, *_: Any) -> None:
+        keep("channels", {name: box.currentText() for name, box in self.matches.items()})
 
     def _enable(self, *_: Any) -> None:
         idle = not self._loading.running and not self.session.auditing.running

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from gradcamo.docks.columns import MEANING, TITLES
+from gradcamo.docks.memory import keep_choice
 from gradcamo.docks.palette import Colours, Legend
 from gradcamo.docks.scatter import PointPlot
 from gradcamo.docks.session import Session, session_of
@@ -43,6 +44,7 @@ class ProfileMapDock(QWidget):
                           "directions where control cells do")  # fmt: skip
         for whitened, name in SPACES.items():
             self.space.addItem(name, whitened)
+        keep_choice(self.space, "profiles")
         self.colour = _box("what the colours of the points stand for")
         self.lasso = QCheckBox("lasso")
         self.lasso.setToolTip("drag a line around points to choose their cells")

@@ -77,6 +77,28 @@ class Results:
         for label in labels:
             self._cells.pop(label, None)
 
+    def outdate(self, places: np.ndarray) -> None:
+        """The shares of the cells whose crops hold any of these voxels are out of date.
+
+        ``places`` are (y, x), (N, 2). Their maps are not, since no label enters a map.
+        """
+        table = self.table
+        if not len(table) or not self.recipe:
+            return
+        whole = table[~table["touches_border"].to_numpy(bool)]
+        size = np.array(self.recipe["crop"]["size_yx"])
+        # where the crop lies is not known without a map: too many rather than too few
+        middle = whole[["centroid_y", "centroid_x"]].to_numpy(float)
+        first, last = middle - size, middle + size
+        for row, label in enumerate(whole["label"].tolist()):
+            if label in self._cells:
+                first[row] = self._cells[label].start[1:]
+                last[row] = first[row] + size - 1
+        low, high = places.min(0), places.max(0)
+        near = np.flatnonzero(((first <= high) & (last >= low)).all(1))
+        sees = [((places >= first[row]) & (places <= last[row])).all(1).any() for row in near]
+        self.stale.update(whole["label"].to_numpy()[near[sees]].tolist())
+
     def forget(self, labels: set[int]) -> None:
         """These cells are no more."""
         if not labels:

@@ -20,6 +20,7 @@ from gradcamo.docks.colouring import MODES
 from gradcamo.docks.cutoff import CutoffBox
 from gradcamo.docks.export_dialog import ExportDialog
 from gradcamo.docks.heat_options import HeatmapOptions
+from gradcamo.docks.memory import keep, keep_choice, recall
 from gradcamo.docks.session import Session, session_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,12 @@ class ReviewDock(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.mode.setToolTip("what the colours of the cells stand for; grey cells have no score")
+        keep_choice(self.mode, "colours of cells")
+        if self.mode.currentData() != self.session.colours.mode:
+            self.session.colours.set_mode(self.mode.currentData())
         self.outlines = QCheckBox("outlines")
-        self.outlines.setChecked(session_of(napari_viewer).colours.outlines)
+        self.session.colours.outlines = bool(recall("outlines", True))
+        self.outlines.setChecked(self.session.colours.outlines)
         self.outlines.setToolTip("colour outlines only, so that the image stays visible")
         self.heatmap = HeatmapOptions(self.session)
         self.export_button = QPushButton("Export…")
@@ -65,7 +70,7 @@ class ReviewDock(QWidget):
 
         session = self.session
         self.mode.activated.connect(self._on_mode)
-        self.outlines.toggled.connect(session.colours.set_outlines)
+        self.outlines.toggled.connect(self._on_outlines)
         self.export_button.clicked.connect(self.open_export)
         session.results_changed.connect(self._on_results)
         session.cell_changed.connect(self._on_cell)
@@ -86,6 +91,10 @@ class ReviewDock(QWidget):
         table = self.session.results.table if label else None
         known = table is not None and label in table.index
         self.card.show_cell(table.loc[label] if known else None)
+
+    def _on_outlines(self, outlines: bool) -> None:
+        keep("outlines", outlines)
+        self.session.colours.set_outlines(outlines)
 
     def _on_mode(self) -> None:
         self.session.colours.set_mode(self.mode.currentData())

@@ -43,6 +43,7 @@ class SettingRows(QWidget):
         super().__init__(parent)
         self.model = model
         self._kept_as = ""
+        self._wanted: dict[str, str] = {}  # chosen, and not among what is offered now
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
@@ -67,17 +68,22 @@ class SettingRows(QWidget):
                 except ValidationError:  # a setting that another version knew
                     continue
                 _put(widget, kept[field])
+                if kept[field] is not None and _value(widget) is None:
+                    self._wanted[field] = kept[field]
         self._kept_as = name
 
     def _on_changed(self) -> None:
         if self._kept_as:
-            keep(self._kept_as, self.values())
+            values = self.values()
+            wanted = {n: v for n, v in self._wanted.items() if values[n] is None}
+            keep(self._kept_as, {**values, **wanted})
         self.changed.emit()
 
     def set_choices(self, name: str, choices: Sequence[str]) -> None:
         """Offer these values; what was chosen stays chosen where it can."""
         box = self.inputs[name]
-        before = box.currentText()
+        now = box.currentText()
+        before = self._wanted.pop(name, now)
         box.blockSignals(True)
         items = [*choices]
         if self.model.model_fields[name].default is None:
@@ -86,8 +92,10 @@ class SettingRows(QWidget):
         box.addItems(items)
         if before in items or box.isEditable():
             box.setCurrentText(before or items[0])
+        elif before not in ("", AUTOMATIC):
+            self._wanted[name] = before
         box.blockSignals(False)
-        if box.currentText() != before:
+        if box.currentText() != now:
             self.changed.emit()
 
     def values(self) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Session(QObject):
     def __init__(self, viewer: napari.Viewer) -> None:
         from gradcamo.docks.autosave import Autosave
         from gradcamo.docks.click import CanvasClicks
+        from gradcamo.docks.closing import Closing
         from gradcamo.docks.colouring import LabelColours
         from gradcamo.docks.edits import Edits
         from gradcamo.docks.features import Features
@@ -68,6 +69,7 @@ class Session(QObject):
         from gradcamo.docks.heatmap import HeatmapView
         from gradcamo.docks.keys import Keys
         from gradcamo.docks.open_plate import OpenPlate
+        from gradcamo.docks.selected import SelectedOutlines
 
         super().__init__()
         self._viewer = weakref.ref(viewer)
@@ -80,7 +82,7 @@ class Session(QObject):
         self.planned = AuditSettings()  # what the rows of Explain say
         self.trained_on: Path | None = None  # the plate of a training in this window
         self.results = Results(cutoff=CUTOFF)
-        self._replacing = False
+        self._replacing = self._left = False
         self._recipe: dict[str, Any] = {}
         self.cell = 0
         self.selection = np.zeros(0, np.int64)
@@ -98,6 +100,7 @@ class Session(QObject):
         self.found = FoundCells(self)
         self.clicks = CanvasClicks(self)
         self.heatmap = HeatmapView(self)
+        self.outlines = SelectedOutlines(self)
         self.colours = LabelColours(self)
         self._results_timer = QTimer(self)
         self._results_timer.setSingleShot(True)
@@ -106,6 +109,7 @@ class Session(QObject):
         self.keys = Keys(self)
         self.autosave = Autosave(self)
         self.plate = OpenPlate(self)
+        self.closing = Closing(self)
         self.order = np.zeros(0, np.int64)  # labels as the table shows them, from top to bottom
         self.columns: list[str] = []  # that the table shows
         self.auditing.stepped.connect(self._on_audited)
@@ -120,6 +124,7 @@ class Session(QObject):
 
     def set_stack(self, stack: ZStack, layers: dict[str, Image]) -> None:
         """Work on this stack, shown by these layers; what was known of another is dropped."""
+        self._leave_audit()
         self.stack, self.channel_layers = stack, dict(layers)
         self.channels = None
         self.found.forget()
@@ -130,6 +135,7 @@ class Session(QObject):
         """Take the cells of this layer; scores of other labels are dropped."""
         if layer is self.labels_layer:
             return
+        self._leave_audit()
         self.clicks.watch(layer)
         self.edits.watch(layer)
         self.found.forget()
@@ -211,7 +217,14 @@ class Session(QObject):
         self.edits.begin_audit()
         if only is None or not self.results.recipe:
             self.audit_settings = settings
-        self._replacing = only is None
+        self._replacing, self._left = only is None, False
+
+    def _leave_audit(self) -> None:
+        """Stop an audit whose stack or labels go; what it brought so far is kept."""
+        if self.auditing.running and not self._left:
+            self.autosave.save_scores()
+            self.auditing.abandon()
+            self._left = True
 
     def refuse_to_mix(self, settings: AuditSettings) -> None:
         """Raise a GradcamoError where cells would be scored otherwise than those that are there."""
@@ -222,6 +235,8 @@ class Session(QObject):
             )
 
     def _on_audited(self, batch: Any) -> None:
+        if self._left:
+            return
         if self._replacing:  # only now: an audit that fails at its checks takes nothing away
             self._replacing = False
             self.results = self.results.fresh()
@@ -229,6 +244,8 @@ class Session(QObject):
         self.results.audited = True
         self.results.add(batch)
         self.results.expire(self.edits.since_audit)
+        if len(self.edits.places):
+            self.results.outdate(self.edits.places)
         if not self._results_timer.isActive():
             self._results_timer.start(300)  # a table that is redrawn more often cannot be read
 

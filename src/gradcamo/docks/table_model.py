@@ -32,7 +32,7 @@ class CellTableModel(QAbstractTableModel):
         self._place: dict[int, int] = {}  # label -> row of the table
         self._shown_at = np.zeros(0, np.intp)  # row of the table -> shown row, -1 where hidden
         self._values: dict[str, np.ndarray] = {}  # columns as arrays: pandas is slow cell by cell
-        self._marked: set[int] = set()
+        self.marked: set[int] = set()  # drawn as selected
         self._sorting: tuple[str, bool] = ("grad_camo", True)  # the worst first
         self.stale: set[int] = set()  # labels whose scores are older than their voxels
         self.writer: Any = None  # called with (label, column, value) when a cell is edited
@@ -71,8 +71,8 @@ class CellTableModel(QAbstractTableModel):
     def mark_rows(self, labels: Iterable[int]) -> None:
         """Draw these rows as selected; Qt's own selection is slow for thousands of them."""
         marked = set(labels)
-        if marked != self._marked:
-            self._marked = marked
+        if marked != self.marked:
+            self.marked = marked
             self._repaint()
 
     @property
@@ -177,9 +177,9 @@ class CellTableModel(QAbstractTableModel):
                 font.setItalic(True)
                 return font
             if role == Qt.ItemDataRole.ToolTipRole:
-                return "edited since it was scored: audit it again"
-        if role == Qt.ItemDataRole.BackgroundRole and self._marked:
-            return MARKED if self.label_at(index.row()) in self._marked else None
+                return "the labels in its crop were edited since it was scored: audit it again"
+        if role == Qt.ItemDataRole.BackgroundRole and self.marked:
+            return MARKED if self.label_at(index.row()) in self.marked else None
         return None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:

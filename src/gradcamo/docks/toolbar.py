@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.columns import MEANING, TITLES
 from gradcamo.docks.keys import KEYS
+from gradcamo.docks.memory import keep, recall
 from gradcamo.docks.widgets import BAD, Message
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.conditions import rows_where
@@ -58,7 +59,7 @@ class CellsToolbar(QWidget):
         self.pictures.setText("Pictures")
         self.pictures.setToolTip("show the middle plane of each cell with its heatmap")
         self.pictures.setCheckable(True)
-        self.pictures.setChecked(True)
+        self.pictures.setChecked(bool(recall("pictures", True)))
         self.pictures.setStyleSheet(BUTTON)
         self.columns = _menu_button("Columns", "choose the columns to show")
         self.file = _menu_button("File", "write cells as the table shows them, read flags back")
@@ -78,7 +79,7 @@ class CellsToolbar(QWidget):
         for button in (self.pictures, self.columns, self.file, self.keys):
             line.addWidget(button)
         self.filter.textChanged.connect(self._on_filter)
-        self.pictures.toggled.connect(self.pictures_wanted)
+        self.pictures.toggled.connect(self._on_pictures)
         self.columns.menu().triggered.connect(self._on_column)
         self._shown: list[str] = []
 
@@ -106,6 +107,10 @@ class CellsToolbar(QWidget):
             action.setCheckable(True)
             action.setChecked(name in shown)
             action.setToolTip(MEANING.get(name, name))
+
+    def _on_pictures(self, shown: bool) -> None:
+        keep("pictures", shown)
+        self.pictures_wanted.emit(shown)
 
     def _on_filter(self) -> None:
         self.filter_changed.emit()

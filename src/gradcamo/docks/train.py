@@ -65,6 +65,8 @@ class TrainDock(QWidget):
             if name not in (*SPLIT, *MAIN, "crop", "devices")
         ]
         self.more = SettingRows(TrainSettings, others, choices={"network": NETWORKS})
+        for rows, name in ((self.main, "train"), (self.crop, "crop"), (self.more, "train more")):
+            rows.keep_as(name)  # not the wells to hold out: they are this plate's
         self.out = QLineEdit()
         self.out.setPlaceholderText("where the network is saved")
         self.out.setToolTip("the checkpoint to write; its report is written beside it")
@@ -100,7 +102,7 @@ class TrainDock(QWidget):
     def _lay_out(self) -> None:
         settings, training = QWidget(), QWidget()
         for body, parts in (
-            (settings, (self.main, self.crop, Fold("More settings", self.more))),
+            (settings, (self.main, self.crop, Fold("More settings", self.more, "more of train"))),
             (
                 training,
                 (

@@ -46,7 +46,6 @@ class Job(QObject):
         self.seconds_per_step: float | None = None
         self._stop = threading.Event()
         self.destroyed.connect(self._stop.set)  # nobody waits any more
-        self._gentle = False
         self._told.connect(self._on_step)
 
     @property
@@ -67,10 +66,15 @@ class Job(QObject):
         if self.running:
             raise GradcamoError("this step is still running: wait for it or cancel it first")
 
-        def body() -> Iterator[Any]:
-            yield from _renaming_runtime_errors(steps())
+        stop = self._stop
 
-        self._complete, self._gentle = False, gentle
+        def body() -> Iterator[Any]:
+            for item in _renaming_runtime_errors(steps()):
+                yield item
+                if stop.is_set() and not gentle:
+                    return
+
+        self._complete = False
         self._stop.clear()
         self.seconds_per_step = None
         self._last_step = time.monotonic()
@@ -90,8 +94,12 @@ class Job(QObject):
         """Stop after the step that is being worked on; what came before is kept."""
         if self._worker is not None:
             self._stop.set()
-            if not self._gentle:
-                self._worker.quit()
+
+    def abandon(self) -> None:
+        """Stop after the present step, gentle or not: nobody waits for what would come home."""
+        if self._worker is not None:
+            self._stop.set()
+            self._worker.quit()
 
     def _on_step(self, item: Any) -> None:
         now = time.monotonic()

@@ -1,0 +1,81 @@
+"""A window that is closed while it works stops working, and loses no flag."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from conftest import scored_label
+from qtpy.QtCore import QThreadPool
+
+from gradcamo.auditing import stack
+from gradcamo.docks.kept import read_kept
+from gradcamo.docks.layer_dock import LayersDock
+from gradcamo.docks.segment import SegmentDock
+from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+from gradcamo.settings import AuditSettings
+
+pytestmark = pytest.mark.gui
+MINUTES = 300_000
+
+
+def closed(viewer, qtbot, job, steps: int) -> list:
+    """Close the window after so many steps; what the job brought from then on."""
+    seen, later = [], []
+    job.stepped.connect(seen.append)
+    qtbot.waitUntil(lambda: len(seen) >= steps, timeout=MINUTES)
+    assert job.running
+    job.stepped.connect(later.append)
+    viewer.window.close()  # as the cross in its corner does
+    qtbot.waitUntil(lambda: not job.running, timeout=MINUTES)
+    qtbot.waitUntil(_idle, timeout=MINUTES)
+    return later
+
+
+def _idle() -> bool:
+    return QThreadPool.globalInstance().activeThreadCount() == 0
+
+
+def test_an_audit_ends_with_the_step_it_is_in_and_its_flags_are_kept(
+    audited, viewer, qtbot, monkeypatch
+):
+    row_of, waited = stack._table, []
+
+    def slowly(*args, **others):  # these cells are small: all would be done before it is closed
+        waited.append(time.sleep(0.4))
+        return row_of(*args, **others)
+
+    monkeypatch.setattr(stack, "_table", slowly)
+    save, flagged = audited.autosave, scored_label(audited)
+    qtbot.waitUntil(lambda: save.home is not None and not save.looking.running, timeout=MINUTES)
+    home, cells = save.home, len(audited.results)
+    audited.mark([flagged], True)
+    audited.audit(AuditSettings(batch_size=1))
+    assert len(closed(viewer, qtbot, audited.auditing, 2)) <= 3
+    assert len(waited) <= 6
+    qtbot.waitUntil(lambda: not save.writing.running, timeout=MINUTES)
+    kept = read_kept([home])
+    assert 0 < len(kept.table) < cells
+    assert kept.marks["flagged_by_hand"] == {flagged: True}
+
+
+def test_a_segmentation_ends_with_its_plane_and_adds_no_layer(session, viewer, qtbot):
+    dock = SegmentDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.rows.inputs["model"].setCurrentText("bundled")
+    layers = len(viewer.layers)
+    dock.start()
+    later = closed(viewer, qtbot, session.segmenting, 2)
+    assert len(later) <= 2
+    assert {kind for kind, *_ in later} <= {"plane"}
+    assert len(viewer.layers) == layers
+
+
+def test_scoring_the_layers_ends_too(session, small_plate, viewer, qtbot):
+    session.set_checkpoint(Checkpoint.load(BUNDLED), "bundled")
+    dock = LayersDock(viewer)
+    viewer.window.add_dock_widget(dock)
+    dock.load(small_plate)
+    dock.start()
+    later = closed(viewer, qtbot, dock.job, 1)
+    assert all(step.result is None for step in later)
