@@ -15,7 +15,7 @@ from gradcamo.docks.load import LoadDock
 from gradcamo.docks.model import ModelDock
 from gradcamo.docks.session import session_of
 from gradcamo.docks.workbench import WIDTH, Workbench, open_docks
-from gradcamo.settings import AuditSettings, SegmentSettings
+from gradcamo.settings import AuditSettings, SegmentSettings, TrainSettings
 
 pytestmark = pytest.mark.gui
 
@@ -336,7 +336,7 @@ def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
     audited.colours.mode, audited.colours.outlines = "score", True
     again = TrainDock(viewer).settings()
     assert (again.epochs, again.crop.size_yx, again.network) == (7, (40, 48), "efficientnet-b1")
-    assert again.test_columns is None  # the wells of another plate
+    assert again.test_columns == TrainSettings().test_columns  # those are of another plate
     assert FiguresDock(viewer).kind.currentData() == "budget"
     review = ReviewDock(viewer)
     assert (review.mode.currentData(), review.outlines.isChecked()) == ("flagged", False)
