@@ -66,6 +66,18 @@ def test_pointwise_output_and_gradients_are_torchs_own(bias):
         torch.testing.assert_close(a, b)
 
 
+def test_in_mixed_precision_depthwise_is_torchs_own_too():
+    theirs = nn.Conv3d(4, 4, 3, 2, 1, groups=4)
+    ours = _as(Depthwise, theirs)
+    x = torch.randn(2, 4, 6, 7, 8, requires_grad=True)
+    slope = torch.randn(theirs(x).shape).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = (_gradients(conv, x, slope) for conv in (ours, theirs))
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        torch.testing.assert_close(a, b, rtol=0.02, atol=0.05)
+
+
 def test_depthwise_gradients_can_be_differentiated_again():
     weight = torch.randn(2, 1, 3, 3, 3, dtype=torch.float64, requires_grad=True)
     conv = _as(Depthwise, nn.Conv3d(2, 2, 3, 2, 1, groups=2, bias=False))

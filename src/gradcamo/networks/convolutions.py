@@ -34,10 +34,17 @@ class Depthwise(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not (x.requires_grad or self.weight.requires_grad):
             return super().forward(_padded(x, self.rim))
-        y: Tensor = _DepthwiseProduct.apply(
-            x, self.weight, self.bias, self.stride, self.padding, self.rim
-        )
+        operands = _at_one_precision(x, self.weight, self.bias)
+        y: Tensor = _DepthwiseProduct.apply(*operands, self.stride, self.padding, self.rim)
         return y
+
+
+def _at_one_precision(*operands: Tensor | None) -> tuple[Tensor | None, ...]:
+    """What mixed precision, where it is on, makes of a convolution's operands."""
+    if not torch.is_autocast_enabled("cpu"):
+        return operands
+    dtype = torch.get_autocast_dtype("cpu")
+    return tuple(None if operand is None else operand.to(dtype) for operand in operands)
 
 
 def _padded(x: Tensor, rim: Sequence[int]) -> Tensor:
