@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -37,10 +38,10 @@ def read(name: str) -> pd.DataFrame:
     return table
 
 
-def maps() -> plt.Figure:
+def maps(names: Sequence[str] = ("own", "neighbour", "background")) -> plt.Figure:
     """Crops of treated cells that were classified correctly, drawn by lot, and their maps."""
-    names = ["own", "neighbour", "background", PLAIN, "own+background, bright cells"]
-    figure, grid = plt.subplots(4, 5, figsize=(8, 6.6), layout="constrained")
+    size = (1.6 * len(names), 6.6)
+    figure, grid = plt.subplots(4, len(names), figsize=size, layout="constrained")
     for column, name in zip(grid.T, names, strict=True):
         cells = held_out(name)
         cells = cells[cells["treatment"] == TREATED].sample(12, random_state=0).sort_index()
@@ -70,6 +71,11 @@ def maps() -> plt.Figure:
             shown += 1
         column[0].set_title(name.replace(", ", ",\n"), fontsize=9)
     return figure
+
+
+def regularised_maps() -> plt.Figure:
+    """The same where the class can be read twice, without and with Grad-CAMO in the loss."""
+    return maps((PLAIN, REGULARISED))
 
 
 def part_score(part: object, crop: object, heat: np.ndarray) -> float:
@@ -159,12 +165,12 @@ def regularised() -> plt.Figure:
     left.set_ylabel("balanced accuracy")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    right.legend(frameon=False, fontsize=8)
+    right.legend(loc="upper right", edgecolor="white", framealpha=1, fontsize=8)
     return figure
 
 
 def main() -> None:
-    for draw in (maps, shares, separation, regularised):
+    for draw in (maps, regularised_maps, shares, separation, regularised):
         file = IMAGES / f"planted_truth_{draw.__name__}.png"
         draw().savefig(file, dpi=90)
         Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)  # a third the size
