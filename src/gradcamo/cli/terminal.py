@@ -95,9 +95,8 @@ def plate_line() -> Iterator[Callable[[PlateProgress], None]]:
     def show(step: PlateProgress) -> None:
         left = "" if step.seconds_left is None else f", {_minutes(step.seconds_left)} left"
         failed = f", {step.failed} failed" if step.failed else ""
-        text = (
-            f"{step.stage}: {step.done} of {step.total} stacks, {step.cells:,} cells{failed}{left}"
-        )
+        cells = f", {step.cells:,} cells" if step.cells else ""
+        text = f"{step.stage}: {step.done} of {step.total} stacks{cells}{failed}{left}"
         click.echo(f"\r{text:<78}", nl=False, err=True)
 
     try:

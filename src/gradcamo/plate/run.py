@@ -98,7 +98,10 @@ def plate_steps(
     landed = [job.name for job in jobs if folder.landed(job.name, job.inputs)]
     missing = [job.name for job in jobs if job.name not in {*landed, *failed}]
     failed = {name: reason for name, reason in failed.items() if name not in landed}
-    yield PlateProgress("whitening, map and report", len(jobs), len(jobs), len(failed))
+    found = sum(outcome.cells for outcome in outcomes)
+    yield PlateProgress(
+        "whitening, map and report", len(landed) + len(failed), len(jobs), len(failed), found
+    )
     cells, cautions = 0, tuple[str, ...]()
     if landed:
         try:
