@@ -7,6 +7,7 @@ import os
 import re
 import time
 import uuid
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -85,10 +86,16 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
     from distributed import Client, LocalCluster
 
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    settings = {
+        "distributed.nanny.pre-spawn-environ": threads,
+        "distributed.worker.profile.enabled": False,  # an hour of its samples is 200 MB
+    }
     # distributed leaves here what it sets for its workers
     stack.callback(_set_environment, {k: os.environ.get(k) for k in (*threads, "PYTHONHASHSEED")})
     try:
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": threads}):
+        with dask.config.set(settings), warnings.catch_warnings():
+            # two runs at a time find ports of their own
+            warnings.filterwarnings("ignore", r"(?s)\s*Port \d+ is already in use")
             local = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
