@@ -184,9 +184,10 @@ def test_flags_kept_with_a_stack_survive_its_opening_from_the_map(plate_map, vie
     first = int(cells.index[~cells["touches_border"].astype(bool)][0])
     label = int(cells.at[first, "label"])
     for _ in range(2):
-        session.plate.open_cell(first)
-        qtbot.waitUntil(lambda: session.cell == label, timeout=60_000)
+        with qtbot.waitSignal(session.plate.opening.ended, timeout=60_000):
+            session.plate.open_cell(first)
         qtbot.waitUntil(lambda: not session.autosave.looking.running, timeout=10_000)
+        qtbot.waitUntil(lambda: session.cell == label, timeout=10_000)
         flagged = bool(session.results.table.at[label, "flagged"])
         if _ == 0:
             session.auditing.ended.emit(True)  # as after an audit: scores are kept
