@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from qtpy.QtCore import QAbstractListModel, QItemSelection, QItemSelectionModel, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
@@ -25,6 +24,7 @@ from gradcamo.docks.widgets import WARN, Message
 
 if TYPE_CHECKING:
     import napari
+    import pandas as pd
 
 SIZE = 96  # pixels of a picture; three fit beside each other in a dock
 AS_TABLE = "as in the table"

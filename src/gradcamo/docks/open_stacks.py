@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from gradcamo.docks.layers import stack_from_layers
-from gradcamo.files.plate_writer import LabelledStack
 from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
+
+    from gradcamo.files.plate_writer import LabelledStack
 
 STACK, LABELS, WELL, TREATMENT, SPLIT = range(5)
 COLUMNS = ("Stack", "Labels", "Well", "Treatment", "Used for")
@@ -60,6 +60,8 @@ class StackTable(QTableWidget):
 
     def entries(self) -> list[LabelledStack]:
         """The stacks that are used for something, as typed."""
+        from gradcamo.files.plate_writer import LabelledStack
+
         return [
             LabelledStack(
                 stack=self._stacks[row],
@@ -105,6 +107,8 @@ class StackTable(QTableWidget):
         self.typed.emit()
 
     def _propose(self) -> None:
+        import pandas as pd
+
         from gradcamo.training.split import propose_split
 
         rows = range(self.rowCount())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
@@ -18,6 +17,9 @@ PALETTE = (
     *("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442"),
     *("#999999", "#88CCEE", "#DDCC77", "#AA4499", "#44AA99"),
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 OTHERS = "others"
 
 

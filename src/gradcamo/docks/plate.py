@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
@@ -31,6 +30,7 @@ from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
+    import pandas as pd
 
 
 class PlateDock(QWidget):

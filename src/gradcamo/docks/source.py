@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
@@ -12,6 +11,8 @@ from gradcamo.docks.widgets import notify
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gradcamo.docks.session import Session
     from gradcamo.plate.reading import PlateResults
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -24,7 +23,9 @@ from gradcamo.docks.keys import KEYS
 from gradcamo.docks.memory import keep, recall
 from gradcamo.docks.widgets import BAD, Message
 from gradcamo.errors import GradcamoError
-from gradcamo.profiles.conditions import rows_where
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLES = "Tables (*.csv *.parquet *.h5ad)"
 BUTTON = """
@@ -89,6 +90,8 @@ class CellsToolbar(QWidget):
         self.filter.setStyleSheet("")
         if not text or not len(table):
             return None
+        from gradcamo.profiles.conditions import rows_where
+
         try:
             return rows_where(table, text)
         except GradcamoError as error:  # half a filter, while it is typed
