@@ -95,13 +95,13 @@ class PlateDock(QWidget):
             self.message.say(text)
 
     def _on_read(self, item: Any) -> None:
-        if isinstance(item, pd.DataFrame):
+        if isinstance(item, tuple):
+            self._show(*item)
+        else:
             self.plate = item
             self.plates.clear()
             self.plates.addItems(list(dict.fromkeys(item["plate"].astype(str))))
             self._draw()
-        else:
-            self._show(*item)
 
     def _draw(self, *_: Any) -> None:
         wells = self._rows().drop_duplicates("well")
