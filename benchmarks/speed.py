@@ -34,6 +34,7 @@ import gradcamo as gc
 from gradcamo.auditing.stack import audit_batches, audit_crops, cells_of
 from gradcamo.cells.crops import CellCrops
 from gradcamo.networks.efficientnet import find_taps
+from gradcamo.networks.fused import facing
 from gradcamo.networks.gradcam import grad_cam
 from gradcamo.networks.infer import explain
 from gradcamo.networks.memory import keep_buffers
@@ -126,7 +127,7 @@ class Case:
         """An audit's batch of eight cells."""
         crops = [self.crops[i] for i in range(BATCH)]
         if act == "features":
-            images = np.stack([crop.image for crop in crops])
+            images = np.stack([facing(self.ready, crop.image) for crop in crops])
             return self.profile(self.checkpoint.prepare(images, self.device))
         (seen,) = explain(crops, self.checkpoint, layers, batch_size=BATCH, device=self.device)
         return seen
@@ -155,8 +156,8 @@ class Case:
 
     def features(self) -> torch.Tensor:
         """Feature extraction alone: crop, prepare, forward, profile."""
-        crop = self.crops[self.next()]
-        return self.profile(self.checkpoint.prepare(crop.image[None], self.device))
+        images = np.stack([facing(self.ready, self.crops[self.next()].image)])
+        return self.profile(self.checkpoint.prepare(images, self.device))
 
     def profile(self, x: torch.Tensor) -> torch.Tensor:
         kept: list[torch.Tensor] = []

@@ -1,11 +1,14 @@
 """The network made ready for inference gives the numbers of the network that was trained."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from torch import nn
 
 import gradcamo as gc
-from gradcamo.networks.fused import fused
+from gradcamo.networks import efficientnet
+from gradcamo.networks.fused import facing, fused
 
 LAYERS = [*(f"block_{i}" for i in range(16)), "head"]
 
@@ -22,14 +25,17 @@ def network():
     return made.double().eval()  # so that rounding hides nothing
 
 
-def test_logits_profiles_and_maps_of_every_layer_are_those_of_the_network(network):
-    x = torch.randn(2, 2, 64, 96, 96, dtype=torch.float64)
+@pytest.mark.parametrize("size", [(64, 96, 96), (67, 81, 90)], ids=["even", "odd"])
+def test_logits_profiles_and_maps_of_every_layer_are_those_of_the_network(network, size):
+    x = torch.randn(2, 2, *size, dtype=torch.float64)
     quick = fused(network)
-    expected, got = gc.grad_cam(network, x, LAYERS), gc.grad_cam(quick, x, LAYERS)
+    expected, got = gc.grad_cam(network, x, LAYERS), gc.grad_cam(quick, facing(quick, x), LAYERS)
     torch.testing.assert_close(got.logits, expected.logits, rtol=1e-9, atol=1e-9)
     for name in LAYERS:
-        for a, b in ((got.maps, expected.maps), (got.profiles, expected.profiles)):
-            assert (a[name] - b[name]).abs().max() <= 1e-9 * b[name].abs().max(), name
+        ours, theirs = facing(quick, got.maps[name]), expected.maps[name]
+        assert (ours - theirs).abs().max() <= 1e-9 * theirs.abs().max(), name
+        ours, theirs = got.profiles[name], expected.profiles[name]
+        assert (ours - theirs).abs().max() <= 1e-9 * theirs.abs().max(), name
 
 
 def test_the_network_itself_is_left_as_it_was(network):
@@ -43,3 +49,6 @@ def test_the_network_itself_is_left_as_it_was(network):
 def test_a_network_of_ones_own_comes_back_as_it_is():
     own = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert fused(own) is own
+    with patch.object(efficientnet, "quicken", lambda network: network):
+        plain = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.25)
+    assert fused(plain) is plain  # its convolutions do not know the mirror

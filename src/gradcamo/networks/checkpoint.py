@@ -169,7 +169,7 @@ class Checkpoint:
 
     @cached_property
     def ready(self) -> nn.Module:
-        """The network made ready for inference: the same numbers, sooner."""
+        """The network made ready for inference: the same numbers, sooner (`fused`)."""
         return fused(self.network)
 
     @cached_property

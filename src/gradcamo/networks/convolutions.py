@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+NO_RIM = (0,) * 6
+
 
 class Pointwise(nn.Conv3d):
     """A 1 x 1 x 1 convolution as a matrix product over channels."""
@@ -23,19 +25,46 @@ class Pointwise(nn.Conv3d):
         return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
 
 
-class Depthwise(nn.Conv3d):
-    """A depthwise convolution whose input gradient is a convolution too.
+class Padded(nn.Conv3d):
+    """A convolution that may pad more after an axis than before it.
 
-    ``rim`` is the padding before and after each axis, which may differ: (z0, z1, y0, y1, x0, x1).
+    ``rim`` comes on top of ``padding``: (z0, z1, y0, y1, x0, x1). A ``mirrored`` one holds the
+    mirrored kernel and takes the mirrored input. Where steps of two leave the last voxel over,
+    the first one in the mirror, its padding is the same on both sides and needs no copy.
     """
 
-    rim: tuple[int, ...] = (0,) * 6
+    rim: tuple[int, ...] = NO_RIM
+    mirrored = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        rim, padding = self.margins(x.shape[2:])
+        return F.conv3d(
+            _padded(x, rim), self.weight, self.bias, self.stride, padding, groups=self.groups
+        )
+
+    def margins(self, grid: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The rim, and the padding that is left to the convolution."""
+        own: tuple[int, ...] = self.padding  # type: ignore[assignment]
+        if not self.mirrored:
+            return self.rim, own
+        axes = zip(
+            *(grid, self.kernel_size, self.stride, own, self.rim[::2], self.rim[1::2]), strict=True
+        )
+        return NO_RIM, tuple(
+            far + pad - (n + near + far + 2 * pad - kernel) % step
+            for n, kernel, step, pad, near, far in axes
+        )
+
+
+class Depthwise(Padded):
+    """A depthwise convolution whose input gradient is a convolution too."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or not (x.requires_grad or self.weight.requires_grad):
-            return super().forward(_padded(x, self.rim))
+            return super().forward(x)
         operands = _at_one_precision(x, self.weight, self.bias)
-        y: Tensor = _DepthwiseProduct.apply(*operands, self.stride, self.padding, self.rim)
+        rim, padding = self.margins(x.shape[2:])
+        y: Tensor = _DepthwiseProduct.apply(*operands, self.stride, padding, rim)
         return y
 
 
@@ -107,7 +136,7 @@ def _spread_back(
 def quicken(network: nn.Module) -> nn.Module:
     """Put these forms in the place of a MONAI EfficientNet's convolutions; returns the network.
 
-    Padding goes into the convolution where that can take it, and swish is one operation.
+    Padding goes into the convolution, and swish is one operation.
     """
     for module in network.modules():
         for name, conv in list(module.named_children()):
@@ -116,6 +145,8 @@ def quicken(network: nn.Module) -> nn.Module:
                     conv.__class__ = Pointwise
                 elif conv.groups == conv.in_channels == conv.out_channels:
                     conv.__class__ = Depthwise
+                else:
+                    conv.__class__ = Padded
                 _absorb_padding(module, name, conv)
         if hasattr(module, "_swish"):
             module._swish = nn.SiLU()
@@ -129,7 +160,7 @@ def _absorb_padding(owner: nn.Module, name: str, conv: nn.Conv3d) -> None:
     x0, x1, y0, y1, z0, z1 = padder.padding
     if (z0, y0, x0) == (z1, y1, x1):
         conv.padding = (z0, y0, x0)
-    elif isinstance(conv, Depthwise):
+    elif isinstance(conv, Padded):
         conv.rim = (z0, z1, y0, y1, x0, x1)
     else:
         return

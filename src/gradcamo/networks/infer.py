@@ -13,6 +13,7 @@ from gradcamo.cells.overlap import Footprint, Placement, cell_masks, footprint, 
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
+from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import grad_cam
 from gradcamo.networks.memory import keep_buffers, smaller_batch
@@ -61,7 +62,8 @@ def explain(
     rest = iter(crops)
     while batch := list(islice(rest, batch_size)):
         try:
-            x = checkpoint.prepare(np.stack([crop.image for crop in batch]), where)
+            images = np.stack([facing(network, crop.image) for crop in batch])
+            x = checkpoint.prepare(images, where)
             result = _localize(network, x.to(precision(network)), layers, target)
         except OutOfMemoryError:
             batch_size, rest = smaller_batch(len(batch), "cell"), chain(batch, rest)
@@ -114,7 +116,7 @@ def _explained(
     alignment: Alignment,
 ) -> Explained:
     placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape, alignment)
-    maps = result.maps[name].float().cpu()
+    maps = facing(checkpoint.ready, result.maps[name]).float().cpu()
     on_grid = windows.on(tuple(maps.shape[1:]), placement)
     return Explained(
         layer=name,

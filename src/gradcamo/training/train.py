@@ -20,6 +20,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import refuse_unwritable
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import efficientnet3d
+from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import default_layer, describe_layers
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
@@ -250,7 +251,8 @@ def _classify(
             watch.tell(TrainingProgress("testing", done, len(batches)))
             if watch.stopped():
                 return None
-            predicted.append(network(checkpoint.prepare(images, where)).argmax(1).cpu().numpy())
+            logits = network(checkpoint.prepare(facing(network, images), where))
+            predicted.append(logits.argmax(1).cpu().numpy())
     return np.concatenate(predicted)
 
 
