@@ -174,9 +174,10 @@ class CellsDock(QWidget):
         columns = self.model.columns
         self._echo = True
         try:
-            table = self.session.results.table
-            self.model.stale = self.session.results.stale
-            self.model.set_table(table, self.toolbar.kept(table))
+            results = self.session.results
+            self.model.stale = results.stale
+            if len(results) or not self.model.empty:
+                self.model.set_table(results.table, self.toolbar.kept(results.table))
         finally:
             self._echo = False
         if self.model.columns != columns or not columns:
@@ -185,7 +186,7 @@ class CellsDock(QWidget):
             self._show_pictures(self.toolbar.pictures.isChecked())
             self._draw_shares()
             self._show_sorting()
-            self.toolbar.list_columns(list(self.session.results.table), self.model.columns)
+            self.toolbar.list_columns(results.columns, self.model.columns)
         self._tell_shown()
         self._on_selection(self.session.selection)
         self._say()

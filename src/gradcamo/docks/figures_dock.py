@@ -98,8 +98,8 @@ class FiguresDock(QWidget):
 
     def draw(self, *_: Any) -> None:
         """Draw the chosen figure in the background."""
-        table = self.source.table()
-        if "grad_camo" not in table or not table["grad_camo"].notna().any():
+        scored = "grad_camo" in self.source.columns
+        if not scored or not self.source.table()["grad_camo"].notna().any():
             self.save.setEnabled(False)
             self.paper.hide()
             self.message.say("No scores yet: audit the cells, or open the results of a plate.")
@@ -108,6 +108,7 @@ class FiguresDock(QWidget):
             self._outdated = True
             return
         self._outdated = False
+        table = self.source.table()
         kind, group, cutoff = self.kind.currentData(), self.group.currentData(), self._cutoff()
         known = group != "predicted" or "treatment" in table
         about = GROUPS[group] if known else NO_TREATMENTS
@@ -155,12 +156,14 @@ class FiguresDock(QWidget):
         self._on_cells()
 
     def _on_cells(self) -> None:
-        table, before = self.source.table(), self.group.currentData()
+        columns, before = self.source.columns, self.group.currentData()
         self.group.clear()
         for column, name in GROUPS.items():
-            if column in table:
+            if column in columns:
                 self.group.addItem(f"by {name}", column)
-        self.group.setCurrentIndex(max(0, self.group.findData(before or _default(table))))
+        if columns:
+            chosen = before or _default(self.source.table())
+            self.group.setCurrentIndex(max(0, self.group.findData(chosen)))
         self.draw()
 
     def _show(self, item: tuple) -> None:

@@ -52,14 +52,19 @@ class GalleryModel(QAbstractListModel):
 
     def set_cells(self, table: pd.DataFrame, column: str) -> None:
         """Show these rows, in their order, each with its number of this column."""
-        self.beginResetModel()
-        self.labels = table["label"].to_numpy(np.int64)
-        numbers = table[column] if len(table) else []
-        self._words = [
+        words = [
             f"{label} · {_short(number)}"
-            for label, number in zip(self.labels.tolist(), numbers, strict=True)
+            for label, number in zip(table["label"].tolist(), table[column], strict=True)
         ]
-        self._flagged = table["flagged"].to_numpy(bool) if len(table) else np.zeros(0, bool)
+        self._reset(table["label"].to_numpy(np.int64), words, table["flagged"].to_numpy(bool))
+
+    def clear(self) -> None:
+        """Show no cells."""
+        self._reset(np.zeros(0, np.int64), [], np.zeros(0, bool))
+
+    def _reset(self, labels: np.ndarray, words: list[str], flagged: np.ndarray) -> None:
+        self.beginResetModel()
+        self.labels, self._words, self._flagged = labels, words, flagged
         self._rows = {label: row for row, label in enumerate(self.labels.tolist())}
         self.endResetModel()
 
@@ -145,11 +150,11 @@ class GalleryDock(QWidget):
     def show_cells(self, *_: Any) -> None:
         """Show the whole cells in the chosen order."""
         results, column = self.session.results, self.order.currentData()
-        table = results.table
-        if column is None or not len(table):
-            self.model.set_cells(table.head(0), "label")
+        if column is None or not len(results):
+            self.model.clear()
             self.message.say("Audit the cells first: the gallery shows them with their heatmaps.")
             return
+        table = results.table
         if column == AS_TABLE:
             table = table.loc[self.session.order[np.isin(self.session.order, table.index)]]
             column = "grad_camo"
@@ -172,8 +177,8 @@ class GalleryDock(QWidget):
         self._on_selection(self.session.selection)  # in view, now that there is one
 
     def _on_results(self) -> None:
-        table, before = self.session.results.table, self.order.currentData()
-        names = [name for name in table if table[name].dtype.kind == "f"]
+        results, before = self.session.results, self.order.currentData()
+        names = [name for name in results.columns if results.table[name].dtype.kind == "f"]
         names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
         self.order.clear()
         for name in names:

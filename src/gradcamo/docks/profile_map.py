@@ -193,8 +193,8 @@ class ProfileMapDock(QWidget):
         return "Audit four cells or more: profiles come with the scores. Or open a plate's results."
 
     def _list_columns(self) -> None:
-        before, table = self.colour.currentData(), self.source.table()
-        offered = [name for name in table if name not in NOT_OFFERED]
+        before = self.colour.currentData()
+        offered = [name for name in self.source.columns if name not in NOT_OFFERED]
         offered.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
         self.colour.clear()
         for name in offered:

@@ -137,6 +137,11 @@ class Results:
         return len(self.table) if self._parts else 0
 
     @property
+    def columns(self) -> list[str]:
+        """Names of the table's columns; none where nothing was audited."""
+        return list(self.table) if self._parts else []
+
+    @property
     def table(self) -> pd.DataFrame:
         import pandas as pd  # half a second, which a dock that opens empty need not wait
 

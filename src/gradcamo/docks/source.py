@@ -44,6 +44,12 @@ class CellSource(QComboBox):
         """The plate's results, if its cells are to be shown."""
         return self._session.plate.results if self.currentData() == PLATE else None
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table; none where there are no cells."""
+        plate = self.plate
+        return self._session.results.columns if plate is None else list(plate.cells)
+
     def table(self) -> pd.DataFrame:
         """The cells: indexed by label for a stack, from 0 for a plate."""
         plate = self.plate

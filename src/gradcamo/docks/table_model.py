@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QBrush, QColor, QFont
 
 from gradcamo.docks.columns import COLUMNS, FIRST_SHOWN, MEANING, TITLES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROOT = QModelIndex()
 FLAG_COLOUR = QColor("#e69f00")
@@ -23,7 +25,7 @@ class CellTableModel(QAbstractTableModel):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self._table = pd.DataFrame({"label": np.zeros(0, np.int64)})
+        self._table: pd.DataFrame | None = None  # a dock that opens empty need not import pandas
         self._labels = np.zeros(0, np.int64)
         self._columns: list[str] = ["label"]
         self._chosen: tuple[str, ...] | None = None
@@ -74,6 +76,11 @@ class CellTableModel(QAbstractTableModel):
         if marked != self.marked:
             self.marked = marked
             self._repaint()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no cells, shown or hidden."""
+        return not len(self._labels)
 
     @property
     def columns(self) -> list[str]:
@@ -216,7 +223,7 @@ class CellTableModel(QAbstractTableModel):
         return None
 
     def _choose_columns(self) -> None:
-        there = list(self._table.columns)
+        there = [] if self._table is None else list(self._table.columns)
         if self._chosen is not None:
             self._columns = [name for name in self._chosen if name in there] or ["label"]
             return
@@ -247,6 +254,8 @@ class CellTableModel(QAbstractTableModel):
 
 def sorted_order(values: pd.Series, ascending: bool) -> np.ndarray:
     """Row order of a column, stable, missing values always last."""
+    import pandas as pd
+
     if values.dtype.kind in "uifb":
         keys = values.to_numpy()
     else:
@@ -259,6 +268,8 @@ def sorted_order(values: pd.Series, ascending: bool) -> np.ndarray:
 
 def written(name: str, value: Any) -> str:
     """A value as the table shows it."""
+    import pandas as pd
+
     if pd.isna(value):
         return "–"
     if isinstance(value, (bool, np.bool_)):
