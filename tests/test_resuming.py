@@ -144,7 +144,7 @@ def test_out_of_gpu_memory_halves_the_batch_and_says_so(small_plate, tmp_path):
     from torch.nn.modules.module import register_module_forward_pre_hook
 
     def too_large(module, inputs):
-        if module.training and type(module).__name__ == "Conv3d" and len(inputs[0]) > 2:
+        if module.training and isinstance(module, torch.nn.Conv3d) and len(inputs[0]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     out = tmp_path / "model.safetensors"
