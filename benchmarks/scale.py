@@ -4,7 +4,7 @@
 
 Makes a plate of stacks with at least 200 cells each (seven planes, so that it fits a laptop's
 disk), audits it with a tenth-width network and watches the workers: resident memory once a second,
-and processor time, which other programs on the machine do not disturb as they do the clock.
+and the processor time of each stack, which other programs disturb less than they do the clock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_table
-from gradcamo.plate.run import plate_steps
+from gradcamo.plate.cluster import cluster, run_jobs
+from gradcamo.plate.run import audit_plate, open_checkpoint, open_folder, open_plate, stack_jobs
+from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
 
 CLASSES = ("control", "0.06x", "0.32x", "1.60x", "8.00x", "40.00x")
@@ -34,38 +37,32 @@ def workers() -> list[psutil.Process]:
     return [p for p in found if "spawn_main" in " ".join(p.cmdline())]
 
 
-def watch(plate: Path, model: Path, out: Path, settings: PlateSettings) -> tuple[dict, list]:
-    """Run the command; a sample per second of time, cells, memory and processor time."""
-    samples = []
-    start = time.monotonic()
-    steps = plate_steps(plate, model, out, settings)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            summary = end.value
-            break
-        if step.stage == "auditing":
-            sample = {"seconds": time.monotonic() - start, "cells": step.cells, "rss": {}, "cpu": 0}
-            sample["stacks"] = step.done
+def watch(jobs: list[StackJob], wanted: int) -> tuple[list[Outcome], list[dict]]:
+    """Audit the stacks; their outcomes as they came, and a sample of the memory every second."""
+    outcomes, samples, start = [], [], time.monotonic()
+    with cluster(None, wanted) as client:
+        for outcome in run_jobs(jobs, client):
+            if outcome is not None:
+                assert not outcome.reason, outcome.reason
+                outcomes.append(outcome)
+                continue
+            sample = {"seconds": time.monotonic() - start, "stacks": len(outcomes), "rss": {}}
+            sample["cells"] = sum(outcome.cells for outcome in outcomes)
             for process in workers():
-                try:
-                    times = process.cpu_times()
-                    sample["cpu"] += times.user + times.system
+                with suppress(psutil.NoSuchProcess):
                     sample["rss"][process.pid] = process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
             samples.append(sample)
-    assert summary.exit_status == 0, summary
-    audited = samples[-1]["seconds"]
-    return {"cells": summary.cells, "seconds": summary.seconds, "audited": audited}, samples
+    return outcomes, samples
 
 
-def cost_per_cell(samples: list[dict], cells: int) -> float:
-    """Processor milliseconds per cell for the next ``cells``, from the first sample on."""
-    first = samples[0]
-    last = next((s for s in samples if s["cells"] - first["cells"] >= cells), samples[-1])
-    return 1000 * (last["cpu"] - first["cpu"]) / (last["cells"] - first["cells"])
+def cost_per_cell(outcomes: list[Outcome], cells: int) -> float:
+    """Processor milliseconds per cell of the first stacks that hold ``cells``, or more."""
+    seconds = found = 0.0
+    for outcome in outcomes:
+        seconds, found = seconds + outcome.processor_s, found + outcome.cells
+        if found >= cells:
+            return 1000 * seconds / found
+    raise SystemExit(f"the plate has {found:.0f} cells beside the first stacks, not {cells}")
 
 
 def draw(samples: list[dict], path: Path) -> None:
@@ -105,19 +102,28 @@ def main() -> None:
         model = folder / "model.safetensors"
         tiny_checkpoint(CLASSES).save(model)
         settings = PlateSettings(workers=options.workers)
-        found, samples = watch(table, model, folder / "out", settings)
+        start = time.monotonic()
+        out = open_folder(open_checkpoint(model), folder / "out", settings)
+        jobs = stack_jobs(open_plate(table), out)
+        outcomes, samples = watch(jobs, options.workers)
+        audited = time.monotonic() - start
+        summary = audit_plate(table, model, folder / "out", settings)  # all stacks are there
+        assert not summary.exit_status, summary
         whole = read_table(folder / "out/cells.parquet")
-        found["scored"] = int(whole["grad_camo"].notna().sum())
+        found = {"cells": summary.cells, "scored": int(whole["grad_camo"].notna().sum())}
         found["fewest per stack"] = int(whole.groupby("image").size().min())
+        found["s to audit"] = round(audited, 1)
+        found["s for whitening, map and report"] = round(summary.seconds, 1)
         found["bytes per cell"] = round(
             sum(p.stat().st_size for p in (folder / "out").rglob("*") if p.is_file()) / len(whole)
         )
-        # until every worker has landed two stacks, imports and the first stack of each are paid
-        settled = [s for s in samples if s["stacks"] >= 2 * options.workers]
-        costs = {n: round(cost_per_cell(settled, n), 1) for n in (500, 2_000, 10_000)}
+        first, rest = outcomes[: options.workers], outcomes[options.workers :]
+        costs = {n: round(cost_per_cell(rest, n), 1) for n in (500, 2_000, 10_000)}
         found["ms of processor per cell"] = costs
-        start = settled[0]["cpu"] - costs[10_000] / 1000 * settled[0]["cells"]
-        found["s of processor to start a worker"] = round(start / options.workers, 1)
+        found["ms per cell of each worker's first stack, imports included"] = [
+            round(1000 * outcome.processor_s / outcome.cells, 1) for outcome in first
+        ]
+        settled = [s for s in samples if s["stacks"] >= 2 * options.workers]
         for pid in settled[-1]["rss"]:
             mine = np.array([s["rss"][pid] for s in settled if pid in s["rss"]]) / 1e6
             quarters = [round(float(np.median(part))) for part in np.array_split(mine, 4)]

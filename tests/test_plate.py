@@ -136,6 +136,9 @@ def test_another_cut_off_flags_anew_without_computing_anything(out, plate, model
     settings = SETTINGS.model_copy(update={"audit": AuditSettings(cutoff=cutoff)})
     summary = audit_plate(plate, model, out, settings, "tcp://nobody-is-needed:1")
     assert summary.computed == 0
+    more_pictures = SETTINGS.model_copy(update={"thumbnails": 30})  # they change no number
+    assert not audit_plate(plate, model, out, more_pictures, "tcp://nobody-is-needed:1").computed
+    audit_plate(plate, model, out, settings, "tcp://nobody-is-needed:1")
     flagged = read_table(out / "cells.parquet")["flagged"]
     expected = ~table["touches_border"] & ~(table["grad_camo"] >= cutoff)
     assert flagged.tolist() == expected.tolist()

@@ -202,7 +202,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_a_file_cut_anywhere_is_refused_when_it_is_opened(tmp_path, kind):
+def test_a_file_cut_anywhere_is_refused_when_it_is_opened(tmp_path, kind, caplog):
     path, cut = tmp_path / "whole.tif", tmp_path / "cut.tif"
     data = STACK.transpose(1, 0, 2, 3) if kind == "imagej" else STACK
     tifffile.imwrite(path, data, **WRITTEN[kind])
@@ -215,8 +215,22 @@ def test_a_file_cut_anywhere_is_refused_when_it_is_opened(tmp_path, kind):
             with contextlib.suppress(GradcamoError):
                 check(read_stack(cut, axes), voxels)
         else:
+            caplog.clear()
             with pytest.raises(GradcamoError, match=r"cut\.tif .*(truncated|damaged)"):
                 read_stack(cut, axes)
+            assert not caplog.records  # the error has said it
+
+
+def test_what_the_parser_says_of_a_readable_file_is_heard(tmp_path, caplog):
+    path = tmp_path / "odd.tif"
+    tifffile.imwrite(path, STACK[0], software="a microscope of our own", metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path) as tif:
+        entry = tif.pages.first.tags["Software"].offset
+    content = bytearray(path.read_bytes())
+    content[entry + 8 : entry + 12] = b"\xff\xff\xff\x7f"  # where its text lies
+    path.write_bytes(content)
+    read_stack(path)
+    assert "invalid value offset" in caplog.text
 
 
 def test_what_is_no_image_is_refused_by_name(tmp_path):

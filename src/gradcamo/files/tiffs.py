@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,7 +30,7 @@ def read_tiff(path: Path) -> RawImage:
         If the file is no TIFF, lacks pixels or holds several stacks.
     """
     try:
-        with tifffile.TiffFile(path) as tif:
+        with _held_back(tifffile.logger()), tifffile.TiffFile(path) as tif:
             _refuse_truncated(tif, path)
             number = _only_stack(tif, path)
             series = tif.series[number]
@@ -43,6 +46,24 @@ def read_tiff(path: Path) -> RawImage:
             "images are TIFF, OME-TIFF or OME-Zarr"
         ) from error
     return RawImage(data, axes, channels, spacing)
+
+
+@contextmanager
+def _held_back(logger: logging.Logger) -> Iterator[None]:
+    """What the parser logs is passed on at the end, or dropped for the error that is raised."""
+    held: list[logging.LogRecord] = []
+
+    def hold(record: logging.LogRecord) -> bool:
+        held.append(record)
+        return False
+
+    logger.addFilter(hold)
+    try:
+        yield
+    finally:
+        logger.removeFilter(hold)
+    for record in held:
+        logger.handle(record)
 
 
 def _refuse_truncated(tif: tifffile.TiffFile, path: Path) -> None:

@@ -88,7 +88,7 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     settings = {
         "distributed.nanny.pre-spawn-environ": threads,
-        "distributed.worker.profile.enabled": False,  # an hour of its samples is 200 MB
+        "distributed.worker.profile.enabled": False,  # its samples pile up, unseen
     }
     # distributed leaves here what it sets for its workers
     stack.callback(_set_environment, {k: os.environ.get(k) for k in (*threads, "PYTHONHASHSEED")})

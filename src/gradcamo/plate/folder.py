@@ -57,7 +57,6 @@ class PlateFolder:
             "checkpoint": self.checkpoint_hash,
             "audit": self.settings.audit.model_dump(exclude=_HARMLESS),
             "segment": self.segment_recipe,
-            "thumbnails": self.settings.thumbnails,
         }
 
     @cached_property

@@ -40,11 +40,11 @@ class StackJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stack. ``reason`` is empty where all went well."""
+    """What became of a stack and what it took; ``reason`` is empty where all went well."""
 
     name: str
     cells: int = 0
-    seconds: float = 0.0
+    processor_s: float = 0.0
     reason: str = ""
     details: str = field(default="", repr=False)
     cannot_write: bool = False
@@ -58,20 +58,15 @@ def audit_stack(job: StackJob, device: str | None = None) -> Outcome:
     job : StackJob
     device : where the networks run; the settings' by default
     """
-    start = time.monotonic()
+    start = time.process_time()
     try:
         cells = _audit(job, device)
     except Exception as error:  # one stack must not stop the others, whatever is wrong with it
         said = isinstance(error, GradcamoError)
         reason = str(error) if said else f"{type(error).__name__}: {error}"
-        return Outcome(
-            job.name,
-            seconds=time.monotonic() - start,
-            reason=reason,
-            details=traceback.format_exc(),
-            cannot_write=_no_room(error),
-        )
-    return Outcome(job.name, cells, time.monotonic() - start)
+        details = traceback.format_exc()
+        return Outcome(job.name, reason=reason, details=details, cannot_write=_no_room(error))
+    return Outcome(job.name, cells, time.process_time() - start)
 
 
 @lru_cache(maxsize=1)
