@@ -46,6 +46,8 @@ def cells(seed: int = 0) -> pd.DataFrame:
         ceiling=np.where(np.isnan(score), np.nan, 0.9),
         predicted=np.where(table["touches_border"], "", rng.choice(list(DOSES.values()), n)),
         layer="block_4",
+        batch=np.where(table["well"].str[0] == "D", "first", "second"),
+        volume_um3=rng.uniform(50, 400, n),
         umap_1=np.where(np.isnan(score), np.nan, rng.standard_normal(n)),
         umap_2=np.where(np.isnan(score), np.nan, rng.standard_normal(n)),
     )
@@ -266,7 +268,12 @@ def test_the_map_is_coloured_by_choice_and_shows_the_cell_under_the_mouse(page):
     assert names == list(DOSES.values())
     n = sum(js(page, "document.getElementById('map').data.map(t => t.x.length)"))
     assert n == cells()["grad_camo"].notna().sum()
-    for kind, traces in (("site", 2), ("well", 6), ("grad_camo", 1), ("pass", 2)):
+    offered = js(page, "[...document.getElementById('map-colour').options].map(o => o.text)")
+    assert offered[:4] == ["treatment", "score", "pass", "predicted"]
+    assert "batch" in offered  # a column of the plate's own
+    assert not {"layer", "image", "label"} & set(offered)  # one for all cells, or one per cell
+    colours = {"site": 2, "well": 6, "grad_camo": 1, "pass": 2, "volume_um3": 1, "batch": 2}
+    for kind, traces in colours.items():
         page.execute_script(
             "const s = document.getElementById('map-colour'); s.value = arguments[0];"
             "s.dispatchEvent(new Event('change'))",

@@ -15,6 +15,11 @@ STEPS = 100
 """The slider's steps: pass counts are exact at every hundredth."""
 DRAWN = 400
 """Scores drawn per violin; counts come from all cells."""
+MOST_NAMES = 40
+"""Colours and shapes that a map's legend can tell apart."""
+_SAID = ("plate", "well", "site", "treatment", "predicted")
+_FIRST = ("treatment", "grad_camo", "predicted", "site", "well")
+_NO_COLOUR = ("umap_1", "umap_2", "image", "label", "picture", "cells")
 
 
 def page_data(
@@ -111,18 +116,36 @@ def _budget(scored: pd.DataFrame, treatments: list[str]) -> dict[str, Any] | Non
     }
 
 
-def _cells(pictures: pd.DataFrame) -> dict[str, list[Any]] | None:
-    """Cells with a place on the map and a picture, column by column."""
+def _cells(pictures: pd.DataFrame) -> dict[str, Any] | None:
+    """Cells with a place on the map and a picture, column by column.
+
+    ``kinds`` says of each column that can colour them whether it holds a number or text.
+    """
     if "umap_1" not in pictures:
         return None
     placed = pictures[pictures["umap_1"].notna()]
     if placed.empty:
         return None
-    text = ["label", "plate", "well", "site", "treatment", "predicted", "picture"]
-    numbers = ["umap_1", "umap_2", "grad_camo"]
-    return {name: placed[name].astype(str).tolist() for name in text} | {
-        name: _plain(placed[name]) for name in numbers
-    }
+    kinds = _kinds(placed.drop(columns=list(_NO_COLOUR), errors="ignore"))
+    text = {"label", "picture", *_SAID} | {name for name in kinds if kinds[name] == "text"}
+    numbers = {"umap_1", "umap_2", "grad_camo"} | (kinds.keys() - text)
+    columns: dict[str, Any] = {name: _plain(placed[name].astype(float)) for name in numbers}
+    said = placed[list(text)].astype(str).where(placed[list(text)].notna(), "")
+    columns |= {str(name): values for name, values in said.to_dict("list").items()}
+    return {**columns, "kinds": list(kinds.items())}
+
+
+def _kinds(placed: pd.DataFrame) -> dict[str, str]:
+    """The columns by which cells differ, "number" or "text"; text with a name per cell is none."""
+    kinds = {}
+    for name in [*_FIRST, *placed.columns]:
+        if name not in placed or placed[name].nunique(dropna=False) < 2:
+            continue
+        if placed[name].dtype.kind in "iuf":
+            kinds[name] = "number"
+        elif placed[name].nunique() <= MOST_NAMES:
+            kinds[name] = "text"
+    return kinds
 
 
 def _layers(layers: pd.DataFrame) -> list[dict[str, Any]]:

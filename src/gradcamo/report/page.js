@@ -4,6 +4,7 @@
   const byId = (id) => document.getElementById(id);
   const PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442",
     "#555555"];
+  const SYMBOLS = ["circle", "diamond", "square", "cross", "triangle-up"];
   const config = { responsive: true, displaylogo: false,
     plotlyServerURL: "",
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "sendChartToCloud"] };
@@ -130,17 +131,29 @@
         fixedrange: true }, legend: { orientation: "h", y: -0.15, traceorder: "normal" } }), config);
   }
 
+  const kinds = new Map(data.cells ? data.cells.kinds : []); // JSON would sort an object's names
+  const titled = (column) => (column === "grad_camo" ? "score" : column.replaceAll("_", " "));
+
+  function offerColours() {
+    if (!data.cells) return;
+    const names = [...kinds.keys()];
+    names.splice(names.indexOf("grad_camo") + 1, 0, "pass");
+    byId("map-colour").replaceChildren(...names.map((name) => new Option(titled(name), name)));
+  }
+
   function drawMap() {
     if (!data.cells) return;
     const cells = data.cells, kind = byId("map-colour").value;
+    const number = kinds.get(kind) === "number";
     const indices = cells.umap_1.map((_, i) => i);
     const trace = (chosen, marker, name) => ({ type: "scatter", mode: "markers", name,
       x: chosen.map((i) => cells.umap_1[i]), y: chosen.map((i) => cells.umap_2[i]),
       customdata: chosen, hoverinfo: "none", marker: { size: 6, opacity: 0.85, ...marker } });
     let traces;
-    if (kind === "grad_camo") {
-      traces = [trace(indices, { color: cells.grad_camo, colorscale: "Viridis", cmin: 0, cmax: 1,
-        colorbar: { title: { text: "score" } } }, "")];
+    if (number) {
+      const range = kind === "grad_camo" ? { cmin: 0, cmax: 1 } : {};
+      traces = [trace(indices, { color: cells[kind], colorscale: "Viridis", ...range,
+        colorbar: { title: { text: titled(kind) } } }, "")];
     } else {
       const of = (i) => (kind === "pass"
         ? (cells.grad_camo[i] >= step / 100 ? "passes" : "fails") : cells[kind][i]);
@@ -151,12 +164,12 @@
         || a.localeCompare(b, "en", { numeric: true }));
       traces = found.map((name, n) => trace(indices.filter((i) => of(i) === name), {
         color: kind === "pass" && name === "fails" ? "#BBBBBB" : PALETTE[n % PALETTE.length],
-        symbol: n < PALETTE.length ? "circle" : "diamond" }, name || "none"));
+        symbol: SYMBOLS[Math.floor(n / PALETTE.length) % SYMBOLS.length] }, name || "none"));
     }
     const square = { showgrid: false, zeroline: false, showticklabels: false };
     const plot = show("map");
     Plotly.react(plot, traces, layout({ height: 520, hovermode: "closest",
-      showlegend: kind !== "grad_camo", xaxis: { ...square, title: { text: "UMAP 1" } },
+      showlegend: !number, xaxis: { ...square, title: { text: "UMAP 1" } },
       yaxis: { ...square, title: { text: "UMAP 2" } } }), config);
     if (plot.dataset.ready) return;
     plot.dataset.ready = "yes";
@@ -218,6 +231,7 @@
   byId("cutoff").addEventListener("input", cutoffMoved);
   byId("plate-colour").addEventListener("change", drawPlate);
   byId("map-colour").addEventListener("change", drawMap);
+  offerColours();
   cutoffMoved();
   drawBudget();
   drawMap();

@@ -25,8 +25,7 @@ def read_pictures(folder: Path, table: pd.DataFrame, recipe: Mapping[str, Any]) 
     if not files:
         return pd.DataFrame(columns=[*_CELL, "picture"])
     kept = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
-    columns = [name for name in [*_CELL, "umap_1", "umap_2"] if name in table]
-    cells = table[columns].merge(kept.drop(columns="grad_camo"), on=["image", "label"])
+    cells = table.merge(kept.drop(columns="grad_camo"), on=["image", "label"])
     cells = cells.sort_values("grad_camo", ascending=False, kind="stable", ignore_index=True)
     if len(cells) > MOST:
         cells = cells.iloc[np.linspace(0, len(cells) - 1, MOST).round().astype(int)]
