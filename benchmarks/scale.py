@@ -117,7 +117,8 @@ def main() -> None:
         found["bytes per cell"] = round(
             sum(p.stat().st_size for p in (folder / "out").rglob("*") if p.is_file()) / len(whole)
         )
-        first, rest = outcomes[: options.workers], outcomes[options.workers :]
+        first = list({outcome.process: outcome for outcome in outcomes[::-1]}.values())
+        rest = [outcome for outcome in outcomes if outcome not in first]
         costs = {n: round(cost_per_cell(rest, n), 1) for n in (500, 2_000, 10_000)}
         found["ms of processor per cell"] = costs
         found["ms per cell of each worker's first stack, imports included"] = [

@@ -194,10 +194,13 @@ def run_jobs(
 
 def _on_worker(job: StackJob) -> Outcome:
     """`audit_stack` on this worker's device: one process, one GPU."""
+    import dask
     from distributed import get_worker
 
     gpus = gpu_devices(job.folder.settings.audit.device)
-    return audit_stack(job, own_gpu(gpus, str(get_worker().name)))
+    # else planes are read through the cluster, and while a task waits for them another one starts
+    with dask.config.set(scheduler="synchronous"):
+        return audit_stack(job, own_gpu(gpus, str(get_worker().name)))
 
 
 def own_gpu(gpus: list[str], worker: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ from gradcamo.settings import PlateSettings
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
+START_S = 10.0
+FINISH_S, FINISH_S_PER_CELL = 10.0, 0.0015
+UMAP_S, UMAP_S_PER_CELL = 20.0, 0.001
+"""What is not measured for this plate: see "How it scales" in docs/plates.md."""
 PICTURE_BYTES = 5_000
 ROW_BYTES = 200
 REPORT_BYTES = 6_000_000
@@ -27,8 +32,9 @@ LABELS_SHARE = 0.02
 class PlatePlan:
     """What is to do, and about what it takes.
 
-    ``cells`` is None where no stack could be looked into; ``minutes`` is for ``workers`` on this
-    machine, and None where cells are unknown. ``notes`` say where the figures come from.
+    ``cells`` is None where no stack could be looked into. ``seconds`` says what each part of the
+    run takes with ``workers`` on this machine; it is empty where cells are unknown. ``notes`` say
+    where the figures come from.
     """
 
     stacks: int
@@ -37,7 +43,7 @@ class PlatePlan:
     cells: int | None
     bytes_read: int
     bytes_written: int
-    minutes: float | None
+    seconds: Mapping[str, float]
     workers: int
     notes: tuple[str, ...] = ()
 
@@ -49,8 +55,10 @@ class PlatePlan:
             f"cells to audit: {'unknown' if self.cells is None else f'about {self.cells:,}'}",
             f"to read {_size(self.bytes_read)}, to write about {_size(self.bytes_written)}",
         ]
-        if self.minutes is not None:
-            lines.append(f"about {_time(self.minutes)} with {self.workers} local worker(s)")
+        if self.seconds:
+            parts = ", ".join(f"{_time(s)} for {part}" for part, s in self.seconds.items())
+            whole = _time(sum(self.seconds.values()))
+            lines.append(f"about {whole} with {self.workers} local worker(s): {parts}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -105,10 +113,19 @@ def plan_plate(
         cells=round(cells) if known else None,
         bytes_read=read,
         bytes_written=round(written),
-        minutes=seconds / workers / 60 if known else None,
+        seconds=_parts(seconds, cells, workers, settings) if known else {},
         workers=workers,
         notes=tuple(notes),
     )
+
+
+def _parts(audit_s: float, cells: float, workers: int, settings: PlateSettings) -> dict[str, float]:
+    """Seconds of each part of a run; ``audit_s`` is for one worker."""
+    finish = FINISH_S + FINISH_S_PER_CELL * cells
+    if settings.umap_cells:
+        finish += UMAP_S + UMAP_S_PER_CELL * min(cells, settings.umap_cells)
+    start = {"the start of workers": START_S, "stacks": audit_s / workers} if audit_s else {}
+    return {**start, "whitening, map and report": finish}
 
 
 def _measured(looked: int, of: int, mean: pd.Series, per_cell: float, segmented: bool) -> str:
@@ -136,7 +153,7 @@ def _size(n: float) -> str:
     return f"{n:.1f} TB"
 
 
-def _time(minutes: float) -> str:
-    if minutes < 1:
-        return "a minute"
-    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

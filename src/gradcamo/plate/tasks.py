@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -40,11 +41,12 @@ class StackJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stack and what it took; ``reason`` is empty where all went well."""
+    """What became of a stack, in which process; ``reason`` is empty where all went well."""
 
     name: str
     cells: int = 0
     processor_s: float = 0.0
+    process: int = 0
     reason: str = ""
     details: str = field(default="", repr=False)
     cannot_write: bool = False
@@ -66,7 +68,7 @@ def audit_stack(job: StackJob, device: str | None = None) -> Outcome:
         reason = str(error) if said else f"{type(error).__name__}: {error}"
         details = traceback.format_exc()
         return Outcome(job.name, reason=reason, details=details, cannot_write=_no_room(error))
-    return Outcome(job.name, cells, time.process_time() - start)
+    return Outcome(job.name, cells, time.process_time() - start, os.getpid())
 
 
 @lru_cache(maxsize=1)
