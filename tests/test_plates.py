@@ -7,8 +7,9 @@ import zarr
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
-from gradcamo.files.plates import read_plate, treatment_of_cells, well_column
+from gradcamo.files.plates import read_plate, treatment_of_cells
 from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.wells import well_place
 
 HEADER = "image,labels,plate,well,site,treatment,dose µM,batch\n"
 LINES = [
@@ -123,11 +124,10 @@ def test_cells_that_are_not_named_once_are_refused(folder, lines):
         treatment_of_cells({"cells": str(folder / "cells.csv")})
 
 
-def test_wells_of_one_plate_column_agree_however_they_are_written():
-    assert [well_column(well) for well in ("D02", "d2", "AF48", "B012")] == ["02", "02", "48", "12"]
-    for bad in ("02", "D", "control", ""):
-        with pytest.raises(GradcamoError, match="such as D02"):
-            well_column(bad)
+def test_wells_of_one_place_agree_however_they_are_written():
+    places = [well_place(well) for well in ("D02", "d2", " B012", "AF48")]
+    assert places == [("D", 2), ("D", 2), ("B", 12), ("AF", 48)]
+    assert not any(map(well_place, ("02", "D", "control", "", None)))
 
 
 # -- folders -------------------------------------------------------------------------------------

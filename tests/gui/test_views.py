@@ -117,6 +117,24 @@ def test_the_gallery_follows_the_table_on_request(audited, viewer, qtbot):
     assert (audited.results.table.loc[dock.model.labels, "volume_um3"] > median).all()
 
 
+def test_wells_lie_where_they_lie_on_the_plate(viewer, tmp_path, qtbot):
+    lines = [f"{well}.tif,P,{well},1,drug" for well in ("AA10", "B2", "AA9", "Z1", "control")]
+    (tmp_path / "plate.csv").write_text("image,plate,well,site,treatment\n" + "\n".join(lines))
+    for line in lines:
+        (tmp_path / line.split(",")[0]).touch()
+    dock = docked(viewer, PlateDock)
+    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+        dock.load(tmp_path / "plate.csv")
+    table = dock.wells
+    rows = [table.verticalHeaderItem(row).text() for row in range(table.rowCount())]
+    columns = [table.horizontalHeaderItem(n).text() for n in range(table.columnCount())]
+    assert rows == ["B", "Z", "AA", "control"]
+    assert columns == ["", "01", "02", "09", "10"]
+    at = {(r, c) for r in range(4) for c in range(5) if table.item(r, c) is not None}
+    assert at == {(0, 2), (1, 1), (2, 3), (2, 4), (3, 0)}
+    assert dock._sites(2, 4)["well"].tolist() == ["AA10"]
+
+
 def test_a_double_click_on_a_well_opens_its_site(viewer, qtbot, tmp_path):
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_plate, make_stack

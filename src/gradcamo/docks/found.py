@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from gradcamo.docks.worker import Job
+from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     from gradcamo.cells.crops import CellCrops
@@ -15,35 +20,70 @@ if TYPE_CHECKING:
 
 
 class FoundCells:
-    """Keeps the crops of the stack and labels that were asked for last."""
+    """Keeps the crops of the stack and labels that were asked for last.
+
+    They are looked for as soon as stack, labels and network are there, so that the first click
+    need not wait for it.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = weakref.ref(session)
+        self._lock = threading.Lock()  # a click does not look for what is being looked for
         self._of: tuple[Any, ...] = ()
         self._crops: CellCrops | None = None
+        self._tried: tuple[Any, ...] = ()
+        self._era = 0  # what was let go is not taken for what came after at the same address
+        self.job = Job(session)
+        self.job.ended.connect(self._ahead)
+        session.stack_changed.connect(self._ahead)
+        session.labels_changed.connect(self._ahead)
+        session.spacing_changed.connect(self._ahead)
+        session.checkpoint_changed.connect(self._ahead)
 
     def finder(self, settings: AuditSettings) -> Callable[[], CellCrops]:
         """What finds the present cells, in any thread; at once where nothing changed."""
         session = self._session()
-        stack, layer, checkpoint = session.stack, session.labels_layer, session.checkpoint
-        channels = settings.channels or checkpoint.channels
-        # a stack's or a layer's identity, and how often the layer was edited
-        of = (id(stack), id(layer), session.edits.count, channels, checkpoint.crop)
-        of = (*of, len(checkpoint.input_size))
-        data, found, kept = layer.data, self._of, self._crops
+        stack, data, checkpoint = session.stack, session.labels_layer.data, session.checkpoint
+        of = self._key(settings)
 
         def find() -> CellCrops:
             from gradcamo.auditing.stack import cells_of
 
-            if kept is not None and of == found:
-                checkpoint.info(settings.layer or checkpoint.layer)
-                return kept
-            # painting meanwhile does no harm to a copy
-            crops = cells_of(stack, np.array(data), checkpoint, settings)
-            self._of, self._crops = of, crops
-            return crops
+            with self._lock:
+                if self._crops is not None and of == self._of:
+                    checkpoint.info(settings.layer or checkpoint.layer)
+                    return self._crops
+                # painting meanwhile does no harm to a copy
+                crops = cells_of(stack, np.array(data), checkpoint, settings)
+                self._of, self._crops = of, crops
+                return crops
 
         return find
+
+    def _key(self, settings: AuditSettings) -> tuple[Any, ...]:
+        session = self._session()
+        checkpoint = session.checkpoint
+        channels = settings.channels or checkpoint.channels
+        # a stack's or a layer's identity, and how often the layer was edited
+        layer = (id(session.labels_layer), session.edits.count)
+        size = len(checkpoint.input_size)
+        return (self._era, id(session.stack), *layer, channels, checkpoint.crop, size)
+
+    def _ahead(self, *_: Any) -> None:
+        session = self._session()
+        if session is None or session.viewer is None or session.lacking() or self.job.running:
+            return
+        wanted = self._key(session.next_settings)
+        if wanted in (self._of, self._tried):
+            return
+        self._tried, find = wanted, self.finder(session.next_settings)
+
+        def steps() -> Iterator[None]:
+            with suppress(GradcamoError):  # whoever asks for a cell is told
+                find()
+            yield
+
+        self.job.start(steps)
 
     def gone(self, labels: Iterable[int]) -> set[int]:
         """Those of these labels that were not among the cells found last."""
@@ -54,3 +94,4 @@ class FoundCells:
     def forget(self) -> None:
         """Let the memory go, when the stack or the labels change."""
         self._of, self._crops = (), None
+        self._era += 1

@@ -27,6 +27,7 @@ from gradcamo.docks.sites import Site, read_site, show_site
 from gradcamo.docks.widgets import GOOD, Message
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
+from gradcamo.files.wells import well_place
 
 if TYPE_CHECKING:
     import napari
@@ -105,24 +106,27 @@ class PlateDock(QWidget):
 
     def _draw(self, *_: Any) -> None:
         wells = self._rows().drop_duplicates("well")
-        rows = sorted({str(well)[0] for well in wells["well"]})
-        columns = sorted({str(well)[1:] for well in wells["well"]})
+        places = {well: well_place(well) or (str(well), 0) for well in wells["well"]}
+        rows = sorted({row for row, _ in places.values()}, key=lambda row: (len(row), row))
+        columns = sorted({column for _, column in places.values()})
+        self._wells: dict[tuple[int, int], list[Any]] = {}  # one well may have two names
         treatments = list(dict.fromkeys(wells["treatment"].astype(str)))
         self.wells.clear()
         self.wells.setRowCount(len(rows))
         self.wells.setColumnCount(len(columns))
         self.wells.setVerticalHeaderLabels(rows)
-        self.wells.setHorizontalHeaderLabels(columns)
+        self.wells.setHorizontalHeaderLabels([f"{n:02d}" if n else "" for n in columns])
         for _, well in wells.iterrows():
             treatment = str(well["treatment"])
             item = QTableWidgetItem(treatment)
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             item.setForeground(QColor(PALETTE[treatments.index(treatment) % len(PALETTE)]))
             item.setToolTip(f"{well['well']}: {treatment}")
-            name = str(well["well"])
-            self.wells.setItem(rows.index(name[0]), columns.index(name[1:]), item)
-        first = str(wells["well"].iloc[0])
-        self.wells.setCurrentCell(rows.index(first[0]), columns.index(first[1:]))
+            row, column = places[well["well"]]
+            place = rows.index(row), columns.index(column)
+            self._wells.setdefault(place, []).append(well["well"])
+            self.wells.setItem(*place, item)
+        self.wells.setCurrentCell(*next(iter(self._wells)))
         self._on_well(self.wells.currentRow(), self.wells.currentColumn())
         self.message.say(f"{len(wells)} wells, {len(self._rows())} stacks", GOOD)
 
@@ -130,12 +134,8 @@ class PlateDock(QWidget):
         return self.plate[self.plate["plate"].astype(str) == self.plates.currentText()]
 
     def _sites(self, row: int, column: int) -> pd.DataFrame:
-        well = (
-            self.wells.verticalHeaderItem(row).text()
-            + self.wells.horizontalHeaderItem(column).text()
-        )
         rows = self._rows()
-        return rows[rows["well"].astype(str) == well]
+        return rows[rows["well"].isin(self._wells.get((row, column), []))]
 
     def _on_well(self, row: int, column: int, *_: int) -> None:
         if row < 0 or column < 0 or self.plate is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,20 +115,6 @@ def treatment_of_cells(row: Mapping[str, Any] | pd.Series) -> dict[int, str]:
             "different whole number for every cell"
         )
     return dict(zip(table["label"].astype(int), table["treatment"], strict=True))
-
-
-def well_column(well: str) -> str:
-    """Column of a well on its plate, in two digits: ``"D2"`` and ``"D02"`` lie in ``"02"``.
-
-    Raises
-    ------
-    GradcamoError
-        If the well is not named by row letters and a column number.
-    """
-    match = re.fullmatch(r"\s*[A-Za-z]{1,2}0*(\d{1,2})\s*", str(well))
-    if match is None:
-        raise GradcamoError(f"the well {well!r} has no plate column: expected names such as D02")
-    return f"{int(match[1]):02d}"
 
 
 def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gradcamo.figures import BUDGET, SITES
+from gradcamo.files.wells import well_place
 from gradcamo.profiles.doses import in_dose_order
 
 STEPS = 100
@@ -71,14 +71,14 @@ def _wells(whole: pd.DataFrame) -> list[dict[str, Any]]:
     wells = []
     for key, cells in whole.groupby(["plate", "well"], sort=True):
         plate, well = map(str, key)
-        place = re.fullmatch(r"\s*([A-Za-z]{1,2})0*(\d{1,2})\s*", well)
+        row, column = well_place(well) or ("", None)
         median = cells["grad_camo"].median()
         wells.append(
             {
                 "plate": plate,
                 "well": well,
-                "row": place[1].upper() if place else "",
-                "column": int(place[2]) if place else None,
+                "row": row,
+                "column": column,
                 "treatment": ", ".join(dict.fromkeys(cells["treatment"])),
                 "median": None if np.isnan(median) else round(float(median), 4),
                 "at_least": at_least(cells["grad_camo"]),

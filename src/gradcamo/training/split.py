@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.plates import well_column
+from gradcamo.files.wells import well_place
 from gradcamo.profiles.doses import in_dose_order
 from gradcamo.settings import TrainSettings
 
@@ -86,9 +84,8 @@ def _by_column(plate: pd.DataFrame, settings: TrainSettings) -> pd.Series:
 
 def _one_name(well: object) -> str:
     """A well as every plate map writes it: ``d2`` is ``D02``."""
-    text = str(well).strip().upper()
-    match = re.fullmatch(r"([A-Z]{1,2})0*(\d{1,2})", text)
-    return f"{match[1]}{int(match[2]):02d}" if match else text
+    place = well_place(well)
+    return f"{place[0]}{place[1]:02d}" if place else str(well).strip().upper()
 
 
 def _number(column: str) -> int:
@@ -98,10 +95,13 @@ def _number(column: str) -> int:
 
 
 def _column(well: str) -> int:
-    try:
-        return int(well_column(well))
-    except GradcamoError as error:
-        raise GradcamoError(f"{error}, or a column split (train, test) in the plate") from error
+    place = well_place(well)
+    if place is None:
+        raise GradcamoError(
+            f"the well {well!r} has no plate column: expected names such as D02, or a column split "
+            "(train, test) in the plate"
+        )
+    return place[1]
 
 
 def propose_split(plate: pd.DataFrame) -> pd.Series:
