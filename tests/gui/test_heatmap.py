@@ -42,6 +42,16 @@ def test_a_click_explains_a_cell_before_any_audit(session, checkpoint, viewer, f
     assert heatmap_layer(viewer).visible
 
 
+def test_cells_are_found_before_the_first_click(session, checkpoint, qtbot):
+    with qtbot.waitSignal(session.found.job.ended, timeout=60_000):
+        session.set_checkpoint(checkpoint, "small")
+    ahead = session.found._crops
+    assert ahead.table["label"].tolist() == np.unique(session.labels_layer.data)[1:].tolist()
+    assert session.found.finder(session.next_settings)() is ahead
+    session.found.forget()
+    assert session.found.finder(session.next_settings)() is not ahead
+
+
 def test_the_second_click_does_not_look_for_the_cells_again(audited, viewer, qtbot):
     labels = {scored_label(audited, rank) for rank in (0, 1)}
     audited.results.expire(labels)

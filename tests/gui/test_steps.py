@@ -316,6 +316,7 @@ def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explai
 
 def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
     from gradcamo.docks.figures_dock import FiguresDock
+    from gradcamo.docks.gallery import GalleryDock
     from gradcamo.docks.review import ReviewDock
     from gradcamo.docks.train import TrainDock
 
@@ -323,7 +324,10 @@ def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
         box.setCurrentIndex(box.findData(data))
         box.activated.emit(box.currentIndex())
 
+    for column in ("treatment", "site", "well"):
+        audited.results.table[column] = "one"
     review, figures, train = ReviewDock(viewer), FiguresDock(viewer), TrainDock(viewer)
+    gallery = GalleryDock(viewer)
     choose(review.mode, "flagged")
     review.outlines.setChecked(False)
     choose(figures.kind, "budget")
@@ -333,12 +337,24 @@ def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
     train.split.inputs["test_columns"].setText("02")
     cells = CellsDock(viewer)
     cells.toolbar.pictures.setChecked(False)
+    actions = {action.data(): action for action in cells.toolbar.columns.menu().actions()}
+    actions["chance"].trigger()
+    actions["centroid_z"].trigger()
+    choose(gallery.order, "attainable")
+    gallery.descending.setChecked(True)
+    choose(figures.group, "site")
     audited.colours.mode, audited.colours.outlines = "score", True
     again = TrainDock(viewer).settings()
     assert (again.epochs, again.crop.size_yx, again.network) == (7, (40, 48), "efficientnet-b1")
     assert again.test_columns == TrainSettings().test_columns  # those are of another plate
-    assert FiguresDock(viewer).kind.currentData() == "budget"
+    figures = FiguresDock(viewer)
+    assert (figures.kind.currentData(), figures.group.currentData()) == ("budget", "site")
+    gallery = GalleryDock(viewer)
+    assert (gallery.order.currentData(), gallery.descending.isChecked()) == ("attainable", True)
     review = ReviewDock(viewer)
     assert (review.mode.currentData(), review.outlines.isChecked()) == ("flagged", False)
     assert (audited.colours.mode, audited.colours.outlines) == ("flagged", False)
-    assert not CellsDock(viewer).toolbar.pictures.isChecked()
+    cells = CellsDock(viewer)
+    assert not cells.toolbar.pictures.isChecked()
+    assert "chance" not in cells.model.columns
+    assert {"centroid_z", "well"} <= set(cells.model.columns)

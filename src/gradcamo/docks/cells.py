@@ -23,6 +23,7 @@ from gradcamo.docks import export
 from gradcamo.docks.card import paint_shares
 from gradcamo.docks.export import Request
 from gradcamo.docks.export_dialog import ExportDialog
+from gradcamo.docks.memory import keep, recall
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.table_model import CellTableModel
 from gradcamo.docks.thumbnails import SIZE, Thumbnails
@@ -67,6 +68,9 @@ class CellsDock(QWidget):
         self.session: Session = session_of(napari_viewer)
         self.model = CellTableModel(self)
         self.model.writer = self._write
+        kept = recall("columns", {})
+        self.model.hidden = set(kept.get("hidden", ()))
+        self.model.added = list(kept.get("added", ()))
         self.view = QTableView()
         self.view.setModel(self.model)
         self._bars, self._plain = ScoreDelegate(self.view), self.view.itemDelegate()
@@ -260,6 +264,7 @@ class CellsDock(QWidget):
 
     def _on_columns(self, columns: list[str]) -> None:
         self.model.set_columns(columns)
+        keep("columns", {"hidden": sorted(self.model.hidden), "added": self.model.added})
         self._draw_shares()
         self._show_sorting()
         self._tell_shown()

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.memory import keep_choice
+from gradcamo.docks.memory import keep, keep_choice, recall
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.source import CellSource
 from gradcamo.docks.widgets import GOOD, Message
@@ -84,8 +84,8 @@ class FiguresDock(QWidget):
         box.addWidget(self.message)
         box.addStretch(0)
 
-        for part in (self.kind, self.group):
-            part.activated.connect(self.draw)
+        self.kind.activated.connect(self.draw)
+        self.group.activated.connect(self._on_group)
         self.save.clicked.connect(self._choose)
         self.job.stepped.connect(self._show)
         self.job.failed.connect(self._on_failed)
@@ -155,6 +155,10 @@ class FiguresDock(QWidget):
         self.group.clear()  # other cells, another grouping
         self._on_cells()
 
+    def _on_group(self, _: int) -> None:
+        keep("figure group", self.group.currentData())
+        self.draw()
+
     def _on_cells(self) -> None:
         columns, before = self.source.columns, self.group.currentData()
         self.group.clear()
@@ -162,8 +166,9 @@ class FiguresDock(QWidget):
             if column in columns:
                 self.group.addItem(f"by {name}", column)
         if columns:
-            chosen = before or _default(self.source.table())
-            self.group.setCurrentIndex(max(0, self.group.findData(chosen)))
+            wanted = (before, recall("figure group"), _default(self.source.table()))
+            places = [self.group.findData(column) for column in wanted]
+            self.group.setCurrentIndex(next((place for place in places if place >= 0), 0))
         self.draw()
 
     def _show(self, item: tuple) -> None:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.columns import MEANING, TITLES
+from gradcamo.docks.memory import keep, recall
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.thumbnails import Thumbnails
 from gradcamo.docks.widgets import WARN, Message
@@ -137,8 +138,9 @@ class GalleryDock(QWidget):
         box.addWidget(self.view, 1)
         box.addWidget(self.message)
 
-        self.order.activated.connect(self.show_cells)
+        self.order.activated.connect(self._on_order)
         self.descending.toggled.connect(self._on_descending)
+        self.descending.setChecked(bool(recall("gallery descending", False)))
         self.view.selectionModel().selectionChanged.connect(self._on_chosen)
         session = self.session
         session.results_changed.connect(self._on_results)
@@ -187,7 +189,12 @@ class GalleryDock(QWidget):
             self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         if names:
             self.order.addItem(AS_TABLE, AS_TABLE)
-        self.order.setCurrentIndex(max(0, self.order.findData(before)) if names else -1)
+        wanted = before or recall("gallery order")
+        self.order.setCurrentIndex(max(0, self.order.findData(wanted)) if names else -1)
+        self.show_cells()
+
+    def _on_order(self, _: int) -> None:
+        keep("gallery order", self.order.currentData())
         self.show_cells()
 
     def _on_table(self) -> None:
@@ -195,6 +202,7 @@ class GalleryDock(QWidget):
             self.show_cells()
 
     def _on_descending(self, descending: bool) -> None:
+        keep("gallery descending", descending)
         self.descending.setText("highest first" if descending else "lowest first")
         self.show_cells()
 

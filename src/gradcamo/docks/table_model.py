@@ -28,7 +28,8 @@ class CellTableModel(QAbstractTableModel):
         self._table: pd.DataFrame | None = None  # a dock that opens empty need not import pandas
         self._labels = np.zeros(0, np.int64)
         self._columns: list[str] = ["label"]
-        self._chosen: tuple[str, ...] | None = None
+        self.hidden: set[str] = set()  # columns that the user took away from the usual ones
+        self.added: list[str] = []
         self._keep = np.ones(0, bool)
         self._order = np.zeros(0, np.intp)  # shown row -> row of the table
         self._place: dict[int, int] = {}  # label -> row of the table
@@ -58,10 +59,14 @@ class CellTableModel(QAbstractTableModel):
         self._arrange()
         self.endResetModel()
 
-    def set_columns(self, columns: Sequence[str] | None) -> None:
-        """Show these columns, or (None) the usual ones."""
+    def set_columns(self, columns: Sequence[str]) -> None:
+        """Show these columns; what this table lacks stays hidden or added for others."""
+        usual = self._usual_columns()
+        there = set(self._columns_there())
         self.beginResetModel()
-        self._chosen = None if columns is None else tuple(columns)
+        self.hidden = (self.hidden - there) | (set(usual) - set(columns))
+        self.added = [name for name in self.added if name not in there]
+        self.added += [name for name in columns if name not in usual]
         self._choose_columns()
         self.endResetModel()
 
@@ -223,13 +228,17 @@ class CellTableModel(QAbstractTableModel):
         return None
 
     def _choose_columns(self) -> None:
-        there = [] if self._table is None else list(self._table.columns)
-        if self._chosen is not None:
-            self._columns = [name for name in self._chosen if name in there] or ["label"]
-            return
+        shown = [name for name in self._usual_columns() if name not in self.hidden]
+        shown += [name for name in self.added if name in self._columns_there()]
+        self._columns = shown or ["label"]
+
+    def _columns_there(self) -> list[str]:
+        return [] if self._table is None else list(self._table.columns)
+
+    def _usual_columns(self) -> list[str]:
+        there = self._columns_there()
         own = [name for name in FIRST_SHOWN if name in there]
-        carried = [name for name in there if name not in COLUMNS]  # the plate's own columns
-        self._columns = (own + carried) or ["label"]
+        return own + [name for name in there if name not in COLUMNS]  # the plate's own columns
 
     def _arrange(self) -> None:
         name, ascending = self._sorting
