@@ -65,13 +65,21 @@ def test_the_second_click_does_not_look_for_the_cells_again(audited, viewer, qtb
     assert audited.found.finder(audited.audit_settings)() is not found[1]
 
 
-def test_a_cell_without_a_map_shows_no_map_of_another(audited, viewer):
+def outlined(viewer, qtbot):
+    """The outline of the chosen cell, which follows its heatmap."""
+    qtbot.waitUntil(lambda: marked_layer(viewer, "outline") is not None)
+    return marked_layer(viewer, "outline")
+
+
+def test_a_cell_without_a_map_shows_no_map_of_another(audited, viewer, qtbot):
     audited.choose(scored_label(audited), "table")
     assert heatmap_layer(viewer).visible
+    outline = outlined(viewer, qtbot)
+    assert outline.visible
     table = audited.results.table
     audited.choose(int(table[table["touches_border"]]["label"].iloc[0]), "table")
     assert not heatmap_layer(viewer).visible
-    assert not marked_layer(viewer, "outline").visible
+    assert not outline.visible
     audited.choose(scored_label(audited), "table")
     assert heatmap_layer(viewer).visible
 
@@ -84,9 +92,11 @@ def test_every_control_has_a_tooltip(options):
         assert control.toolTip()
 
 
-def test_controls_change_the_layer_and_the_key_changes_the_controls(options, audited, viewer):
+def test_controls_change_the_layer_and_the_key_changes_the_controls(
+    options, audited, viewer, qtbot
+):
     audited.choose(scored_label(audited), "table")
-    layer = heatmap_layer(viewer)
+    layer, outline = heatmap_layer(viewer), outlined(viewer, qtbot)
     options.opacity.setValue(40)
     options.colormap.setCurrentText("cividis")
     options.colormap.activated.emit(options.colormap.currentIndex())
@@ -94,7 +104,7 @@ def test_controls_change_the_layer_and_the_key_changes_the_controls(options, aud
     options.cell_outline.setChecked(False)
     assert (layer.opacity, layer.colormap.name) == (0.4, "cividis")
     assert layer.bounding_box.visible
-    assert not marked_layer(viewer, "outline").visible
+    assert not outline.visible
     audited.keys.toggle_heatmap()
     assert not options.shown.isChecked()
     assert not layer.visible

@@ -12,6 +12,7 @@ from gradcamo.docks.heatmap import crop_map
 from gradcamo.docks.layers import (
     colours_of,
     heatmap_layer,
+    marked_layer,
     place_like,
     show_stack,
     spacing_of,
@@ -77,6 +78,7 @@ def test_the_brightest_pixel_on_the_screen_is_where_the_map_peaks(audited, viewe
     cam, start = crop_map(audited, label)
     peak = np.array(np.nonzero(cam >= cam.max() - 1e-6)).mean(1)
     world = audited.labels_layer.data_to_world(start + peak)
+    qtbot.waitUntil(lambda: marked_layer(viewer, "outline") is not None)
     for layer in viewer.layers:
         layer.visible = layer is heatmap_layer(viewer)
     viewer.dims.set_point(0, world[0])

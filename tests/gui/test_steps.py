@@ -279,6 +279,7 @@ def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot):
     bench = docked(viewer, Workbench)
     audited.choose(scored_label(audited), "table")
     pinned = audited.heatmap.pin()
+    qtbot.waitUntil(lambda: "chosen cell" in viewer.layers)
     for name in ("Grad-CAM", "chosen cell", "Hoechst", audited.labels_layer.name):
         viewer.layers[name].name = f"my {name}"
     audited.choose(scored_label(audited, 1), "table")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from gradcamo.docks.widgets import FAINT
 
@@ -62,7 +62,7 @@ class ShareBar(QWidget):
 class CellCard(QWidget):
     """Says what the network saw in one cell."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, corner: QWidget | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.title = QLabel()
         self.title.setTextFormat(Qt.TextFormat.RichText)
@@ -73,8 +73,13 @@ class CellCard(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(3)
-        for part in (self.title, self.bar, self.legend):
-            box.addWidget(part)
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        if corner is not None:
+            top.addWidget(corner, 0, Qt.AlignmentFlag.AlignTop)
+        box.addLayout(top)
+        box.addWidget(self.bar)
+        box.addWidget(self.legend)
         for text in (self.title, self.legend):
             text.setWordWrap(True)
         self.show_cell(None)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from gradcamo.docks.layers import (
     go_to,
     heatmap_layer,
+    kept_active,
     marked_layer,
     place_like,
     set_visible,
@@ -66,6 +67,9 @@ class HeatmapView(QObject):
         self._session = weakref.ref(session)
         self._asked = 0
         self.look = Look()
+        self._outlining = QTimer(self)
+        self._outlining.setSingleShot(True)
+        self._outlining.timeout.connect(self._outline)
         session.cell_changed.connect(self._on_cell)
         session.edits.changed.connect(self._on_edits)
         session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
@@ -90,28 +94,43 @@ class HeatmapView(QObject):
         self.set_look(replace(self.look, shown=not self.look.shown))
 
     def show(self, label: int) -> bool:
-        """Lay the map of a cell over its crop; False where there is none yet."""
+        """Lay the map of a cell over its crop; False where there is none yet.
+
+        The outline of the cell follows once the map is drawn: napari draws both as slowly.
+        """
         session = self._session()
         if session is None or session.viewer is None or session.labels_layer is None:
             return False
         viewer = session.viewer
         found = crop_map(session, label)
         if found is None:
+            self._outlining.stop()
             for kind in ("heatmap", "outline"):  # of the cell before
                 if (layer := marked_layer(viewer, kind)) is not None:
                     set_visible(layer, False)
             return False
         cam, start = found
         mask = window_mask(session.labels_layer.data, label, start, cam.shape)
-        active = viewer.layers.selection.active
         shown = np.where(mask, cam, 0) if self.look.only_cell else cam
-        heat = show_heatmap(viewer, shown, session.labels_layer, start, f"cell {label}", self.look)
+        with kept_active(viewer):
+            heat = show_heatmap(
+                viewer, shown, session.labels_layer, start, f"cell {label}", self.look
+            )
         set_visible(heat, self.look.shown)
-        show_outline(viewer, mask, session.labels_layer, start)
-        self._on_ndisplay()
-        if active is not None:  # a new layer makes itself active, and the user did not ask
-            viewer.layers.selection.active = active
+        self._outlined = label, mask, start
+        self._outlining.start(0)
         return True
+
+    def _outline(self) -> None:
+        session = self._session()
+        if session is None or session.viewer is None or session.labels_layer is None:
+            return
+        label, mask, start = self._outlined
+        if label != session.cell:
+            return
+        with kept_active(session.viewer):
+            show_outline(session.viewer, mask, session.labels_layer, start)
+        self._on_ndisplay()
 
     def pin(self) -> Any:
         """Keep the heatmap that is shown as a layer of its own, to compare it with others."""
@@ -121,21 +140,20 @@ class HeatmapView(QObject):
             return None
         row = session.results.table.loc[session.cell]
         target = (session.audit_settings or session.next_settings).target or row["predicted"]
-        active = session.viewer.layers.selection.active
-        pinned = session.viewer.add_image(
-            np.array(layer.data),
-            name=f"Grad-CAM cell {session.cell}, {row['layer']}, {target}",
-            colormap=layer.colormap,
-            opacity=layer.opacity,
-            blending=layer.blending,
-            rendering=layer.rendering,
-            attenuation=layer.attenuation,
-            contrast_limits=layer.contrast_limits,
-            metadata={"gradcamo": "pinned", "cell": f"cell {session.cell}"},
-            **place_like(layer),
-        )
+        with kept_active(session.viewer):
+            pinned = session.viewer.add_image(
+                np.array(layer.data),
+                name=f"Grad-CAM cell {session.cell}, {row['layer']}, {target}",
+                colormap=layer.colormap,
+                opacity=layer.opacity,
+                blending=layer.blending,
+                rendering=layer.rendering,
+                attenuation=layer.attenuation,
+                contrast_limits=layer.contrast_limits,
+                metadata={"gradcamo": "pinned", "cell": f"cell {session.cell}"},
+                **place_like(layer),
+            )
         layer.visible = False  # until another cell is chosen: both together are twice as bright
-        session.viewer.layers.selection.active = active
         return pinned
 
     def _on_ndisplay(self) -> None:

@@ -21,7 +21,7 @@ class ScoreHistogram(pg.PlotWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, background=None)
-        self.setFixedHeight(104)
+        self.setFixedHeight(88)
         self.setMenuEnabled(False)
         self.setMouseEnabled(False, False)
         self.hideButtons()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import napari
     from napari.layers import Image, Labels, Layer
@@ -189,6 +190,15 @@ def set_visible(layer: Layer, visible: bool) -> None:
     """Show or hide a layer; napari draws everything anew even where nothing changes."""
     if layer.visible != visible:
         layer.visible = visible
+
+
+@contextmanager
+def kept_active(viewer: napari.Viewer) -> Iterator[None]:
+    """Inside, a new layer does not stay the active one, which it makes itself: nobody asked."""
+    active = viewer.layers.selection.active
+    yield
+    if active is not None:
+        viewer.layers.selection.active = active
 
 
 def show_heatmap(

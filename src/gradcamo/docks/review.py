@@ -35,7 +35,6 @@ class ReviewDock(QWidget):
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session: Session = session_of(napari_viewer)
-        self.card = CellCard()
         self.cut = CutoffBox(self.session)
         self.mode = QComboBox()
         for mode in sorted(MODES, key=list(MODE_NAMES).index):
@@ -54,6 +53,7 @@ class ReviewDock(QWidget):
         self.heatmap = HeatmapOptions(self.session)
         self.export_button = QPushButton("Export…")
         self.export_button.setToolTip("write cells as a table, a label image or heatmaps")
+        self.card = CellCard(self.export_button)
 
         form = QFormLayout()
         colours = QHBoxLayout()
@@ -66,7 +66,6 @@ class ReviewDock(QWidget):
         box.addWidget(self.card)
         box.addWidget(self.cut)
         box.addLayout(form)
-        box.addWidget(self.export_button)
 
         session = self.session
         self.mode.activated.connect(self._on_mode)

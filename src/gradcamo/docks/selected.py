@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject
 
-from gradcamo.docks.layers import marked_layer, place_like, set_visible
+from gradcamo.docks.layers import kept_active, marked_layer, place_like, set_visible
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -51,18 +51,16 @@ class SelectedOutlines(QObject):
 
     def _layer_of(self, labels: Labels) -> Labels:
         viewer = self._session().viewer
-        active = viewer.layers.selection.active
-        layer = viewer.add_labels(
-            labels.data,
-            name=NAME,
-            opacity=1,
-            colormap=colouring(np.zeros(0, np.int64)),
-            metadata={"gradcamo": "selection"},
-            **place_like(labels),
-        )
+        with kept_active(viewer):
+            layer = viewer.add_labels(
+                labels.data,
+                name=NAME,
+                opacity=1,
+                colormap=colouring(np.zeros(0, np.int64)),
+                metadata={"gradcamo": "selection"},
+                **place_like(labels),
+            )
         layer.contour = 2
-        if active is not None:
-            viewer.layers.selection.active = active
         return layer
 
     def _forget(self) -> None:
