@@ -68,7 +68,7 @@ def heatmap_times(viewer: Any, settle: Callable[[], None]) -> None:
     until(lambda: session.stack is not None and session.labels_layer is not None)
     until(lambda: not session.autosave.looking.running)
     session.set_checkpoint(Checkpoint.load(BUNDLED), "bundled")
-    session.audit(AuditSettings())
+    session.audits.start(AuditSettings())
     until(lambda: not session.auditing.running, 600)
     settle()
     table = session.results.table.dropna(subset="grad_camo")

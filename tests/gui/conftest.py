@@ -108,7 +108,7 @@ def audited(session, checkpoint, batches):
 
     session.set_checkpoint(checkpoint, "small")
     session.audit_settings = AuditSettings()
-    session._recipe = audit_recipe(session.stack, checkpoint, session.audit_settings)
+    session.audits._recipe = audit_recipe(session.stack, checkpoint, session.audit_settings)
     for batch in batches:
         session.auditing.stepped.emit(batch)
     session.auditing.ended.emit(True)

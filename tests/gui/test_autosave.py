@@ -197,7 +197,7 @@ def test_closing_the_window_during_a_run_keeps_scores_and_flags(audited, flagged
     home, cells = audited.autosave.home, len(audited.results)
     layer, seen = audited.labels_layer, []
     audited.auditing.stepped.connect(seen.append)
-    audited.audit(AuditSettings(batch_size=1))
+    audited.audits.start(AuditSettings(batch_size=1))
     qtbot.waitUntil(lambda: len(seen) > 1, timeout=60_000)
     audited.note(flagged, "in the middle")
     viewer.close()

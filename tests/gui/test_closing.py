@@ -50,7 +50,7 @@ def test_an_audit_ends_with_the_step_it_is_in_and_its_flags_are_kept(
     qtbot.waitUntil(lambda: save.home is not None and not save.looking.running, timeout=MINUTES)
     home, cells = save.home, len(audited.results)
     audited.mark([flagged], True)
-    audited.audit(AuditSettings(batch_size=1))
+    audited.audits.start(AuditSettings(batch_size=1))
     assert len(closed(viewer, qtbot, audited.auditing, 2)) <= 3
     assert len(waited) <= 6
     qtbot.waitUntil(lambda: not save.writing.running, timeout=MINUTES)

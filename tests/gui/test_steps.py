@@ -61,7 +61,7 @@ def test_a_stack_and_labels_are_loaded_from_files(viewer, files, field, qtbot):
     assert [layer.name for layer in viewer.layers] == [*stack.channels, "cells"]
     np.testing.assert_array_equal(session.labels_layer.data, labels)
     assert session.labels_layer.scale == pytest.approx(stack.spacing_um)
-    assert [line.text() for line in dock.spacing] == [f"{s:.5g}" for s in stack.spacing_um]
+    assert [line.text() for line in dock.spacing.lines] == [f"{s:.5g}" for s in stack.spacing_um]
 
 
 def test_a_missing_file_is_reported_and_the_dock_goes_on(viewer, files, qtbot, tmp_path):
@@ -122,9 +122,9 @@ def test_layers_that_are_open_already_are_taken_up(viewer, field, qtbot):
 
 def test_a_typed_voxel_size_reaches_stack_and_layers(session, viewer, qtbot):
     dock = docked(viewer, LoadDock)
-    for line, text in zip(dock.spacing, ("1.2", "0.5", "0.5"), strict=True):
+    for line, text in zip(dock.spacing.lines, ("1.2", "0.5", "0.5"), strict=True):
         line.setText(text)
-    qtbot.keyClick(dock.spacing[-1], Qt.Key.Key_Return)
+    qtbot.keyClick(dock.spacing.lines[-1], Qt.Key.Key_Return)
     assert session.stack.spacing_um == (1.2, 0.5, 0.5)
     assert session.labels_layer.scale == pytest.approx((1.2, 0.5, 0.5))
 
@@ -157,7 +157,7 @@ def test_cancelling_an_audit_keeps_the_cells_that_are_done(session, checkpoint, 
     session.set_checkpoint(checkpoint, "small")
     session.auditing.stepped.connect(dock.progress.cancel.click)  # at the first batch
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000) as ended:
-        session.audit(AuditSettings(batch_size=1))
+        session.audits.start(AuditSettings(batch_size=1))
     assert ended.args == [False]
     cells = len(np.unique(session.labels_layer.data)) - 1
     assert 0 < len(session.results) < cells
@@ -181,7 +181,7 @@ def test_a_runtime_error_in_the_network_reaches_the_user(session, checkpoint, vi
     session.set_checkpoint(broken, "broken")
     notification_manager.records.clear()
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
-        session.audit(AuditSettings(layer=checkpoint.layer))
+        session.audits.start(AuditSettings(layer=checkpoint.layer))
     assert dock.audit_all.isEnabled()
     assert dock.message.text()
     assert notification_manager.records
@@ -191,7 +191,7 @@ def test_an_audit_that_fails_at_its_checks_takes_no_scores_away(audited, viewer,
     dock = docked(viewer, ExplainDock)
     before = audited.results.table
     with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
-        audited.audit(AuditSettings(layer="block_99"))
+        audited.audits.start(AuditSettings(layer="block_99"))
     assert "block_99" in dock.message.text()
     pd.testing.assert_frame_equal(audited.results.table, before)
 
@@ -223,7 +223,7 @@ def test_the_workbench_opens_the_next_step_and_the_table(session, checkpoint, vi
     session.auditing.stepped.connect(lambda _: seen.append(opened()))
     seen = []
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
-        session.audit(AuditSettings(batch_size=2))
+        session.audits.start(AuditSettings(batch_size=2))
     assert set(map(tuple, seen)) == {("Explain",)}  # where Cancel is
     assert opened() == ["Review"]
     assert any(isinstance(widget, CellsDock) for widget in open_docks(viewer))
@@ -252,7 +252,7 @@ def test_closing_docks_and_deleting_layers_breaks_nothing(audited, viewer, qtbot
 
 
 def test_closing_the_window_during_an_audit_ends_quietly(audited, viewer, qtbot):
-    audited.audit(AuditSettings(batch_size=1))
+    audited.audits.start(AuditSettings(batch_size=1))
     job = audited.auditing
     viewer.close()
     qtbot.waitUntil(lambda: not job.running, timeout=30_000)

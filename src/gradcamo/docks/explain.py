@@ -87,7 +87,7 @@ class ExplainDock(QWidget):
 
     def _audit(self, only: list[int] | None) -> None:
         try:
-            self.session.audit(self.settings(), only)
+            self.session.audits.start(self.settings(), only)
         except GradcamoError as error:
             self.message.fail(error)
         else:

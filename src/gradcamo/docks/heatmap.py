@@ -192,7 +192,7 @@ class HeatmapView(QObject):
         stack, checkpoint = session.stack, session.checkpoint
         settings = session.settings_for(label)
         try:
-            session.refuse_to_mix(settings)
+            session.audits.refuse_to_mix(settings)
         except GradcamoError as error:
             notify(error)
             return

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
+from gradcamo.docks.labels_choice import LabelsChoice
 from gradcamo.docks.layers import (
     contrast_limits,
     show_labels,
@@ -28,8 +25,10 @@ from gradcamo.docks.layers import (
     stack_from_layers,
 )
 from gradcamo.docks.memory import ask_path
+from gradcamo.docks.open_layers import file_of, open_images
 from gradcamo.docks.session import Session, session_of
-from gradcamo.docks.widgets import GOOD, WARN, Message
+from gradcamo.docks.voxel_size import VoxelSize
+from gradcamo.docks.widgets import GOOD, WARN, Message, line_of
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
@@ -59,9 +58,8 @@ class LoadDock(QWidget):
         self.axes = QLineEdit()
         self.axes.setPlaceholderText("such as ZCYX")
         self.axes.setToolTip("the file's axes, where it does not declare them itself")
-        self.spacing = [self._spacing_box(axis) for axis in "zyx"]
-        self.labels = QComboBox()
-        self.labels.setToolTip("the labels layer that holds the cells")
+        self.spacing = VoxelSize(self.session)
+        self.labels = LabelsChoice(self.session)
         self.open_labels = QPushButton("Open…")
         self.open_labels.setToolTip("a labels image with the shape of the stack")
         self.message = Message()
@@ -71,11 +69,11 @@ class LoadDock(QWidget):
 
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addLayout(_line(self.open_stack, self.open_zarr, self.adopt))
+        box.addLayout(line_of(self.open_stack, self.open_zarr, self.adopt))
         form = QFormLayout()
         form.addRow("Axes", self.axes)
-        form.addRow("Voxel (µm)", _line(*self.spacing))
-        form.addRow("Cell labels", _line(self.labels, self.open_labels, stretch=0))
+        form.addRow("Voxel (µm)", self.spacing)
+        form.addRow("Cell labels", line_of(self.labels, self.open_labels, widest=self.labels))
         self.form = form
         box.addLayout(form)
         box.addWidget(self.message)
@@ -86,19 +84,18 @@ class LoadDock(QWidget):
         self.open_labels.clicked.connect(self._choose_labels)
         self.adopt.clicked.connect(self.use_open_layers)
         self.axes.returnPressed.connect(self._retry_with_axes)
-        self.labels.activated.connect(self._on_labels_chosen)
         session = self.session
         session.loading.stepped.connect(self._on_loaded)
         session.loading.failed.connect(self._on_failed)
         session.loading.began.connect(self._enable)
         session.loading.ended.connect(self._enable)
         session.stack_changed.connect(self._describe)
-        session.labels_changed.connect(self._list_labels)
-        session.layers_changed.connect(self._on_layers)
+        session.spacing_changed.connect(self._describe)
         self._adopting = QTimer(self)
         self._adopting.setSingleShot(True)
         self._adopting.timeout.connect(self._adopt_if_new)
-        self._on_layers()
+        session.layers_changed.connect(self._look_at_layers)
+        self._look_at_layers()
         self._describe()
 
     def dragEnterEvent(self, event: Any) -> None:
@@ -140,35 +137,24 @@ class LoadDock(QWidget):
     def use_open_layers(self) -> None:
         """Make the open image layers the channels of the stack."""
         try:
-            layers = self._open_images()
+            layers = open_images(self.session.viewer)
             stack = stack_from_layers(layers)
         except GradcamoError as error:
             self.message.fail(error)
             return
         self.session.set_stack(stack, dict(zip(stack.channels, layers, strict=True)))
 
-    def _open_images(self) -> list[Any]:
-        from napari.layers import Image
-
-        viewer = self.session.viewer
-        images = [
-            layer
-            for layer in viewer.layers
-            if isinstance(layer, Image) and "gradcamo" not in layer.metadata and not layer.rgb
-        ]
-        selected = [layer for layer in images if layer in viewer.layers.selection]
-        return selected if len(selected) > 1 else images
+    def _look_at_layers(self) -> None:
+        self._adopting.start(50)  # a sample adds its layers one after the other
 
     def _adopt_if_new(self) -> None:
         viewer = self.session.viewer
         if viewer is None or self.session.stack is not None or self.session.loading.running:
             return
-        images = self._open_images()
-        foreign = [layer for layer in images if "source" not in layer.metadata]
-        paths = {layer.source.path for layer in foreign if layer.source.path}
-        if foreign and foreign == images and len(paths) == 1:
-            self.load_stack(paths.pop())  # our reader knows channels and voxel size, or asks
-            self._dropped = foreign
+        images = open_images(viewer)
+        if path := file_of(images):
+            self.load_stack(path)  # our reader knows channels and voxel size, or asks
+            self._dropped = [*images]
         elif len(images) == 1 and images[0].ndim > 3:
             self._ask_axes_of(images[0])
         elif images and len({layer.data.shape for layer in images}) == 1 and images[0].ndim == 3:
@@ -229,30 +215,8 @@ class LoadDock(QWidget):
 
             self._start(arrange, f"arranging {name} …")
 
-    def _on_spacing(self) -> None:
-        session = self.session
-        if session.stack is None or not all(line.hasAcceptableInput() for line in self.spacing):
-            return
-        spacing = tuple(float(line.text()) for line in self.spacing)
-        if spacing == session.stack.spacing_um:
-            return
-        session.stack = replace(session.stack, spacing_um=spacing)
-        layers = [*session.channel_layers.values()]
-        if session.labels_layer is not None:
-            layers.append(session.labels_layer)
-        for layer in layers:
-            layer.scale, layer.units = spacing, ("um",) * 3
-        session.found.forget()  # volumes are counted in µm
-        session.spacing_changed.emit()
-        self._describe()
-
     def _describe(self) -> None:
         stack = self.session.stack
-        for line, step in zip(
-            self.spacing, (stack and stack.spacing_um) or ("", "", ""), strict=True
-        ):
-            line.setText(f"{step:.5g}" if step else "")
-            line.setEnabled(stack is not None)
         if stack is None:
             self.message.say(
                 "Open a Z-stack, or try one: File ▸ Open Sample ▸ Grad-CAMO. Dropping a file on "
@@ -282,31 +246,6 @@ class LoadDock(QWidget):
         layer = show_labels(session.viewer, labels, like, name=path.name.split(".")[0])
         layer.metadata["path"] = str(path)
         session.set_labels(layer)
-
-    def _on_layers(self) -> None:
-        self._list_labels()
-        self._adopting.start(50)  # a sample adds its layers one after the other
-
-    def _list_labels(self) -> None:
-        from napari.layers import Labels
-
-        viewer = self.session.viewer
-        if viewer is None:
-            return
-        self._choices = [
-            layer
-            for layer in viewer.layers
-            if isinstance(layer, Labels) and "gradcamo" not in layer.metadata
-        ]
-        self.labels.clear()
-        self.labels.addItems([layer.name for layer in self._choices] or ["none yet"])
-        self.labels.setEnabled(bool(self._choices))
-        if self.session.labels_layer in self._choices:
-            self.labels.setCurrentIndex(self._choices.index(self.session.labels_layer))
-
-    def _on_labels_chosen(self, index: int) -> None:
-        if index < len(self._choices):
-            self.session.set_labels(self._choices[index])
 
     # ------------------------------------------------------------------------------------------
 
@@ -338,14 +277,6 @@ class LoadDock(QWidget):
         if path:
             self.load_labels(path)
 
-    def _spacing_box(self, axis: str) -> QLineEdit:
-        line = QLineEdit()
-        line.setValidator(QDoubleValidator(1e-6, 1e6, 6))
-        line.setPlaceholderText("?")
-        line.setToolTip(f"distance of neighbouring voxels along {axis}, in µm")
-        line.editingFinished.connect(self._on_spacing)
-        return line
-
 
 def shown(stack: ZStack) -> tuple[ZStack, list[tuple[float, float]]]:
     """A stack as it is shown: in memory where it is small, with contrast limits per channel."""
@@ -358,11 +289,3 @@ def _middle(session: Session) -> float:
     layer = next(iter(session.channel_layers.values()))
     planes = session.stack.shape[1]
     return float(layer.data_to_world((planes // 2, 0, 0))[0])
-
-
-def _line(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
-    line = QHBoxLayout()
-    line.setContentsMargins(0, 0, 0, 0)
-    for number, widget in enumerate(widgets):
-        line.addWidget(widget, int(number == stretch) if stretch is not None else 0)
-    return line

@@ -47,7 +47,7 @@ def open_window(
     if checkpoint is not None:
         session.set_checkpoint(Checkpoint.load(checkpoint), Path(checkpoint).name)
     if audit:
-        session.audit(AuditSettings())
+        session.audits.start(AuditSettings())
     if run:
         napari.run()
     return viewer

@@ -10,17 +10,15 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Signal
 
-from gradcamo.docks.colouring import warm_up
 from gradcamo.docks.memory import keep
 from gradcamo.docks.results import Results
 from gradcamo.docks.worker import Job
-from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     import napari
@@ -59,6 +57,7 @@ class Session(QObject):
     layer_proposed = Signal(str)  # a layer of the network to explain at
 
     def __init__(self, viewer: napari.Viewer) -> None:
+        from gradcamo.docks.audits import Audits
         from gradcamo.docks.autosave import Autosave
         from gradcamo.docks.click import CanvasClicks
         from gradcamo.docks.closing import Closing
@@ -82,8 +81,6 @@ class Session(QObject):
         self.planned = AuditSettings()  # what the rows of Explain say
         self.trained_on: Path | None = None  # the plate of a training in this window
         self.results = Results(cutoff=CUTOFF)
-        self._replacing = self._left = False
-        self._recipe: dict[str, Any] = {}
         self.cell = 0
         self.selection = np.zeros(0, np.int64)
         self.loading = Job(self)
@@ -102,18 +99,14 @@ class Session(QObject):
         self.heatmap = HeatmapView(self)
         self.outlines = SelectedOutlines(self)
         self.colours = LabelColours(self)
-        self._results_timer = QTimer(self)
-        self._results_timer.setSingleShot(True)
-        self._results_timer.timeout.connect(self.results_changed)
         self.features = Features(self)
         self.keys = Keys(self)
         self.autosave = Autosave(self)
         self.plate = OpenPlate(self)
         self.closing = Closing(self)
+        self.audits = Audits(self)
         self.order = np.zeros(0, np.int64)  # labels as the table shows them, from top to bottom
         self.columns: list[str] = []  # that the table shows
-        self.auditing.stepped.connect(self._on_audited)
-        self.auditing.ended.connect(self._on_audit_ended)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
 
@@ -124,7 +117,7 @@ class Session(QObject):
 
     def set_stack(self, stack: ZStack, layers: dict[str, Image]) -> None:
         """Work on this stack, shown by these layers; what was known of another is dropped."""
-        self._leave_audit()
+        self.audits.leave()
         self.stack, self.channel_layers = stack, dict(layers)
         self.channels = None
         self.found.forget()
@@ -135,7 +128,7 @@ class Session(QObject):
         """Take the cells of this layer; scores of other labels are dropped."""
         if layer is self.labels_layer:
             return
-        self._leave_audit()
+        self.audits.leave()
         self.clicks.watch(layer)
         self.edits.watch(layer)
         self.found.forget()
@@ -185,75 +178,6 @@ class Session(QObject):
             "a network": self.checkpoint,
         }
         return [name for name, thing in needed.items() if thing is None]
-
-    def audit(self, settings: AuditSettings, only: Iterable[int] | None = None) -> None:
-        """Score the cells in the background, all or these only.
-
-        Raises
-        ------
-        GradcamoError
-            If the stack, the labels or the checkpoint are missing, or if some cells only would
-            be scored with another network than the rest.
-        """
-        if lacking := self.lacking():
-            raise GradcamoError(f"load {' and '.join(lacking)} first")
-        if only is not None:
-            self.refuse_to_mix(settings)
-        stack, checkpoint = self.stack, self.checkpoint
-        find = self.found.finder(settings)
-        only = None if only is None else [int(label) for label in only]
-
-        def batches() -> Iterator[Any]:
-            from gradcamo.auditing.stack import audit_crops, audit_recipe
-
-            crops = find()
-            warm_up(crops.labels.dtype)
-            self._recipe = audit_recipe(stack, checkpoint, settings)
-            there = None if only is None else set(crops.table["label"].tolist()) & set(only)
-            if there is None or there or not only:
-                yield from audit_crops(crops, checkpoint, settings, there)
-
-        self.auditing.start(batches)
-        self.edits.begin_audit()
-        if only is None or not self.results.recipe:
-            self.audit_settings = settings
-        self._replacing, self._left = only is None, False
-
-    def _leave_audit(self) -> None:
-        """Stop an audit whose stack or labels go; what it brought so far is kept."""
-        if self.auditing.running and not self._left:
-            self.autosave.save_scores()
-            self.auditing.abandon()
-            self._left = True
-
-    def refuse_to_mix(self, settings: AuditSettings) -> None:
-        """Raise a GradcamoError where cells would be scored otherwise than those that are there."""
-        if other := self.results.differ_from(self.checkpoint, settings):
-            raise GradcamoError(
-                f"the cells of this table were scored with {other}, and a table keeps to one: "
-                "audit all cells, which replaces them, or go back to what they were scored with"
-            )
-
-    def _on_audited(self, batch: Any) -> None:
-        if self._left:
-            return
-        if self._replacing:  # only now: an audit that fails at its checks takes nothing away
-            self._replacing = False
-            self.results = self.results.fresh()
-        self.results.recipe = self.results.recipe or self._recipe
-        self.results.audited = True
-        self.results.add(batch)
-        self.results.expire(self.edits.since_audit)
-        if len(self.edits.places):
-            self.results.outdate(self.edits.places)
-        if not self._results_timer.isActive():
-            self._results_timer.start(300)  # a table that is redrawn more often cannot be read
-
-    def _on_audit_ended(self, complete: bool) -> None:
-        self._results_timer.stop()
-        if complete:  # cells that were erased have nothing to score
-            self.results.forget(self.found.gone(self.results.stale) - self.edits.since_audit)
-        self.results_changed.emit()
 
     def restore(self, kept: Kept) -> None:
         """Take up scores, flags and notes that were kept with these labels."""

@@ -58,12 +58,12 @@ def notify(error: Exception) -> None:
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
 
-def line_of(*widgets: QWidget) -> QHBoxLayout:
-    """Widgets side by side."""
+def line_of(*widgets: QWidget, widest: QWidget | None = None) -> QHBoxLayout:
+    """Widgets side by side; ``widest`` takes the room that is left."""
     line = QHBoxLayout()
     line.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
-        line.addWidget(widget)
+        line.addWidget(widget, int(widget is widest))
     return line
 
 

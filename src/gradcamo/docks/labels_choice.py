@@ -1,0 +1,44 @@
+"""Which labels layer holds the cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import QComboBox, QWidget
+
+from gradcamo.docks.session import Session
+
+
+class LabelsChoice(QComboBox):
+    """The labels layers of the window; the session takes the one that is chosen."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self._layers: list[Any] = []
+        self.setToolTip("the labels layer that holds the cells")
+        self.activated.connect(self._take)
+        session.labels_changed.connect(self._list)
+        session.layers_changed.connect(self._list)
+        self._list()
+
+    def _list(self) -> None:
+        from napari.layers import Labels
+
+        viewer = self.session.viewer
+        if viewer is None:
+            return
+        self._layers = [
+            layer
+            for layer in viewer.layers
+            if isinstance(layer, Labels) and "gradcamo" not in layer.metadata
+        ]
+        self.clear()
+        self.addItems([layer.name for layer in self._layers] or ["none yet"])
+        self.setEnabled(bool(self._layers))
+        if self.session.labels_layer in self._layers:
+            self.setCurrentIndex(self._layers.index(self.session.labels_layer))
+
+    def _take(self, index: int) -> None:
+        if index < len(self._layers):
+            self.session.set_labels(self._layers[index])
