@@ -66,7 +66,7 @@ def main() -> None:
         f"{machine(options.device)}; one cell at a time, 6 × 64 × 224 × 224 voxels, B0, {LAYER}; "
         f"medians of {options.repeats} rounds in which all take turns.",
         *end_to_end(end, parts),
-        *extra(parts, take_turns(case.batches(), max(3, options.repeats // 2))),
+        *extra(parts, take_turns(case.batches(), options.repeats)),
         *training(options.repeats),
         *each_part(parts),
         *limit(case, parts),
