@@ -38,6 +38,19 @@ def read(name: str) -> pd.DataFrame:
     return table
 
 
+def of_seeds(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Layers from top to bottom, one column per seed."""
+    wide = table.pivot_table(index="layer", columns="seed", values=column)
+    return wide.loc[sorted(wide.index, key=lambda layer: int(layer.removeprefix("block_")))]
+
+
+def draw_seeds(axes: plt.Axes, values: pd.DataFrame, colour: str, style: str, label: str) -> None:
+    """The mean over the seeds, and the range that they span."""
+    at = [int(layer.removeprefix("block_")) for layer in values.index]
+    axes.plot(at, values.mean(axis=1), style, color=colour, label=label, markersize=4)
+    axes.fill_between(at, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.15, lw=0)
+
+
 def maps(names: Sequence[str] = ("own", "neighbour", "background")) -> plt.Figure:
     """Crops of treated cells that were classified correctly, drawn by lot, and their maps."""
     size = (1.6 * len(names), 6.6)
@@ -92,11 +105,10 @@ def shares() -> plt.Figure:
     for row, alignment in zip(grid, ALIGNMENTS, strict=True):
         for axes, name in zip(row, ("own", "neighbour", "background"), strict=True):
             here = table[(table["network"] == name) & (table["alignment"] == alignment)]
-            at = np.arange(len(here))
             for part, (label, area, colour) in PARTS.items():
-                axes.plot(at, here[part], "o-", color=colour, label=label, markersize=4)
-                axes.plot(at, here[area], ":", color=colour, lw=1.2)
-            axes.set_xticks(at, [layer.removeprefix("block_") for layer in here["layer"]])
+                draw_seeds(axes, of_seeds(here, part), colour, "o-", label)
+                axes.plot(range(9), of_seeds(here, area)[0], ":", color=colour, lw=1.2)
+            axes.set_xticks(range(9))
             axes.spines[["top", "right"]].set_visible(False)
             axes.set_title(f"signal: {name}, drawn: {alignment}", fontsize=9)
     for axes in grid[:, 0]:
@@ -121,11 +133,8 @@ def separation() -> plt.Figure:
                     & (table["treatment"] == treatment)
                     & (table["alignment"] == alignment)
                 ]
-                at = [int(layer.removeprefix("block_")) for layer in here["layer"]]
-                axes.plot(
-                    at, here["auroc_grad_camo"], style, color=colour, markersize=4,
-                    label=f"{treatment}, {alignment}",
-                )  # fmt: skip
+                values = of_seeds(here, "auroc_grad_camo")
+                draw_seeds(axes, values, colour, style, f"{treatment}, {alignment}")
         axes.axhline(0.95, color="black", lw=0.6, ls="--")
         axes.axhline(0.5, color="black", lw=0.6, ls=":")
         axes.set(xlabel="block", ylim=(0, 1.03), title=f"own against {other}", xticks=range(9))
@@ -137,27 +146,29 @@ def separation() -> plt.Figure:
 
 def regularised() -> plt.Figure:
     """Accuracy without the shortcut, and Grad-CAMO by layer, with and without the regulariser."""
-    accuracy, layers = read("accuracy").set_index(["network", "variant"]), read("layers")
+    accuracy, layers = read("accuracy").set_index(["network", "variant", "seed"]), read("layers")
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=(1.1, 1)
     )
     variants = ["paired", "shuffled", "removed"]
     for shift, network_name, colour in ((-0.2, PLAIN, GREY), (0.2, REGULARISED, BLUE)):
         name = "plain" if network_name == PLAIN else "with Grad-CAMO in the loss"
-        values = accuracy.loc[network_name].loc[variants, "balanced"]
-        bars = left.bar(np.arange(3) + shift, values, 0.4, color=colour, label=name)
-        left.bar_label(bars, fmt="%.2f", fontsize=8)
+        values = accuracy.loc[network_name, "balanced"].unstack("seed").loc[variants]
+        at = np.arange(3) + shift
+        bars = left.bar(at, values.mean(axis=1), 0.4, color=colour, label=name)
+        left.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+        for seed in values:
+            left.plot(at, values[seed], "_", color="black", markersize=9)
         here = layers[
             (layers["network"] == network_name)
             & (layers["variant"] == "paired")
             & (layers["alignment"] == "receptive-field")
             & (layers["treatment"] == TREATED)
         ]
-        at = np.arange(len(here))
-        right.plot(at, here["grad_camo"], "o-", color=colour, markersize=4, label=name)
-    right.plot(at, here["chance"], ":", color="black", lw=1, label="a flat map")
-    right.plot(at, here["ceiling"], "--", color="black", lw=0.6, label="ceiling")
-    right.set_xticks(at, [layer.removeprefix("block_") for layer in here["layer"]])
+        draw_seeds(right, of_seeds(here, "grad_camo"), colour, "o-", name)
+    right.plot(range(9), of_seeds(here, "chance")[0], ":", color="black", lw=1, label="a flat map")
+    right.plot(range(9), of_seeds(here, "ceiling")[0], "--", color="black", lw=0.6, label="ceiling")
+    right.set_xticks(range(9))
     right.set(xlabel="block", ylabel="Grad-CAMO, treated cells", ylim=(0, 1.02))
     left.set_xticks(range(3), ["as trained", "dealt by lot", "removed"])
     left.axhline(0.5, color="black", lw=0.7, ls=":")

@@ -13,19 +13,18 @@ def accuracies(cells: pd.DataFrame) -> pd.DataFrame:
     """Share of held-out cells classified correctly, by class and balanced over classes."""
     once = cells[(cells["layer"] == cells["layer"].iloc[0]) & (cells["alignment"] == "paper")]
     once = once.assign(right=once["predicted"] == once["treatment"])
-    table = once.pivot_table(
-        index=["network", "variant"], columns="treatment", values="right", sort=False
-    )
+    keys = ["network", "seed", "variant"]
+    table = once.pivot_table(index=keys, columns="treatment", values="right", sort=False)
     table["balanced"] = table.mean(axis=1)
-    return table.join(once.groupby(["network", "variant"]).size().rename("cells")).reset_index()
+    return table.join(once.groupby(keys).size().rename("cells")).reset_index()
 
 
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
-    """Means per network, variant, alignment, layer and class."""
+    """Means per network, seed, variant, alignment, layer and class."""
     cells = cells.assign(
         accuracy=cells["predicted"] == cells["treatment"], empty=cells["grad_camo"].isna()
     )
-    keys = ["network", "variant", "alignment", "layer", "treatment"]
+    keys = ["network", "seed", "variant", "alignment", "layer", "treatment"]
     columns = [
         *("accuracy", "empty", "grad_camo", "neighbour_share", "background_share", "chance"),
         *("neighbour_area", "background_area", "ceiling", "attainable"),
@@ -45,7 +44,7 @@ def separation(cells: pd.DataFrame) -> pd.DataFrame:
     for honest, other in product(("own", "own, diffuse"), ("background", "neighbour")):
         chosen = cells[cells["network"].isin([honest, other]) & (cells["variant"] == "paired")]
         chosen = chosen.dropna(subset="grad_camo")
-        keys = ["treatment", "alignment", "layer"]
+        keys = ["seed", "treatment", "alignment", "layer"]
         for key, group in chosen.groupby(keys, sort=False):
             own = group["network"] == honest
             if own.nunique() < 2:

@@ -64,7 +64,7 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(small_plate, traine
 
 def test_one_killed_after_its_last_epoch_learns_no_further(small_plate, tmp_path):
     # with steps this small nothing changes, so the second epoch is no better than the first
-    frozen = settings(epochs=9, patience=1, learning_rate=1e-30, batch_norm_momentum=1e-30)
+    frozen = settings(epochs=9, patience=1, learning_rate=1e-30)
     state = tmp_path / "model.state"
 
     def kill(event):

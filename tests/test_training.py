@@ -12,9 +12,16 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
 from gradcamo.files.stacks import read_labels, read_stack
 from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.settings import TrainSettings
-from gradcamo.training.cells import index_cells
-from gradcamo.training.dataset import CellDataset, EpochOrder, channel_statistics, loader
+from gradcamo.training.cells import index_cells, training_cells
+from gradcamo.training.dataset import (
+    CellDataset,
+    EpochOrder,
+    averaging_loader,
+    channel_statistics,
+    loader,
+)
 from gradcamo.training.split import leave_wells_out
 from gradcamo.training.train import train
 
@@ -133,6 +140,30 @@ def test_a_seed_gives_the_same_network_twice(small_plate, trained):
     assert same_weights(train(small_plate, SMALL), trained[0])
 
 
+def test_batch_norm_has_the_averages_of_the_weights_that_are_kept(small_plate):
+    """Batch by batch the stem's statistics are taken by hand, with the weights of the file."""
+    one = settings(epochs=1, batch_norm_cells=12)
+    checkpoint = train(small_plate, one)
+    cells, _ = training_cells(small_plate, one)
+    taken = averaging_loader(cells[cells["split"] == "train"], checkpoint.classes, one)
+    mean, variance = [], []
+    for images, *_ in taken:
+        x = resize(
+            standardise(images, checkpoint.channel_mean, checkpoint.channel_std), one.input_size
+        )
+        y = checkpoint.network._conv_stem(x).double()
+        mean.append(y.mean((0, 2, 3, 4)))
+        variance.append(y.var((0, 2, 3, 4)))
+    norm = checkpoint.network._bn0
+    assert len(taken.dataset) == 12
+    torch.testing.assert_close(
+        norm.running_mean.double(), sum(mean) / len(mean), rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(
+        norm.running_var.double(), sum(variance) / len(mean), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_a_training_leaves_the_random_numbers_of_its_caller_alone(small_plate):
     torch.manual_seed(7)
     expected = torch.rand(3)
@@ -143,7 +174,7 @@ def test_a_training_leaves_the_random_numbers_of_its_caller_alone(small_plate):
 
 def test_training_stops_when_validation_gets_no_better(small_plate):
     # with steps this small nothing changes, so the second epoch is no better than the first
-    frozen = settings(epochs=9, patience=1, learning_rate=1e-30, batch_norm_momentum=1e-30)
+    frozen = settings(epochs=9, patience=1, learning_rate=1e-30)
     recipe = train(small_plate, frozen).recipe
     assert recipe["ended"].startswith("early")
     assert (recipe["best_epoch"], len(recipe["history"])) == (1, 2)

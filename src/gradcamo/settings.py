@@ -125,12 +125,11 @@ class TrainSettings(Settings):
     regularise_alignment: Alignment = Field(
         "paper", description="where the maps that enter the loss are drawn, as in an audit"
     )
-    batch_norm_momentum: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="how fast BatchNorm statistics follow the batches (default: 0.01, or faster "
-        "where a training is too short for that)",
+    batch_norm_cells: int = Field(
+        200,
+        ge=1,
+        description="training cells over which BatchNorm's statistics are averaged anew before "
+        "each validation",
     )
     accumulate: int = Field(
         1, ge=1, description="batches whose gradients make one step, where a large one does not fit"

@@ -17,7 +17,7 @@ def choose_treated(
     """Which cells respond, (n,) bool in the order of their labels 1 … n.
 
     With the signal in the cell itself, treated cells are whole and so far apart that no crop of
-    one shows another; with the signal in a neighbour, about every fourth cell is treated.
+    one shows another; with the signal in a neighbour, about every second cell is treated.
     """
     places = ndi.find_objects(labels)
     if design.signal == "dose":
@@ -26,7 +26,7 @@ def choose_treated(
     if design.signal == "background" or design.treatment(well) == UNTREATED:
         return treated
     if design.signal == "neighbour":
-        treated[rng.permutation(len(places))[: max(1, len(places) // 4)]] = True
+        treated[rng.permutation(len(places))[: max(1, len(places) // 2)]] = True
         return treated
     boxes = _boxes(places)
     windows = _windows(boxes, design.crop_px)

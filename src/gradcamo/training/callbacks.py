@@ -11,7 +11,8 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from gradcamo.files.landing import landing
 from gradcamo.progress import EpochResult, TrainingProgress, Watch
@@ -50,6 +51,34 @@ class Keeper(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.history = [EpochResult(**e) for e in state["history"]]
         self.best, self.best_epoch = state["best"], state["best_epoch"]
+
+
+class BatchNormAverages(Callback):
+    """Averages BatchNorm's statistics over training cells anew before each validation.
+
+    Running averages are of weights that have changed since. While those still change fast, the
+    network in evaluation would be another than the one that learns (Wu and Johnson, "Rethinking
+    Batch in BatchNorm", 2021, section 3).
+    """
+
+    def __init__(self, cells: DataLoader, watch: Watch) -> None:
+        self.cells, self.watch = cells, watch
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm3d)]
+        momentum = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average
+            norm.train()
+        with trainer.precision_plugin.forward_context():
+            for images, *_ in self.cells:
+                module(images.to(module.device))
+                if self.watch.stopped():
+                    raise Stopped
+        for norm, before in zip(norms, momentum, strict=True):
+            norm.momentum = before
+            norm.eval()
 
 
 class NoBetter(EarlyStopping):
@@ -102,21 +131,25 @@ class Reporter(Callback):
         self._tell(trainer, "validation", index + 1, None)
 
     def _tell(self, trainer: L.Trainer, stage: str, done: int, loss: float | None) -> None:
+        if trainer.is_global_zero:  # of several processes that train together one tells
+            self.watch.tell(self._progress(trainer, stage, done, loss))
+        if self.watch.stopped():
+            raise Stopped
+
+    def _progress(
+        self, trainer: L.Trainer, stage: str, done: int, loss: float | None
+    ) -> TrainingProgress:
         learning, deciding = int(trainer.num_training_batches), int(trainer.num_val_batches[0])
         epochs = int(trainer.max_epochs or 0)
         before = trainer.current_epoch * (learning + deciding)
-        self.watch.tell(
-            TrainingProgress(
-                stage=stage,
-                done=done,
-                total=learning if stage == "training" else deciding,
-                epoch=trainer.current_epoch + 1,
-                epochs=epochs,
-                loss=loss,
-                history=tuple(self.keeper.history),
-                batches_done=before + done + (learning if stage == "validation" else 0),
-                batches=epochs * (learning + deciding),
-            )
+        return TrainingProgress(
+            stage=stage,
+            done=done,
+            total=learning if stage == "training" else deciding,
+            epoch=trainer.current_epoch + 1,
+            epochs=epochs,
+            loss=loss,
+            history=tuple(self.keeper.history),
+            batches_done=before + done + (learning if stage == "validation" else 0),
+            batches=epochs * (learning + deciding),
         )
-        if self.watch.stopped():
-            raise Stopped

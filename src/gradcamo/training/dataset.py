@@ -146,6 +146,16 @@ def loader(
     )
 
 
+def averaging_loader(
+    cells: pd.DataFrame, classes: Sequence[str], settings: TrainSettings
+) -> DataLoader:
+    """Some training cells, drawn by lot and augmented, the same whenever they are asked for."""
+    wanted = max(settings.batch_norm_cells, settings.batch_size)
+    drawn = cells.sample(min(wanted, len(cells)), random_state=settings.seed)
+    without_masks = settings.model_copy(update={"regularise_weight": 0.0})
+    return loader(drawn, classes, without_masks, training=True)
+
+
 def channel_statistics(
     cells: pd.DataFrame,
     settings: TrainSettings,

@@ -22,7 +22,14 @@ from gradcamo.errors import GradcamoError
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.progress import StoppedEarly, Watch
 from gradcamo.settings import TrainSettings
-from gradcamo.training.callbacks import Keeper, NoBetter, Reporter, StateFile, Stopped
+from gradcamo.training.callbacks import (
+    BatchNormAverages,
+    Keeper,
+    NoBetter,
+    Reporter,
+    StateFile,
+    Stopped,
+)
 from gradcamo.training.regularise import STEEPEST, Regulariser, apart
 from gradcamo.training.state import TrainingState
 
@@ -65,6 +72,7 @@ class Fitting(L.LightningModule):
             on_cell.detach().mean(),
             on_step=False,
             on_epoch=True,
+            sync_dist=True,
             batch_size=len(targets),
         )
         return self._step("train", batch, logits) + self.regulariser.penalty(on_cell)
@@ -89,11 +97,15 @@ def fit(
     statistics: tuple[Sequence[float], Sequence[float]],
     settings: TrainSettings,
     loaders: tuple[DataLoader, DataLoader],
+    averaged: DataLoader,
     watch: Watch,
     regulariser: Regulariser | None = None,
     state: TrainingState | None = None,
 ) -> dict[str, Any]:
     """Fit a network in place and leave it with its best weights; how it went, for the recipe.
+
+    ``loaders`` give the cells to learn from and those that decide when to stop; over the cells of
+    ``averaged`` BatchNorm's statistics are taken.
 
     Raises
     ------
@@ -102,13 +114,10 @@ def fit(
     GradcamoError
         If the loss never was a number.
     """
-    momentum = _batch_norm_momentum(settings, len(loaders[0]))
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.momentum = momentum
     keeper = Keeper()
     callbacks: list[Callback] = [
         keeper,
+        BatchNormAverages(averaged, watch),
         Reporter(keeper, watch),
         NoBetter(settings.patience),
     ]
@@ -151,15 +160,7 @@ def fit(
         "ended": ended,
         "best_epoch": keeper.best_epoch,
         "history": [epoch._asdict() for epoch in keeper.history],
-        "batch_norm_momentum": momentum,
     }
-
-
-def _batch_norm_momentum(settings: TrainSettings, steps: int) -> float:
-    """As set, else such that statistics are averaged over about a third of an epoch."""
-    if settings.batch_norm_momentum is not None:
-        return settings.batch_norm_momentum
-    return min(max(3 / steps, 0.01), 0.1)
 
 
 @contextlib.contextmanager

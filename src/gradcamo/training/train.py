@@ -27,7 +27,7 @@ from gradcamo.networks.preprocess import choose_device
 from gradcamo.progress import TrainingProgress, Watch
 from gradcamo.settings import TrainSettings
 from gradcamo.training.cells import training_cells
-from gradcamo.training.dataset import channel_statistics, loader
+from gradcamo.training.dataset import averaging_loader, channel_statistics, loader
 from gradcamo.training.regularise import Regulariser
 from gradcamo.training.report import (
     describe_cells,
@@ -198,8 +198,11 @@ def _fit(
             loader(learning, classes, settings, training=True),
             loader(deciding, classes, settings),
         )
+        averaged = averaging_loader(learning, classes, settings)
         try:
-            fitted = fit(network, statistics, settings, loaders, watch, regulariser, state)
+            fitted = fit(
+                network, statistics, settings, loaders, averaged, watch, regulariser, state
+            )
             return settings, {**fitted, "notes": notes}
         except torch.OutOfMemoryError as error:
             if settings.batch_size < 4:
