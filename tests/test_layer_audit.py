@@ -14,7 +14,7 @@ from gradcamo.files.stacks import read_labels, read_stack
 from gradcamo.files.store import read_table, write_table
 from gradcamo.networks.checkpoint import BUNDLED
 from gradcamo.report import write_report
-from gradcamo.settings import AuditSettings, LayerAuditSettings
+from gradcamo.settings import AuditSettings, LayerAuditSettings, TrainSettings
 from gradcamo.training.layer_audit import _probe, layer_audit
 
 
@@ -36,6 +36,12 @@ def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(small_plate, t
     mean = expected["grad_camo"].mean()
     assert found.summary["grad_camo"][0] == pytest.approx(mean, abs=1e-4, nan_ok=True)
     assert found.summary["probe_accuracy"].between(0, 1).all()
+
+
+def test_a_setting_that_only_another_version_knew_is_left_out():
+    recipe = {"settings": {"seed": 7, "momentum_of_old": None}}
+    assert TrainSettings.recorded(recipe) == TrainSettings(seed=7)
+    assert TrainSettings.recorded({}) == TrainSettings()
 
 
 def test_the_command_prints_and_keeps_what_the_report_takes_up(small_plate, tmp_path):

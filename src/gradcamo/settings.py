@@ -5,7 +5,7 @@ Command-line flags, dock rows, checkpoints and recipes all read these models.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,18 @@ class Settings(BaseModel):
     """A stage's settings: validated, frozen, nothing unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def recorded(cls, recipe: dict[str, Any]) -> Self:
+        """What a recipe says, perhaps another version's: settings unknown today are left out.
+
+        Parameters
+        ----------
+        recipe : dict
+            The recipe of a checkpoint or a table; these settings are its ``settings``.
+        """
+        kept = recipe.get("settings", {})
+        return cls(**{name: kept[name] for name in cls.model_fields if name in kept})
 
 
 class CropSettings(Settings):

@@ -184,8 +184,8 @@ class Session(QObject):
         cutoff = kept.marks.get("cutoff", self.results.cutoff)
         results = Results.of_table(kept.table, cutoff, kept.arrays)
         try:
-            self.audit_settings = AuditSettings(**results.recipe.get("settings", {}))
-        except ValueError:  # settings of another version
+            self.audit_settings = AuditSettings.recorded(results.recipe)
+        except ValueError:  # another version took a value that is out of bounds today
             self.audit_settings = AuditSettings()
         results.marked, results.notes = self.results.marked, self.results.notes
         results.take_up(kept.marks)

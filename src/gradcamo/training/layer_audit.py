@@ -102,7 +102,7 @@ def _cells(plate_csv: str | Path, checkpoint: Checkpoint) -> pd.DataFrame:
     """The whole cells of the checkpoint's classes, training and held-out wells."""
     from gradcamo.files.plates import read_plate
 
-    trained_with = TrainSettings(**checkpoint.recipe.get("settings", {}))
+    trained_with = TrainSettings.recorded(checkpoint.recipe)
     settings = trained_with.model_copy(update={"crop": checkpoint.crop})
     cells = index_cells(leave_wells_out(read_plate(plate_csv), settings), settings)
     if cells.attrs["channels"] != checkpoint.channels:
