@@ -5,6 +5,7 @@ Command-line flags, dock rows, checkpoints and recipes all read these models.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,12 +19,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def recorded(cls, recipe: dict[str, Any]) -> Self:
+    def recorded(cls, recipe: Mapping[str, Any]) -> Self:
         """What a recipe says, perhaps another version's: settings unknown today are left out.
 
         Parameters
         ----------
-        recipe : dict
+        recipe : mapping
             The recipe of a checkpoint or a table; these settings are its ``settings``.
         """
         kept = recipe.get("settings", {})

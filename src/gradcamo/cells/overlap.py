@@ -110,7 +110,7 @@ def grad_camo(cam: Any, mask: Any) -> Any:
 
 
 class Footprint(NamedTuple):
-    """A cell's label crop on a layer's grid: the weight of each coarse voxel in a masked sum.
+    """Cells' label crops on a layer's grid: the weight of each coarse voxel in a masked sum.
 
     ``own`` and ``cells`` (this or another cell) are (N, *grid), ``full`` (the whole crop) is
     (*grid). ``chance`` (N,) is the cell's share of the crop's voxels, ``ceiling`` (N,) what the
@@ -124,8 +124,10 @@ class Footprint(NamedTuple):
     ceiling: Tensor
 
 
-def cell_masks(labels: Any, label: Any) -> Tensor:
-    """Label crops (N, *crop) and ids (N,) as masks of the own cell and of any: (2, N, *crop).
+def footprints(
+    labels: Any, label: Any, places: Sequence[tuple[Sequence[int], Placement | None]]
+) -> list[Footprint]:
+    """Label crops (N, *crop) with their own ids (N,) on layers' grids, one `Footprint` for each.
 
     Raises
     ------
@@ -138,21 +140,24 @@ def cell_masks(labels: Any, label: Any) -> Tensor:
             f"labels {tuple(crops.shape)} and ids {tuple(ids.shape)} do not fit: expected "
             "(N, *crop) and (N,)"
         )
-    own = crops == ids.to(crops.device).view(-1, *[1] * (crops.ndim - 1))
-    masks = torch.stack([own, crops != 0]).float()
-    if lacking := ids[(masks[0].flatten(1).amax(1) == 0).to(ids.device)].tolist():
-        raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
-    return masks
-
-
-def footprint(masks: Tensor, grid: Sequence[int], placement: Placement | None = None) -> Footprint:
-    """What `cell_masks` gave, (2, N, *crop), on a layer's grid."""
-    shape = masks.shape[2:]
-    own, cells = project_mask(masks, grid, placement)
-    sides = [m.sum(0) for m in _matrices(grid, shape, placement, masks.device)]
-    full = reduce(lambda product, side: product[..., None] * side, sides)
-    ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
-    return Footprint(own, cells, full, masks[0].flatten(1).mean(1), ceiling)
+    shape = crops.shape[1:]
+    projected = [torch.zeros(2, len(crops), *grid, device=crops.device) for grid, _ in places]
+    masks = torch.empty(2, *shape, device=crops.device)  # cell by cell, in the processor's cache
+    for i, own in enumerate(ids.tolist()):
+        torch.eq(crops[i], own, out=masks[0])
+        torch.ne(crops[i], 0, out=masks[1])
+        for out, (grid, placement) in zip(projected, places, strict=True):
+            out[:, i] = project_mask(masks, grid, placement)
+    found = []
+    for (own, cells), (grid, placement) in zip(projected, places, strict=True):
+        sides = [m.sum(0) for m in _matrices(grid, shape, placement, crops.device)]
+        full = reduce(lambda product, side: product[..., None] * side, sides)
+        ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
+        size = own.flatten(1).sum(1)  # interpolation keeps sums: voxels of the cell
+        if lacking := ids[(size == 0).to(ids.device)].tolist():
+            raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
+        found.append(Footprint(own, cells, full, size / math.prod(shape), ceiling))
+    return found
 
 
 def attention_shares(
@@ -183,13 +188,14 @@ def attention_shares(
     GradcamoError
         If shapes do not fit, a map is negative or not finite, or a crop lacks its own cell.
     """
-    maps, masks = _as_maps(cam), cell_masks(labels, label)
-    if maps.ndim != masks.ndim - 1 or len(maps) != masks.shape[1]:
+    maps, crops = _as_maps(cam), _as_integers(labels)
+    if maps.ndim != crops.ndim or len(maps) != len(crops):
         raise GradcamoError(
-            f"maps {tuple(maps.shape)} and labels {tuple(masks.shape[1:])} of {len(masks[0])} "
+            f"maps {tuple(maps.shape)} and labels {tuple(crops.shape)} of {len(crops)} "
             "cells do not fit: expected (N, *grid) and (N, *crop), with as many axes"
         )
-    shares = score(maps, footprint(masks.to(maps.device), maps.shape[1:], placement))
+    (on_grid,) = footprints(crops.to(maps.device), label, [(maps.shape[1:], placement)])
+    shares = score(maps, on_grid)
     return shares if isinstance(cam, Tensor) else {k: v.numpy() for k, v in shares.items()}
 
 

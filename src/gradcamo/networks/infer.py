@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 from torch import OutOfMemoryError, Tensor, nn
 
-from gradcamo.cells.overlap import Footprint, Placement, cell_masks, footprint, score
+from gradcamo.cells.overlap import Placement, footprints, score
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
@@ -74,11 +74,7 @@ def explain(
                 f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
             )
         probabilities = result.logits.softmax(1).cpu().numpy()
-        windows = _Windows(batch, flat=len(checkpoint.input_size) == 2)
-        yield tuple(
-            _explained(name, windows, checkpoint, result, probabilities, alignment)
-            for name in layers
-        )
+        yield tuple(_views(batch, checkpoint, result, probabilities, layers, alignment))
 
 
 def _localize(
@@ -91,42 +87,39 @@ def _localize(
     return attention_cam(network, x, layers)
 
 
-class _Windows:
-    """A batch's label crops, projected once on every grid: most layers share one with another."""
-
-    def __init__(self, batch: list[CellCrop], flat: bool) -> None:
-        labels = np.stack([crop.labels for crop in batch])
-        self.ids = [crop.label for crop in batch]
-        self.masks = cell_masks(labels[:, 0] if flat else labels, self.ids)
-        self.shape = tuple(self.masks.shape[2:])
-        self._on: dict[Hashable, Footprint] = {}
-
-    def on(self, grid: tuple[int, ...], placement: Placement | None) -> Footprint:
-        if (grid, placement) not in self._on:
-            self._on[grid, placement] = footprint(self.masks, grid, placement)
-        return self._on[grid, placement]
-
-
-def _explained(
-    name: str,
-    windows: _Windows,
+def _views(
+    batch: list[CellCrop],
     checkpoint: Checkpoint,
     result: CamResult,
     probabilities: np.ndarray,
+    layers: tuple[str, ...],
     alignment: Alignment,
-) -> Explained:
-    placement = place(checkpoint.layers[name], checkpoint.input_size, windows.shape, alignment)
-    maps = facing(checkpoint.ready, result.maps[name]).float().cpu()
-    on_grid = windows.on(tuple(maps.shape[1:]), placement)
-    return Explained(
-        layer=name,
-        labels=windows.ids,
-        probabilities=probabilities,
-        target=result.target.cpu().numpy(),
-        maps=maps.numpy(),
-        profiles=result.profiles[name].float().cpu().numpy(),
-        shares={column: values.numpy() for column, values in score(maps, on_grid).items()},
-        placement=placement,
-        own=on_grid.own.numpy(),
-        full=on_grid.full.numpy(),
-    )
+) -> Iterator[Explained]:
+    labels = np.stack([crop.labels for crop in batch])
+    if len(checkpoint.input_size) == 2:
+        labels = labels[:, 0]
+    ids = [crop.label for crop in batch]
+    maps = {name: facing(checkpoint.ready, result.maps[name]).float().cpu() for name in layers}
+    places = {
+        name: (
+            tuple(maps[name].shape[1:]),
+            place(checkpoint.layers[name], checkpoint.input_size, labels.shape[1:], alignment),
+        )
+        for name in layers
+    }
+    distinct = list(dict.fromkeys(places.values()))  # most layers share a grid with another
+    on = dict(zip(distinct, footprints(labels, ids, distinct), strict=True))
+    for name in layers:
+        on_grid = on[places[name]]
+        yield Explained(
+            layer=name,
+            labels=ids,
+            probabilities=probabilities,
+            target=result.target.cpu().numpy(),
+            maps=maps[name].numpy(),
+            profiles=result.profiles[name].float().cpu().numpy(),
+            shares={key: values.numpy() for key, values in score(maps[name], on_grid).items()},
+            placement=places[name][1],
+            own=on_grid.own.numpy(),
+            full=on_grid.full.numpy(),
+        )
