@@ -13,7 +13,8 @@ background      a faint pattern between the cells
 own+background  both; a second network is trained with Grad-CAMO in its loss
 
 On each, small networks are trained (plate column 02), one per seed, since where a network looks is
-a matter of chance, too. Then the cells of column 03 are scored at every layer, in both alignments.
+a matter of chance, too. Then the cells of column 03 are scored at every layer, in both alignments,
+with averaged and with local gradients.
 Every core works on a network of its own. Tables land in benchmarks/results;
 planted_truth_figures.py draws them into docs/images.
 """
@@ -48,7 +49,7 @@ from gradcamo.progress import TrainingProgress
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.planting import has_background
 from gradcamo.samples.plate import make_plate
-from gradcamo.settings import CropSettings, Settings, TrainSettings
+from gradcamo.settings import CropSettings, Gradients, Settings, TrainSettings
 from gradcamo.training.cells import index_cells
 from gradcamo.training.layer_audit import crops_of
 from gradcamo.training.split import TEST
@@ -99,6 +100,7 @@ VARIANTS = {
     "own+background": ("paired", "removed", "shuffled"),
 }
 """Test plates: as trained on, and with the background's signal taken away or dealt by lot."""
+GRADIENTS: dict[str, tuple[Gradients, ...]] = {"paired": ("averaged", "local")}
 COSTS: dict[str, dict[str, object]] = {}
 
 
@@ -168,11 +170,13 @@ class Epochs:
 def scores(name: str, seed: int = 0, variant: str = "paired") -> pd.DataFrame:
     """Held-out cells of a network at every layer in both alignments."""
     case, settings = training(name, seed)
-    folder = cached(f"scores-{name}-{seed}-{variant}", DESIGNS[case], settings, variant)
+    ways = GRADIENTS.get(variant, ("averaged",))
+    recipe = (DESIGNS[case], settings, variant, *ways)
+    folder = cached(f"scores-{name}-{seed}-{variant}", *recipe)
     checkpoint, cells, out = network(name, seed), held_out(name, variant), folder / "cells.parquet"
     with step(f"scoring {name}, seed {seed}, {variant}", folder) as missing:
         if missing:
-            table = score(cells, checkpoint)
+            table = pd.concat([score(cells, checkpoint, way) for way in ways])
             table.assign(network=name, seed=seed, variant=variant).to_parquet(out)
     return pd.read_parquet(out)
 
@@ -208,11 +212,11 @@ def changed(case: str, variant: str) -> Path:
     return plate(DESIGNS[case].model_copy(update=changes), f"{case}-{variant}")
 
 
-def score(cells: pd.DataFrame, checkpoint: Checkpoint) -> pd.DataFrame:
+def score(cells: pd.DataFrame, checkpoint: Checkpoint, gradients: Gradients) -> pd.DataFrame:
     """One row per cell, layer and alignment: prediction, equation 5, what a flat map scores."""
     crops, again = tee(crops_of(cells, checkpoint.crop))
     parts, done = [], 0
-    for batch in explain(crops, checkpoint, tuple(checkpoint.layers)):
+    for batch in explain(crops, checkpoint, tuple(checkpoint.layers), gradients=gradients):
         n = len(batch[0].labels)
         given = cells.iloc[done : done + n][["image", "label", "well", "treatment"]]
         labels = np.stack([crop.labels for crop in islice(again, n)])
@@ -233,6 +237,7 @@ def score(cells: pd.DataFrame, checkpoint: Checkpoint) -> pd.DataFrame:
                 table = given.assign(
                     layer=seen.layer,
                     alignment=alignment,
+                    gradients=gradients,
                     predicted=np.array(checkpoint.classes)[seen.probabilities.argmax(1)],
                     confidence=seen.probabilities.max(1),
                     **attention_shares(seen.maps, labels, ids, placement),

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from planted_truth import RESULTS, TREATED, held_out, network
-from planted_truth_tables import RECOMMENDED
 
 from gradcamo.cells.overlap import upsample_cam
 from gradcamo.networks.geometry import place
@@ -28,13 +27,15 @@ PARTS = {
     "background_share": ("background", "background_area", GREY),
 }
 PLAIN, REGULARISED = "own+background", "own+background, regularised"
-ALIGNMENTS = ("paper", "receptive-field")
+GRADIENTS = {"averaged": "Grad-CAM", "local": "local gradients"}
+SHOWN = "block_0"
 
 
 def read(name: str) -> pd.DataFrame:
     table = pd.read_csv(RESULTS / f"planted_truth_{name}.csv")
     if "layer" in table:  # deeper layers are one or two voxels wide: no place is left to compare
         table = table[table["layer"].isin([f"block_{i}" for i in range(9)])]
+        table = table[table["alignment"] == "receptive-field"]
     return table
 
 
@@ -53,46 +54,46 @@ def draw_seeds(axes: plt.Axes, values: pd.DataFrame, colour: str, style: str, la
 
 def maps(names: Sequence[str] = ("own", "neighbour", "background")) -> plt.Figure:
     """Crops of treated cells that were classified correctly, drawn by lot, and their maps."""
-    size = (1.6 * len(names), 6.6)
-    figure, grid = plt.subplots(4, len(names), figsize=size, layout="constrained")
-    for column, name in zip(grid.T, names, strict=True):
+    size = (3.2 * len(names), 5.2)
+    figure, grid = plt.subplots(3, 2 * len(names), figsize=size, layout="constrained")
+    for columns, name in zip(np.split(grid.T, len(names)), names, strict=True):
         cells = held_out(name)
         cells = cells[cells["treatment"] == TREATED].sample(12, random_state=0).sort_index()
         checkpoint, shown = network(name), 0
         crops = list(crops_of(cells, checkpoint.crop))
         target = checkpoint.classes.index(TREATED)
-        seen = [part for (part,) in explain(crops, checkpoint, (RECOMMENDED,), batch_size=1)]
-        info = checkpoint.layers[RECOMMENDED]
-        for crop, part in zip(crops, seen, strict=True):
-            if shown == 2 or part.target[0] != target or not part.maps.any():
+        ways = [
+            [part for (part,) in explain(crops, checkpoint, (SHOWN,), batch_size=1, gradients=way)]
+            for way in GRADIENTS
+        ]
+        info = checkpoint.layers[SHOWN]
+        for crop, *parts in zip(crops, *ways, strict=True):
+            if shown == 2 or parts[0].target[0] != target or not all(p.maps.any() for p in parts):
                 continue
-            size = crop.labels.shape
-            heat = upsample_cam(
-                part.maps[0], size, place(info, checkpoint.input_size, size, "receptive-field")
-            )
-            top, below = column[2 * shown], column[2 * shown + 1]
             light = crop.image[[0, 4]].mean(1)  # nuclei, actin
             picture = np.stack([light[1], light[1] + light[0], light[1] + 2 * light[0]], -1)
             picture = (picture / np.quantile(picture, 0.995)).clip(0, 1) ** 0.6
-            for axes in (top, below):
-                axes.imshow(picture if axes is top else picture.mean(-1), cmap="gray")
-                flat = crop.labels.max(0)
+            flat = crop.labels.max(0)
+            places = columns[shown]
+            for axes in places:
+                axes.imshow(picture if axes is places[0] else picture.mean(-1), cmap="gray")
                 axes.contour(flat == crop.label, [0.5], colors="white", linewidths=1.2)
                 axes.set(xticks=[], yticks=[])
-            below.imshow(heat.mean(0), cmap="inferno", alpha=0.65)
-            below.set_xlabel(f"score {part_score(part, crop, heat):.2f}", fontsize=8)
+            for axes, part, way in zip(places[1:], parts, GRADIENTS.values(), strict=True):
+                size = crop.labels.shape
+                placement = place(info, checkpoint.input_size, size, "receptive-field")
+                heat = upsample_cam(part.maps[0], size, placement)
+                axes.imshow(heat.mean(0), cmap="inferno", alpha=0.65)
+                share = heat[crop.labels == crop.label].sum() / heat.sum()
+                axes.set_xlabel(f"{way}: {share:.2f}", fontsize=7)
+            places[0].set_title(name, fontsize=8)
             shown += 1
-        column[0].set_title(name.replace(", ", ",\n"), fontsize=9)
     return figure
 
 
 def regularised_maps() -> plt.Figure:
     """The same where the class can be read twice, without and with Grad-CAMO in the loss."""
     return maps((PLAIN, REGULARISED))
-
-
-def part_score(part: object, crop: object, heat: np.ndarray) -> float:
-    return float(heat[crop.labels == crop.label].sum() / heat.sum())
 
 
 def shares() -> plt.Figure:
@@ -102,15 +103,15 @@ def shares() -> plt.Figure:
     figure, grid = plt.subplots(
         2, 3, figsize=(10, 5.4), sharex=True, sharey=True, layout="constrained"
     )
-    for row, alignment in zip(grid, ALIGNMENTS, strict=True):
+    for row, (way, told) in zip(grid, GRADIENTS.items(), strict=True):
         for axes, name in zip(row, ("own", "neighbour", "background"), strict=True):
-            here = table[(table["network"] == name) & (table["alignment"] == alignment)]
+            here = table[(table["network"] == name) & (table["gradients"] == way)]
             for part, (label, area, colour) in PARTS.items():
                 draw_seeds(axes, of_seeds(here, part), colour, "o-", label)
                 axes.plot(range(9), of_seeds(here, area)[0], ":", color=colour, lw=1.2)
             axes.set_xticks(range(9))
             axes.spines[["top", "right"]].set_visible(False)
-            axes.set_title(f"signal: {name}, drawn: {alignment}", fontsize=9)
+            axes.set_title(f"signal: {name}, {told}", fontsize=9)
     for axes in grid[:, 0]:
         axes.set(ylabel="share of the map", ylim=(0, 1))
     for axes in grid[1]:
@@ -121,48 +122,58 @@ def shares() -> plt.Figure:
 
 
 def separation() -> plt.Figure:
-    """How well a score tells (own) from (background) and (neighbour), layer by layer."""
-    table = read("separation")
-    figure, grid = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
+    """How well a score tells (own) from (background) and (neighbour), layer by layer.
+
+    A network that did not learn its class has nothing to explain: its seed is left out.
+    """
+    table, accuracy = read("separation"), read("accuracy")
+    failed = accuracy[(accuracy["variant"] == "paired") & (accuracy["balanced"] < 0.8)]
+    failed = set(zip(failed["network"], failed["seed"], strict=True))
+    figure, grid = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for axes, other in zip(grid, ("background", "neighbour"), strict=True):
         for treatment, style in ((TREATED, "o-"), ("untreated", "s:")):
-            for alignment, colour in zip(ALIGNMENTS, (GREY, BLUE), strict=True):
+            for (way, told), colour in zip(GRADIENTS.items(), (GREY, BLUE), strict=True):
                 here = table[
-                    (table["network"] == "own")
+                    ~table["seed"].isin([seed for name, seed in failed if name == other])
+                    & (table["network"] == "own")
                     & (table["against"] == other)
                     & (table["treatment"] == treatment)
-                    & (table["alignment"] == alignment)
+                    & (table["gradients"] == way)
                 ]
                 values = of_seeds(here, "auroc_grad_camo")
-                draw_seeds(axes, values, colour, style, f"{treatment}, {alignment}")
+                draw_seeds(axes, values, colour, style, f"{treatment}, {told}")
         axes.axhline(0.95, color="black", lw=0.6, ls="--")
         axes.axhline(0.5, color="black", lw=0.6, ls=":")
         axes.set(xlabel="block", ylim=(0, 1.03), title=f"own against {other}", xticks=range(9))
         axes.spines[["top", "right"]].set_visible(False)
     grid[0].set_ylabel("AUROC of Grad-CAMO")
-    grid[1].legend(frameon=False, fontsize=8)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
 
 
 def regularised() -> plt.Figure:
     """Accuracy without the shortcut, and Grad-CAMO by layer, with and without the regulariser."""
-    accuracy, layers = read("accuracy").set_index(["network", "variant", "seed"]), read("layers")
+    accuracy, layers = (
+        read("accuracy").set_index(["network", "variant", "seed"]).sort_index(),
+        read("layers"),
+    )
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9, 3.4), layout="constrained", width_ratios=(1.1, 1)
     )
     variants = ["paired", "shuffled", "removed"]
     for shift, network_name, colour in ((-0.2, PLAIN, GREY), (0.2, REGULARISED, BLUE)):
         name = "plain" if network_name == PLAIN else "with Grad-CAMO in the loss"
-        values = accuracy.loc[network_name, "balanced"].unstack("seed").loc[variants]
+        values = accuracy.loc[network_name, "balanced"].unstack("seed").reindex(variants)
         at = np.arange(3) + shift
         bars = left.bar(at, values.mean(axis=1), 0.4, color=colour, label=name)
-        left.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+        left.bar_label(bars, fmt="%.2f", fontsize=8, label_type="center", color="white")
         for seed in values:
             left.plot(at, values[seed], "_", color="black", markersize=9)
         here = layers[
             (layers["network"] == network_name)
             & (layers["variant"] == "paired")
-            & (layers["alignment"] == "receptive-field")
+            & (layers["gradients"] == "averaged")
             & (layers["treatment"] == TREATED)
         ]
         draw_seeds(right, of_seeds(here, "grad_camo"), colour, "o-", name)

@@ -6,12 +6,13 @@ from itertools import product
 
 import pandas as pd
 
-TREATED, RECOMMENDED = "treated", "block_2"
+TREATED = "treated"
 
 
 def accuracies(cells: pd.DataFrame) -> pd.DataFrame:
     """Share of held-out cells classified correctly, by class and balanced over classes."""
-    once = cells[(cells["layer"] == cells["layer"].iloc[0]) & (cells["alignment"] == "paper")]
+    ways = ["layer", "alignment", "gradients"]
+    once = cells[(cells[ways] == cells[ways].iloc[0]).all(axis=1)]
     once = once.assign(right=once["predicted"] == once["treatment"])
     keys = ["network", "seed", "variant"]
     table = once.pivot_table(index=keys, columns="treatment", values="right", sort=False)
@@ -20,11 +21,11 @@ def accuracies(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
-    """Means per network, seed, variant, alignment, layer and class."""
+    """Means per network, seed, variant, alignment, gradients, layer and class."""
     cells = cells.assign(
         accuracy=cells["predicted"] == cells["treatment"], empty=cells["grad_camo"].isna()
     )
-    keys = ["network", "seed", "variant", "alignment", "layer", "treatment"]
+    keys = ["network", "seed", "variant", "alignment", "gradients", "layer", "treatment"]
     columns = [
         *("accuracy", "empty", "grad_camo", "neighbour_share", "background_share", "chance"),
         *("neighbour_area", "background_area", "ceiling", "attainable"),
@@ -36,6 +37,7 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
 def separation(cells: pd.DataFrame) -> pd.DataFrame:
     """How well scores tell cells of an honest network from those of a cheat, by layer and class.
 
+    Only cells that were classified correctly: the map of another is about the other class.
     ``auroc_chance`` is that of the cells' size alone: 0.5, if the comparison is fair.
     """
     from sklearn.metrics import roc_auc_score
@@ -43,8 +45,8 @@ def separation(cells: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for honest, other in product(("own", "own, diffuse"), ("background", "neighbour")):
         chosen = cells[cells["network"].isin([honest, other]) & (cells["variant"] == "paired")]
-        chosen = chosen.dropna(subset="grad_camo")
-        keys = ["seed", "treatment", "alignment", "layer"]
+        chosen = chosen[chosen["predicted"] == chosen["treatment"]].dropna(subset="grad_camo")
+        keys = ["seed", "treatment", "alignment", "gradients", "layer"]
         for key, group in chosen.groupby(keys, sort=False):
             own = group["network"] == honest
             if own.nunique() < 2:

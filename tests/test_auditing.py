@@ -14,6 +14,7 @@ from small import SmallResNet
 import gradcamo as gc
 from gradcamo import AuditSettings, Checkpoint, CropSettings, GradcamoError, ZStack
 from gradcamo.auditing.stack import COLUMNS, audit_batches, gather
+from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import describe_layers
 
 SCORES = ["grad_camo", "neighbour_share", "background_share", "chance", "ceiling", "attainable"]
@@ -179,6 +180,21 @@ def test_progress_counts_every_cell_and_batches_say_where_their_maps_lie(field, 
         assert batch.maps.dtype == batch.profiles.dtype == np.float32
         for start, label in zip(batch.starts, batch.table["label"], strict=True):
             assert tuple(start) == starts[label]
+
+
+def test_local_gradients_change_the_maps_and_the_table_says_so(field, checkpoint):
+    stack, labels = field
+    plain = gc.audit(stack, labels, checkpoint)
+    assert set(plain["gradients"]) == {"averaged"}
+    local = gc.audit(stack, labels, checkpoint, AuditSettings(gradients="local"))
+    assert set(local["gradients"]) == {"local"}
+    assert not np.allclose(plain["grad_camo"].dropna(), local["grad_camo"].dropna(), rtol=1e-3)
+    (batch,) = audit_batches(stack, labels, checkpoint, AuditSettings(gradients="local"), only=[7])
+    crop = gc.CellCrops(stack, labels, checkpoint.crop)[0]
+    x = checkpoint.prepare(facing(checkpoint.ready, crop.image)[None], "cpu")
+    seen = gc.grad_cam(checkpoint.ready, x, [checkpoint.layer], gradients="local")
+    expected = facing(checkpoint.ready, seen.maps[checkpoint.layer]).numpy()
+    np.testing.assert_allclose(batch.maps, expected, rtol=1e-5)
 
 
 def test_the_receptive_field_alignment_moves_the_maps_and_says_so(field, checkpoint):

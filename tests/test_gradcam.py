@@ -71,6 +71,20 @@ def test_a_map_is_equations_3_and_4_by_plain_autograd(small, layer, k):
 
 
 @pytest.mark.parametrize("layer", ["pool", "layer1", "layer2.conv2"])
+def test_local_gradients_are_captum_s_gradient_times_activation(small, layer):
+    captum = pytest.importorskip("captum.attr")
+    network, x = small
+    method = captum.LayerGradientXActivation(network, network.get_submodule(layer))
+    expected = method.attribute(x, target=1).detach()
+    expected = expected.sum(1).relu() / expected.shape[1]
+    got = grad_cam(network, x, [layer], 1, gradients="local").maps[layer]
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
+    assert not torch.allclose(got, grad_cam(network, x, [layer], 1).maps[layer], rtol=1e-2)
+    every = grad_cam(network, x, [layer], EVERY, gradients="local").maps[layer]
+    torch.testing.assert_close(every[:, 1], got)
+
+
+@pytest.mark.parametrize("layer", ["pool", "layer1", "layer2.conv2"])
 def test_captum_s_layer_gradcam_is_the_same_map_but_for_the_number_of_channels(small, layer):
     captum = pytest.importorskip("captum.attr")
     network, x = small
@@ -105,6 +119,14 @@ def test_monai_s_postprocessed_map_must_not_be_scored(small):
     assert theirs.flatten(1)[0, got[0].numel() and 0 :].max() == 1
     small_map = torch.nn.functional.interpolate(theirs[:, None], got.shape[1:])[:, 0]
     assert np.corrcoef(small_map[0].flatten(), got[0].flatten())[0, 1] < 0  # it is inverted
+
+
+def test_at_the_head_local_gradients_are_the_averaged_ones(efficientnet):
+    network, x = efficientnet
+    alone = grad_cam(network, x, ["head"], gradients="local").maps["head"]
+    torch.testing.assert_close(alone, grad_cam(network, x, ["head"]).maps["head"])
+    both = grad_cam(network, x, ["block_15", "head"], gradients="local").maps["head"]
+    torch.testing.assert_close(alone, both)
 
 
 @pytest.mark.parametrize("target", [[2, 0], EVERY])

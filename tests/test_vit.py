@@ -112,6 +112,12 @@ def test_a_transformer_is_audited_like_any_network(field):
 
 
 def test_what_a_transformer_cannot_do_is_refused(field):
+    stack, labels = field
+    local = AuditSettings(gradients="local")
+    fit = transformer(img_size=(6, 32, 32), patch=(3, 8, 8))
+    crop = CropSettings(size_yx=(32, 32))
+    with pytest.raises(GradcamoError, match="leave gradients averaged"):
+        gc.audit(stack, labels, network=fit, layer=BOTH[0], crop=crop, settings=local)
     network, x = transformer(), torch.randn(1, 2, 8, 16, 24)
     with pytest.raises(GradcamoError, match="attention_last, attention_rollout"):
         attention_cam(network, x, ["blocks.0"])

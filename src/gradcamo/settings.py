@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 Alignment = Literal["paper", "receptive-field"]
+Gradients = Literal["averaged", "local"]
 
 
 class Settings(BaseModel):
@@ -202,6 +203,11 @@ class AuditSettings(Settings):
         description="paper: maps are upsampled plainly; receptive-field: drawn where the layer "
         "really looks",
     )
+    gradients: Gradients = Field(
+        "averaged",
+        description="averaged: over the layer's grid, as in Grad-CAM; local: each voxel's own, as "
+        "in HiResCAM, which tells better where early layers found their evidence",
+    )
     target: str | None = Field(
         None, description="treatment whose evidence is mapped (default: the predicted one)"
     )
@@ -227,6 +233,7 @@ class LayerAuditSettings(Settings):
 
     layers: tuple[str, ...] = Field((), description="layers to score (default: all)")
     alignment: Alignment = Field("paper", description="where maps are drawn, as in an audit")
+    gradients: Gradients = Field("averaged", description="as in an audit")
     batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 

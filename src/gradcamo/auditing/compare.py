@@ -57,7 +57,13 @@ def compare_maps(
     views = []
     for layers, target in asked:
         (seen,) = explain(
-            [crop], checkpoint, layers, target, settings.alignment, device=settings.device
+            [crop],
+            checkpoint,
+            layers,
+            target,
+            settings.alignment,
+            device=settings.device,
+            gradients=settings.gradients,
         )
         for one in seen:
             name = checkpoint.classes[one.target[0]] if by == "treatments" else one.layer

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gradcamo.networks.infer import Explained
 
 COLUMNS = (
-    *("image", "label", "predicted", "confidence", "layer", "alignment"),
+    *("image", "label", "predicted", "confidence", "layer", "alignment", "gradients"),
     *("grad_camo", "neighbour_share", "background_share", "chance", "ceiling", "attainable"),
     *("cell_in_crop", "touches_border", "volume_um3"),
     *("centroid_z", "centroid_y", "centroid_x", "flagged"),
@@ -222,6 +222,7 @@ def _run(
         settings.alignment,
         settings.batch_size,
         settings.device,
+        settings.gradients,
     )
     kept: list[Explained] = []
     for (seen,) in batches:
@@ -267,6 +268,7 @@ def _table(
     table = crops.table.iloc[rows].reset_index(drop=True)
     table["image"] = crops.stack.source
     table["layer"], table["alignment"] = layer, settings.alignment
+    table["gradients"] = settings.gradients
     if seen is None:
         table["predicted"], table["flagged"] = pd.Series([None] * len(rows), dtype="str"), False
     else:

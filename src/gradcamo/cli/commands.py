@@ -296,8 +296,7 @@ def _writing_maps(
     size = (stack.shape[1], *checkpoint.crop.size_yx)
     for batch in batches:
         if batch.maps.ndim > 1:
-            row = batch.table.iloc[0]
-            about = {"image": row["image"], "layer": row["layer"], "alignment": row["alignment"]}
+            about = batch.table.iloc[0][["image", "layer", "alignment", "gradients"]].to_dict()
             shape = size[-(batch.maps.ndim - 1) :]
             maps = upsample_cam(batch.maps, shape, batch.placement)
             write_maps(folder, batch.table["label"], maps, batch.starts, stack.spacing_um, about)

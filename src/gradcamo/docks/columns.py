@@ -9,6 +9,7 @@ MEANING = {
     "confidence": "probability of the predicted treatment (softmax)",
     "layer": "the layer that was explained",
     "alignment": "how the maps were laid over the crop",
+    "gradients": "averaged over the layer's grid (Grad-CAM) or each voxel's own (HiResCAM)",
     "grad_camo": "share of the network's attention that lies on the cell itself",
     "neighbour_share": "share of the attention that lies on other cells",
     "background_share": "share of the attention that lies outside all cells",

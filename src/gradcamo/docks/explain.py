@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import napari
 
 
+KEPT = ("alignment", "gradients")
+
+
 class ExplainDock(QWidget):
     """Say how cells are explained, and score them."""
 
@@ -26,13 +29,13 @@ class ExplainDock(QWidget):
         self.missing = Message()
         self.rows = SettingRows(
             AuditSettings,
-            ("layer", "target", "alignment"),
+            ("layer", "target", *KEPT),
             choices={"layer": (), "target": ()},
             titles={"target": "Treatment"},
         )
-        self.alignment = self.rows.inputs["alignment"]
-        if recall("alignment") in [self.alignment.itemText(i) for i in range(2)]:
-            self.alignment.setCurrentText(recall("alignment"))
+        for name in KEPT:
+            box = self.rows.inputs[name]
+            box.setCurrentIndex(max(0, box.findText(str(recall(name)))))
         self.audit_all = QPushButton("Audit all cells")
         self.audit_all.setToolTip("explain and score every cell that lies in the stack whole")
         self.audit_selected = QPushButton("Audit selected")
@@ -114,7 +117,8 @@ class ExplainDock(QWidget):
     def _on_rows(self) -> None:
         session = self.session
         session.planned = self.settings()
-        keep("alignment", session.planned.alignment)
+        for name in KEPT:
+            keep(name, getattr(session.planned, name))
         if session.checkpoint is not None and session.planned.layer:
             keep("layer", {session.checkpoint.hash: session.planned.layer})
         self._enable()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,23 +14,27 @@ if TYPE_CHECKING:
     from gradcamo.auditing.stack import AuditBatch
 
 
+HOW = ("layer", "alignment", "gradients")
+"""Columns that tell how a row's map was made."""
+
+
 class ExplainedCell(NamedTuple):
     """Coarse map (*grid), profile (C',) and the crop's first voxel (3,) of one cell.
 
-    ``placement`` says where the grid lies in the crop, as in `AuditBatch`; ``made`` are the layer
-    and the alignment.
+    ``placement`` says where the grid lies in the crop, as in `AuditBatch`; ``made`` are the values
+    of the columns `HOW`.
     """
 
     cam: np.ndarray
     profile: np.ndarray
     start: np.ndarray
     placement: Any
-    made: tuple[str, str]
+    made: tuple[str, ...]
 
 
 def of_batch(batch: AuditBatch) -> dict[int, ExplainedCell]:
     """The cells of a batch by label."""
-    made = zip(batch.table["layer"], batch.table["alignment"], strict=True)
+    made = _how(batch.table)
     rows = zip(batch.table["label"], batch.maps, batch.profiles, batch.starts, made, strict=True)
     return {
         int(label): ExplainedCell(
@@ -38,6 +42,11 @@ def of_batch(batch: AuditBatch) -> dict[int, ExplainedCell]:
         )
         for label, cam, profile, start, how in rows
     }
+
+
+def _how(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Row by row; tables of an earlier version say nothing of gradients, which were averaged."""
+    return zip(*(table.get(name, ["averaged"] * len(table)) for name in HOW), strict=True)
 
 
 def alike(cells: Mapping[int, ExplainedCell]) -> dict[int, ExplainedCell]:
@@ -73,8 +82,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], table: pd.DataFrame) -> dict[i
     placement = None
     if "placement" in arrays:
         placement = Placement(*(tuple(row) for row in arrays["placement"].tolist()))
-    how = zip(table["layer"], table["alignment"], strict=True)
-    made = dict(zip(table["label"], how, strict=True))
+    made = dict(zip(table["label"], _how(table), strict=True))
     names = ("maps", "profiles", "starts")
     rows = zip(arrays["labels"].tolist(), *(arrays[name] for name in names), strict=True)
     return {

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from gradcamo.docks.session import Session
 
+CENTROID = ("centroid_z", "centroid_y", "centroid_x")
 # said on every hover: only what tells cells apart
-LEFT_OUT = ("image", "layer", "alignment", "centroid_z", "centroid_y", "centroid_x")
+LEFT_OUT = ("image", "layer", "alignment", "gradients", *CENTROID)
 WAIT_MS = 400  # after the last change: never while somebody types
 
 

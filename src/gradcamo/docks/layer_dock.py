@@ -48,7 +48,7 @@ class LayersDock(QWidget):
         self.open.setToolTip("the plate on whose held-out wells the layers are scored")
         self.run = QPushButton("Score every layer")
         self.run.setToolTip("one pass over the plate's cells, all layers at once")
-        self.rows = SettingRows(LayerAuditSettings, ("alignment",))
+        self.rows = SettingRows(LayerAuditSettings, ("alignment", "gradients"))
         self.rows.keep_as("layers")
         self.progress = JobRow(self.job, "cells")
         self.progress.cancel.setToolTip("stop after this batch")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
+from gradcamo.docks.explained import HOW
 from gradcamo.docks.memory import keep
 from gradcamo.docks.results import Results
 from gradcamo.docks.worker import Job
@@ -167,8 +168,8 @@ class Session(QObject):
         settings = (results.recipe and self.audit_settings) or self.next_settings
         if label not in results.table.index:
             return settings
-        row = results.table.loc[label, ["layer", "alignment"]]
-        return settings.model_copy(update=row.to_dict())
+        row = results.table.loc[label]
+        return settings.model_copy(update={name: row[name] for name in HOW if name in row})
 
     def lacking(self) -> list[str]:
         """What an audit needs and is not there yet."""

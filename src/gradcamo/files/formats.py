@@ -17,7 +17,7 @@ from gradcamo.files.landing import landing
 
 # Columns that are text whatever their values look like: well "02" is not the number 2.
 _TEXT = ["image", "labels", "cells", "plate", "well", "site", "treatment", "split"]
-_TEXT += ["predicted", "layer", "alignment", "note"]
+_TEXT += ["predicted", "layer", "alignment", "gradients", "note"]
 
 
 def refuse_repeated(names: Sequence[str]) -> None:

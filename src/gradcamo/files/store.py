@@ -181,7 +181,7 @@ def write_maps(
     spacing_um : (z, y, x), optional
         Voxel size in µm.
     about : mapping, optional
-        What else the description says: image, layer, alignment, checkpoint.
+        What else the description says: image, layer, alignment, gradients, checkpoint.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
+from gradcamo.settings import Gradients
 from gradcamo.types import CamResult
 
 EVERY = "every"
@@ -21,6 +22,7 @@ def grad_cam(
     x: Tensor,
     layers: Iterable[str | nn.Module] = ("head",),
     target: Any = None,
+    gradients: Gradients = "averaged",
 ) -> CamResult:
     """Grad-CAM localization maps and profiles of every cell of a batch.
 
@@ -29,12 +31,16 @@ def grad_cam(
         w_c = mean over the grid of dY_k / dA_c        (equation 4)
         G~  = ReLU(1 / C' sum_c w_c A_c)               (equation 3)
 
+    With local gradients every voxel has its own dY_k / dA_c in the place of w_c (HiResCAM, Draelos
+    & Carin 2020). At the head, under average pooling, both are the same.
+
     Parameters
     ----------
     network : any CNN that returns logits (N, K)
     x : (N, C, *spatial), 2D or 3D
     layers : names (``block_0`` … ``head``, or module names) or modules
     target : class to explain, an integer or (N,), or ``"every"``; the predicted one by default
+    gradients : "averaged" (Grad-CAM) or "local" (HiResCAM)
 
     Returns
     -------
@@ -61,11 +67,15 @@ def grad_cam(
         _check_seen(wanted, seen, len(x))
         predicted = logits.detach().argmax(1)
         chosen = _targets(target, predicted, logits.shape[1])  # (N, T)
-        slopes = _closed_slopes(head, seen, chosen) if head else _slopes(seen, logits, chosen)
+        slopes = (
+            _closed_slopes(head, seen, chosen) if head else _slopes(seen, logits, chosen, gradients)
+        )
     maps, profiles = {}, {}
     for name in wanted:
         a = at_least_single(seen[name].detach())
-        maps[name] = torch.einsum("ntc,nc...->nt...", slopes[name], a).relu() / a.shape[1]
+        every_voxel = "..." if slopes[name].ndim > 3 else ""
+        formula = f"ntc{every_voxel},nc...->nt..."
+        maps[name] = torch.einsum(formula, slopes[name], a).relu() / a.shape[1]
         profiles[name] = a.flatten(2).mean(-1)
     if not (isinstance(target, str) and target == EVERY):
         chosen, maps = chosen[:, 0], {name: cam[:, 0] for name, cam in maps.items()}
@@ -89,8 +99,10 @@ def _logits(network: nn.Module, x: Tensor) -> Tensor:
     return logits
 
 
-def _slopes(seen: Mapping[str, Tensor], logits: Tensor, chosen: Tensor) -> dict[str, Tensor]:
-    """Equation 4 by backpropagation, (N, T, C') per layer."""
+def _slopes(
+    seen: Mapping[str, Tensor], logits: Tensor, chosen: Tensor, gradients: Gradients
+) -> dict[str, Tensor]:
+    """Equation 4 by backpropagation, (N, T, C') per layer, or (N, T, C', *grid) if local."""
     columns: dict[str, list[Tensor]] = {name: [] for name in seen}
     for k in chosen.T:
         # one sum serves all cells: in eval mode they do not see each other
@@ -101,7 +113,8 @@ def _slopes(seen: Mapping[str, Tensor], logits: Tensor, chosen: Tensor) -> dict[
         for name, slope in zip(seen, found, strict=True):
             if slope is None:
                 raise GradcamoError(f"the logits do not depend on layer {name!r}: choose another")
-            columns[name].append(at_least_single(slope).flatten(2).mean(-1))
+            slope = at_least_single(slope)
+            columns[name].append(slope if gradients == "local" else slope.flatten(2).mean(-1))
     return {name: torch.stack(slopes, 1) for name, slopes in columns.items()}
 
 

@@ -19,7 +19,7 @@ from gradcamo.networks.gradcam import grad_cam
 from gradcamo.networks.memory import keep_buffers, smaller_batch
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.networks.vit import attention_cam, is_transformer
-from gradcamo.settings import Alignment
+from gradcamo.settings import Alignment, Gradients
 from gradcamo.types import CamResult, CellCrop
 
 
@@ -51,6 +51,7 @@ def explain(
     alignment: Alignment = "paper",
     batch_size: int = 8,
     device: str = "auto",
+    gradients: Gradients = "averaged",
 ) -> Iterator[tuple[Explained, ...]]:
     """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass.
 
@@ -64,7 +65,7 @@ def explain(
         try:
             images = np.stack([facing(network, crop.image) for crop in batch])
             x = checkpoint.prepare(images, where)
-            result = _localize(network, x.to(precision(network)), layers, target)
+            result = _localize(network, x.to(precision(network)), layers, target, gradients)
         except OutOfMemoryError:
             batch_size, rest = smaller_batch(len(batch), "cell"), chain(batch, rest)
             continue
@@ -78,12 +79,18 @@ def explain(
 
 
 def _localize(
-    network: nn.Module, x: Tensor, layers: tuple[str, ...], target: int | None
+    network: nn.Module,
+    x: Tensor,
+    layers: tuple[str, ...],
+    target: int | None,
+    gradients: Gradients,
 ) -> CamResult:
     if not is_transformer(network):
-        return grad_cam(network, x, layers, target)
+        return grad_cam(network, x, layers, target, gradients)
     if target is not None:
         raise GradcamoError("attention is the same for every treatment: leave the target out")
+    if gradients != "averaged":
+        raise GradcamoError("a transformer's maps come from attention: leave gradients averaged")
     return attention_cam(network, x, layers)
 
 

@@ -111,6 +111,7 @@ def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateS
         alignment=audit.alignment,
         batch_size=audit.batch_size,
         device=audit.device,
+        gradients=audit.gradients,
     )
     next(batches)
     start = time.monotonic()

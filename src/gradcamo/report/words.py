@@ -22,6 +22,7 @@ def about(table: pd.DataFrame, recipe: Mapping[str, Any]) -> list[tuple[str, str
         "network": str(recipe.get("checkpoint", ""))[:12],
         "layer": settings.get("layer") or "",
         "placement": settings.get("alignment") or "",
+        "gradients": settings.get("gradients") or "",
         "cut-off": f"{settings['cutoff']:g}" if "cutoff" in settings else "",
         "control": recipe.get("control") or "",
         "software": recipe.get("software", ""),

@@ -13,7 +13,7 @@ import pandas as pd
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
-from gradcamo.settings import Alignment, CropSettings, LayerAuditSettings, TrainSettings
+from gradcamo.settings import Alignment, CropSettings, Gradients, LayerAuditSettings, TrainSettings
 from gradcamo.training.cells import index_cells
 from gradcamo.training.split import TEST, leave_wells_out
 from gradcamo.types import CellCrop
@@ -79,7 +79,7 @@ def layer_audit_steps(
     names = settings.layers or tuple(checkpoint.layers)
     cells = _cells(plate_csv, checkpoint)
     held_out = (cells["split"] == TEST).to_numpy()
-    scores = _Scores(checkpoint, names, settings.alignment)
+    scores = _Scores(checkpoint, names, settings.alignment, settings.gradients)
     for done in scores.explain(cells, settings.batch_size, settings.device):
         yield LayerAuditStep(done, len(cells))
     scored = scores.table(cells)
@@ -128,6 +128,7 @@ def explain_cells(
     batch_size: int = 8,
     device: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    gradients: Gradients = "averaged",
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Scores and profiles of the cells of `index_cells` at several layers, from one pass.
 
@@ -135,10 +136,10 @@ def explain_cells(
     -------
     table : DataFrame
         Layer after layer, within each the rows of ``cells`` in their order, with layer,
-        alignment, predicted, confidence and the columns of equation 5.
+        alignment, gradients, predicted, confidence and the columns of equation 5.
     profiles : dict of (cells, C') float32
     """
-    scores = _Scores(checkpoint, layers, alignment)
+    scores = _Scores(checkpoint, layers, alignment, gradients)
     for done in scores.explain(cells, batch_size, device):
         progress(done, len(cells))
     return scores.table(cells), {name: scores.profiles(name) for name in layers}
@@ -147,8 +148,15 @@ def explain_cells(
 class _Scores:
     """What one pass over cells says at several layers."""
 
-    def __init__(self, checkpoint: Checkpoint, layers: Sequence[str], alignment: Alignment) -> None:
-        self.checkpoint, self.layers, self.alignment = checkpoint, tuple(layers), alignment
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        layers: Sequence[str],
+        alignment: Alignment,
+        gradients: Gradients,
+    ) -> None:
+        self.checkpoint, self.layers = checkpoint, tuple(layers)
+        self.alignment, self.gradients = alignment, gradients
         self._tables: dict[str, list[pd.DataFrame]] = {name: [] for name in layers}
         self._profiles: dict[str, list[np.ndarray]] = {name: [] for name in layers}
 
@@ -159,7 +167,14 @@ class _Scores:
         crops = crops_of(cells, self.checkpoint.crop)
         done = 0
         for batch in explain(
-            crops, self.checkpoint, self.layers, None, self.alignment, batch_size, device
+            crops,
+            self.checkpoint,
+            self.layers,
+            None,
+            self.alignment,
+            batch_size,
+            device,
+            self.gradients,
         ):
             for seen in batch:
                 best = seen.probabilities.argmax(1)
@@ -168,6 +183,7 @@ class _Scores:
                         {
                             "layer": seen.layer,
                             "alignment": self.alignment,
+                            "gradients": self.gradients,
                             "predicted": np.array(self.checkpoint.classes)[best],
                             "confidence": seen.probabilities.max(1),
                             **{name: seen.shares[name] for name in SCORES},
