@@ -17,6 +17,8 @@ from torch import Tensor
 
 from gradcamo.errors import GradcamoError
 
+CACHED = 2**19  # voxels whose masks fit into a processor's cache
+
 
 class Placement(NamedTuple):
     """Where a layer's grid lies in the crop: voxel j at ``origin + step * j`` crop voxels."""
@@ -141,23 +143,38 @@ def footprints(
             "(N, *crop) and (N,)"
         )
     shape = crops.shape[1:]
-    projected = [torch.zeros(2, len(crops), *grid, device=crops.device) for grid, _ in places]
-    masks = torch.empty(2, *shape, device=crops.device)  # cell by cell, in the processor's cache
+    sides = [_matrices(grid, shape, placement, crops.device) for grid, placement in places]
+    first = torch.cat([m[0].T for m in sides])
+    projected = [torch.empty(2, len(crops), *grid, device=crops.device) for grid, _ in places]
     for i, own in enumerate(ids.tolist()):
-        torch.eq(crops[i], own, out=masks[0])
-        torch.ne(crops[i], 0, out=masks[1])
-        for out, (grid, placement) in zip(projected, places, strict=True):
-            out[:, i] = project_mask(masks, grid, placement)
+        planes = _project_first_axis(crops[i], own, first).split([m[0].shape[1] for m in sides], 1)
+        for out, part, (_, *rest) in zip(projected, planes, sides, strict=True):
+            for axis, matrix in enumerate(rest, start=2):
+                part = _apply(matrix.T, part, axis)
+            out[:, i] = part
     found = []
-    for (own, cells), (grid, placement) in zip(projected, places, strict=True):
-        sides = [m.sum(0) for m in _matrices(grid, shape, placement, crops.device)]
-        full = reduce(lambda product, side: product[..., None] * side, sides)
+    for (own, cells), matrices in zip(projected, sides, strict=True):
+        full = reduce(lambda product, side: product[..., None] * side, [m.sum(0) for m in matrices])
         ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
         size = own.flatten(1).sum(1)  # interpolation keeps sums: voxels of the cell
         if lacking := ids[(size == 0).to(ids.device)].tolist():
             raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
         found.append(Footprint(own, cells, full, size / math.prod(shape), ceiling))
     return found
+
+
+def _project_first_axis(crop: Tensor, own: int, first: Tensor) -> Tensor:
+    """Masks of the own cell and of any, (2, grids, *rest), in pieces that stay in the cache."""
+    columns = crop.flatten(1)
+    out = torch.empty(2, len(first), columns.shape[1], device=crop.device)
+    width = max(1, CACHED // len(crop))
+    masks = torch.empty(2, len(crop), width, device=crop.device)
+    for labels, part in zip(columns.split(width, 1), out.split(width, 2), strict=True):
+        here = masks[..., : labels.shape[1]]
+        torch.eq(labels, own, out=here[0])
+        torch.ne(labels, 0, out=here[1])
+        part[:] = first @ here
+    return out.unflatten(2, crop.shape[1:])
 
 
 def attention_shares(
