@@ -8,6 +8,7 @@ network and reviewed; then a small plate is audited and browsed: what a user doe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -175,12 +176,42 @@ def networks(viewer: Any, camera: Camera, plate: Path) -> None:
     train.out.setText("model.safetensors")
     camera.widget("train", train)
     remove(viewer, train)
+    trained(viewer, camera)
     layers = add(viewer, "Layers")
     layers.load(plate)
     press(layers, "Score")
     wait(lambda: layers.result is not None and not layers.job.running)
     camera.widget("layers", layers)
     remove(viewer, layers)
+
+
+def trained(viewer: Any, camera: Camera) -> None:
+    """The training of the docs' page on it, seen in the window."""
+    from gradcamo.docks.rows import put
+    from gradcamo.samples.design import PlateDesign
+    from gradcamo.samples.plate import make_plate
+
+    click.echo("training a small network, which takes some minutes")
+    folder = Path(tempfile.mkdtemp())
+    train = add(viewer, "Train")
+    train.plate.load(make_plate(folder / "plate", PlateDesign(rows=("D", "G", "E"))))
+    wait(lambda: train.plate.ready)
+    train.out.setText("model.safetensors")
+    for rows, name, value in (
+        (train.crop, "size_yx", (64, 64)),
+        (train.main, "input_size", (64, 96, 96)),
+        (train.main, "width", 0.25),
+        (train.main, "epochs", 20),
+        (train.main, "learning_rate", 0.001),
+        (train.more, "brightness_probability", 0.0),
+    ):
+        put(rows.inputs[name], value)
+    with contextlib.chdir(folder):
+        press(train, "Train")
+        wait(lambda: not train.job.running, 1200)
+        wait(lambda: train.picture.isVisible())
+    camera.window("train_dock")
+    remove(viewer, train)
 
 
 def audited_plate(folder: Path) -> Path:

@@ -67,7 +67,7 @@ class SettingRows(QWidget):
                     self.model(**{field: kept[field]})
                 except ValidationError:  # a setting that another version knew
                     continue
-                _put(widget, kept[field])
+                put(widget, kept[field])
                 if kept[field] is not None and _value(widget) is None:
                     self._wanted[field] = kept[field]
         self._kept_as = name
@@ -214,7 +214,7 @@ def _value(widget: QWidget) -> Any:
     return widget.text().strip() or None
 
 
-def _put(widget: QWidget, value: Any) -> None:
+def put(widget: QWidget, value: Any) -> None:
     if isinstance(widget, QComboBox):
         widget.setCurrentText(AUTOMATIC if value is None else str(value))
     elif isinstance(widget, QCheckBox):
