@@ -131,6 +131,28 @@ def test_a_treatment_told_only_by_its_own_well_is_not_told_at_all():
     assert accuracy(found, "treatment").accuracy < 0.7
 
 
+def test_profiles_of_nothing_are_told_as_often_as_chance_says():
+    table = design(cells=12, columns=("02", "03"), sites=2)
+    told = []
+    for seed in range(20):
+        values = np.random.default_rng(seed).standard_normal((len(table), 5))
+        told.append(neighbour_accuracy(table, values, np.ones(len(table), bool)))
+    found = pd.concat(told)
+    for question in ("site", "well", "treatment"):
+        seen = found[(found["question"] == question) & (found["cells"] == "all")]
+        assert seen["chance"].nunique() == 1
+        error = seen["accuracy"].std() / np.sqrt(len(seen))
+        assert abs(seen["accuracy"].mean() - seen["chance"].iloc[0]) < max(3 * error, 0.01)
+
+
+def test_a_treatment_of_a_single_well_is_not_asked_elsewhere():
+    table = design()
+    lonely = table["well"].isin(["E02"]) | (table["treatment"] != "40.0x")
+    table = table[lonely].reset_index(drop=True)
+    found = neighbour_accuracy(table, planted(table, "treatment"), np.ones(len(table), bool))
+    assert accuracy(found, "treatment").accuracy > 0.9
+
+
 def test_filtering_is_compared_at_equal_numbers_of_cells():
     table = design(cells=60)
     site_3 = table["site"] == 3

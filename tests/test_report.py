@@ -95,6 +95,7 @@ def folder(tmp_path_factory) -> Path:
     layers = pd.concat([table.assign(layer=name) for name in ("block_2", "block_4")])
     write_table(layers, out / "layers.parquet")
     audited = {"layer": ["block_2", "block_4"], "grid": ["8 12 12", "4 6 6"], "grad_camo": 0.3}
+    audited |= {"alignment": "paper", "gradients": "local"}
     audited |= {"attainable": 0.4, "chance": 0.15, "ceiling": 0.9, "empty": 0.0}
     audited |= {"probe_accuracy": [0.41, 0.73], "largest_class": 0.34}
     write_table(pd.DataFrame(audited), out / "layer_summary.csv")
@@ -217,6 +218,7 @@ def test_measures_stand_in_tables_with_one_row_per_thing_compared(page, folder):
     layers = rows_of(page, "Layers")
     assert [row[0] for row in layers] == ["block_2", "block_4 (explained here)"]
     assert [row[-1] for row in layers] == ["41 %", "73 %"]
+    assert "Gradients local, maps placed as paper." in js(page, "document.body.innerText")
 
 
 def test_the_cut_off_moves_the_line_and_the_counts(page, folder):

@@ -18,6 +18,7 @@ _DEALT = {"treatment": "wells", "well": "sites", "site": "cells"}
 MOST_CELLS = 10_000
 MOST_PER_CLASS = 200
 FEWEST_PER_CLASS = 10
+DRAWS, DRAWN = 10, 4_000  # at most so many times, and so many cells in all
 
 
 def variance_explained(
@@ -77,7 +78,8 @@ def neighbour_accuracy(
 
     Site is asked within each well, well within each treatment, so that neither can be told from
     the treatment; treatment is asked of cells of other wells. All classes give equally many cells,
-    the same number before and after filtering, so that the figures compare.
+    the same number before and after filtering, so that the figures compare. Cells are drawn
+    several times where they are few.
 
     Parameters
     ----------
@@ -111,13 +113,19 @@ def neighbour_accuracy(
             if group.nunique() < 2 or n < FEWEST_PER_CLASS:
                 continue
             for kind, chosen in (("all", group), ("passing", kept)):
-                rng = np.random.default_rng(seed)
-                drawn = np.concatenate(
-                    [rng.permutation(cells.index)[:n] for _, cells in chosen.groupby(chosen)]
-                )
-                apart = units.loc[drawn, "well"].to_numpy() if question == "treatment" else None
-                right = _vote(profiles[drawn], classes[drawn].to_numpy(), neighbours, apart)
-                found[kind].append((right, 1 / group.nunique(), n))
+                rng, told = np.random.default_rng(seed), []
+                for _ in range(max(1, min(DRAWS, DRAWN // (n * group.nunique())))):
+                    drawn = np.concatenate(
+                        [rng.permutation(cells.index)[:n] for _, cells in chosen.groupby(chosen)]
+                    )
+                    wells = units.loc[drawn, "well"].to_numpy()
+                    told += (
+                        _told_elsewhere(profiles[drawn], classes[drawn], wells, neighbours, rng)
+                        if question == "treatment"
+                        else _told(profiles[drawn], classes[drawn], neighbours, rng)
+                    )
+                if told:
+                    found[kind].append((*np.mean(told, axis=0), n))
         for kind, seen in found.items():
             if not seen:
                 continue
@@ -205,29 +213,74 @@ def _levels(units: pd.DataFrame, values: np.ndarray) -> dict[str, _Level]:
     return {"site": site, "well": well, "treatment": top}
 
 
-def _vote(
-    profiles: np.ndarray, classes: np.ndarray, neighbours: int, apart: np.ndarray | None
-) -> float:
-    """Share of cells whose nearest neighbours are mostly of their own class.
+Told = list[tuple[float, float]]
+"""Cell by cell, whether its class was told, and how often chance would."""
 
-    Neighbours are other cells; of other groups too where ``apart`` names the groups.
+
+def _told(
+    profiles: np.ndarray, classes: pd.Series, neighbours: int, rng: np.random.Generator
+) -> Told:
+    """Among all other cells, of which each class offers equally many: all but one."""
+    names, codes = np.unique(classes, return_inverse=True)
+    lots = [rng.choice(np.flatnonzero(codes == k), len(codes)) for k in range(len(names))]
+    absent = np.stack(lots, axis=1)
+    absent[np.arange(len(codes)), codes] = np.arange(len(codes))  # no cell votes for itself
+    right = _vote(profiles, codes, profiles, codes, neighbours, absent)
+    return [(float(told), 1 / len(names)) for told in right]
+
+
+def _told_elsewhere(
+    profiles: np.ndarray,
+    classes: pd.Series,
+    wells: np.ndarray,
+    neighbours: int,
+    rng: np.random.Generator,
+) -> Told:
+    """Among cells of other wells, of which each class offers equally many.
+
+    Without its own well a class would offer fewer than the others and be told less often than by
+    chance. A class with no other well is not asked.
+    """
+    names, codes = np.unique(classes, return_inverse=True)
+    told: Told = []
+    for well in np.unique(wells):
+        pool = np.flatnonzero(wells != well)
+        sizes = np.bincount(codes[pool], minlength=len(names))
+        offered = np.flatnonzero(sizes)
+        asked = np.flatnonzero((wells == well) & np.isin(codes, offered))
+        if len(offered) < 2:
+            continue
+        n = sizes[offered].min()
+        pool = np.concatenate([rng.permutation(pool[codes[pool] == k])[:n] for k in offered])
+        right = _vote(profiles[asked], codes[asked], profiles[pool], codes[pool], neighbours)
+        told += [(float(one), 1 / len(offered)) for one in right]
+    return told
+
+
+def _vote(
+    asked: np.ndarray,
+    classes: np.ndarray,
+    pool: np.ndarray,
+    pool_classes: np.ndarray,
+    neighbours: int,
+    absent: np.ndarray | None = None,
+) -> np.ndarray:
+    """Whether the nearest cells of a pool are mostly of a cell's own class, (N,) bool.
+
+    ``absent`` (N, M) are those of the pool that do not vote.
     """
     from scipy.spatial.distance import cdist
 
-    names, codes = np.unique(classes, return_inverse=True)
-    right = 0
-    for rows in np.array_split(np.arange(len(profiles)), max(1, len(profiles) // 500)):
-        distance = cdist(profiles[rows], profiles)
-        if apart is None:
-            distance[np.arange(len(rows)), rows] = np.inf
-        else:
-            distance[apart[rows][:, None] == apart] = np.inf
-        k = min(neighbours, distance.shape[1] - 1)
+    k = min(neighbours, len(pool) - (0 if absent is None else absent.shape[1]))
+    right = np.zeros(len(asked), bool)
+    for rows in np.array_split(np.arange(len(asked)), max(1, len(asked) // 500)):
+        distance = cdist(asked[rows], pool)
+        if absent is not None:
+            np.put_along_axis(distance, absent[rows], np.inf, axis=1)
         nearest = np.argsort(distance, axis=1, kind="stable")[:, :k]
-        known = np.isfinite(np.take_along_axis(distance, nearest, axis=1))
-        votes = np.zeros((len(rows), len(names)))
+        votes = np.zeros((len(rows), pool_classes.max() + 1))
         for rank in range(k):  # of classes with as many votes the nearer one wins
-            weight = known[:, rank] * (1 + 1e-6 * (k - rank))
-            np.add.at(votes, (np.arange(len(rows)), codes[nearest[:, rank]]), weight)
-        right += int((votes.argmax(1) == codes[rows]).sum())
-    return right / len(profiles)
+            own = pool_classes[nearest[:, rank]]
+            np.add.at(votes, (np.arange(len(rows)), own), 1 + 1e-6 * (k - rank))
+        right[rows] = votes.argmax(1) == classes[rows]
+    return right

@@ -59,7 +59,7 @@ def layer_audit(
         shares, chance and ceiling, ``empty`` (share of cells without positive evidence),
         ``probe_accuracy``: how many held-out cells a logistic regression classifies correctly that
         was trained on the layer's profiles of the training wells, and ``largest_class``: how many
-        are right if the commonest treatment is always said.
+        are right if the commonest treatment is always said; ``alignment`` and ``gradients``.
 
     Raises
     ------
@@ -90,6 +90,8 @@ def layer_audit_steps(
         | {
             "probe_accuracy": _probe(scores.profiles(name), cells["treatment"], held_out),
             "largest_class": largest,
+            "alignment": settings.alignment,
+            "gradients": settings.gradients,
         }
         for name in names
     ]
