@@ -1,5 +1,7 @@
 """How fast the window is at a plate's size, and what it is meant to be; printed, not asserted.
 
+Clicks and heatmaps are in heatmap.py.
+
 xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/gui.py
 """
 
@@ -30,7 +32,6 @@ def main() -> None:
     viewer.window.resize(1440, 900)
     print(f"{'':52} {'taken':>9}   {'target':>9}   processor")
     dock_times(viewer, QApplication.processEvents)
-    heatmap_times(viewer, QApplication.processEvents)
     table_times(viewer, QApplication.processEvents)
     colour_times(viewer, QApplication.processEvents)
     map_times(viewer, QApplication.processEvents)
@@ -54,45 +55,6 @@ def dock_times(viewer: Any, settle: Callable[[], None]) -> None:
         settle()
     heavy = [name for name in ("torch", "cellpose", "lightning", "umap") if name in sys.modules]
     print(f"heavy packages that opening all docks imported: {', '.join(heavy) or 'none'}")
-
-
-def heatmap_times(viewer: Any, settle: Callable[[], None]) -> None:
-    """From a choice to the heatmap on the canvas, made before and made now."""
-    from gradcamo.docks.session import session_of
-    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
-    from gradcamo.settings import AuditSettings
-
-    session = session_of(viewer)
-    _, bench = viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
-    viewer.open_sample("napari-gradcamo", "built_in_stack_and_labels")
-    until(lambda: session.stack is not None and session.labels_layer is not None)
-    until(lambda: not session.autosave.looking.running)
-    session.set_checkpoint(Checkpoint.load(BUNDLED), "bundled")
-    session.audits.start(AuditSettings())
-    until(lambda: not session.auditing.running, 600)
-    settle()
-    table = session.results.table.dropna(subset="grad_camo")
-    labels = iter(table["label"].tolist())
-    session.choose(next(labels), "table")  # the layer is made
-    rest = time.monotonic() + 5  # the table's pictures are drawn meanwhile
-    until(lambda: time.monotonic() > rest)
-    clock(
-        "heatmap of a chosen cell, cached",
-        lambda: session.choose(next(labels), "table"),
-        settle,
-        target_ms=100,
-    )
-
-    def anew() -> None:
-        label = next(labels)
-        session.results._maps.pop(label)
-        session.choose(label, "table")
-        until(lambda: session.results.cam(label) is not None, 60)
-
-    clock("heatmap of a chosen cell, not cached", anew, settle, times=3, target_ms=1000)
-    viewer.window.remove_dock_widget(bench)
-    viewer.layers.clear()
-    settle()
 
 
 def table_times(viewer: Any, settle: Callable[[], None]) -> None:
