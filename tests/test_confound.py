@@ -153,6 +153,15 @@ def test_a_treatment_of_a_single_well_is_not_asked_elsewhere():
     assert accuracy(found, "treatment").accuracy > 0.9
 
 
+def test_what_is_not_known_of_both_all_and_passing_cells_is_left_out():
+    table = design(columns=("02", "03"))
+    passing = (table["well"].str[1:] == "02").to_numpy()  # one well of each treatment is left
+    found = neighbour_accuracy(table, planted(table, "treatment"), passing)
+    assert (found.groupby("question")["cells"].nunique() == 2).all()
+    assert "site" in set(found["question"])
+    assert "treatment" not in set(found["question"])
+
+
 def test_filtering_is_compared_at_equal_numbers_of_cells():
     table = design(cells=60)
     site_3 = table["site"] == 3

@@ -112,20 +112,22 @@ def neighbour_accuracy(
             n = min(n, MOST_PER_CLASS)
             if group.nunique() < 2 or n < FEWEST_PER_CLASS:
                 continue
+            told: dict[str, Told] = {"all": [], "passing": []}
             for kind, chosen in (("all", group), ("passing", kept)):
-                rng, told = np.random.default_rng(seed), []
+                rng = np.random.default_rng(seed)
                 for _ in range(max(1, min(DRAWS, DRAWN // (n * group.nunique())))):
                     drawn = np.concatenate(
                         [rng.permutation(cells.index)[:n] for _, cells in chosen.groupby(chosen)]
                     )
                     wells = units.loc[drawn, "well"].to_numpy()
-                    told += (
+                    told[kind] += (
                         _told_elsewhere(profiles[drawn], classes[drawn], wells, neighbours, rng)
                         if question == "treatment"
                         else _told(profiles[drawn], classes[drawn], neighbours, rng)
                     )
-                if told:
-                    found[kind].append((*np.mean(told, axis=0), n))
+            if all(told.values()):  # what is not known of both does not compare
+                for kind, cells_told in told.items():
+                    found[kind].append((*np.mean(cells_told, axis=0), n))
         for kind, seen in found.items():
             if not seen:
                 continue

@@ -71,14 +71,16 @@ class BatchNormAverages(Callback):
             norm.reset_running_stats()
             norm.momentum = None  # a plain average
             norm.train()
-        with trainer.precision_plugin.forward_context():
-            for images, *_ in self.cells:
-                module(images.to(module.device))
-                if self.watch.stopped():
-                    raise Stopped
-        for norm, before in zip(norms, momentum, strict=True):
-            norm.momentum = before
-            norm.eval()
+        try:
+            with trainer.precision_plugin.forward_context():
+                for images, *_ in self.cells:
+                    module(images.to(module.device))
+                    if self.watch.stopped():
+                        raise Stopped
+        finally:
+            for norm, before in zip(norms, momentum, strict=True):
+                norm.momentum = before
+                norm.eval()
 
 
 class NoBetter(EarlyStopping):
