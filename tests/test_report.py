@@ -187,6 +187,7 @@ def test_every_section_is_drawn(page):
         "cut-off 0.3",
     ):
         assert said in text
+    assert "null" not in js(page, "document.querySelector('#plate').textContent")
     width = js(page, "document.documentElement.scrollWidth")
     assert width <= js(page, "window.innerWidth")
 

@@ -41,9 +41,9 @@
       const rows = range(wells.map((w) => letter(w.row))).map(name);
       const columns = range(wells.map((w) => w.column));
       const at = new Map(wells.map((w) => [`${w.row} ${w.column}`, w]));
-      const grid = (f) => rows.map((r) => columns.map((c) => {
+      const grid = (f, absent = null) => rows.map((r) => columns.map((c) => {
         const well = at.get(`${r} ${c}`);
-        return well ? f(well) : null;
+        return well ? f(well) : absent;
       }));
       most = Math.max(most, rows.length);
       wide += columns.length;
@@ -52,7 +52,7 @@
         x: columns.map(String), y: rows, zmin: 0, zmax: kind === "median" ? undefined : 1,
         xgap: 3, ygap: 3, coloraxis: "coloraxis", hoverongaps: false,
         text: grid((w) => (value(w) === null ? "–" : value(w).toFixed(2))
-          + (columns.length * plates.length > 8 ? "" : ` · ${w.treatment}`)),
+          + (columns.length * plates.length > 8 ? "" : ` · ${w.treatment}`), ""),
         texttemplate: "%{text}",
         customdata: grid((w) => `${w.plate ? `${w.plate}, ` : ""}well ${w.well}, ${w.treatment}<br>`
           + `median score ${w.median === null ? "–" : w.median.toFixed(2)}<br>`
