@@ -31,12 +31,9 @@ def main(out: str, plate: str) -> None:
     os.environ["HOME"] = os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
     os.environ["XDG_CONFIG_HOME"] = os.environ["HOME"]
     folder = Path(plate) if plate else audited_plate(Path(tempfile.mkdtemp()))
-    import napari
-
     from gradcamo.docks.session import session_of
 
-    viewer = napari.Viewer(title="Grad-CAMO")
-    viewer.window.resize(*SIZE)
+    viewer = window()
     _, bench = viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     session = session_of(viewer)
     camera = Camera(viewer, Path(out))
@@ -47,8 +44,20 @@ def main(out: str, plate: str) -> None:
     compare(viewer, session, camera)
     plate_docks(viewer, session, camera, folder)
     networks(viewer, camera, folder / "plate" / "plate.csv")
-    click.echo(f"{sum(camera.taken.values()) / 1e6:.2f} MB in {len(camera.taken)} pictures")
     viewer.close()
+    camera.viewer = window()
+    trained(camera.viewer, camera)
+    click.echo(f"{sum(camera.taken.values()) / 1e6:.2f} MB in {len(camera.taken)} pictures")
+    camera.viewer.close()
+
+
+def window() -> Any:
+    """An empty napari window."""
+    import napari
+
+    viewer = napari.Viewer(title="Grad-CAMO")
+    viewer.window.resize(*SIZE)
+    return viewer
 
 
 def load_and_segment(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
@@ -176,7 +185,6 @@ def networks(viewer: Any, camera: Camera, plate: Path) -> None:
     train.out.setText("model.safetensors")
     camera.widget("train", train)
     remove(viewer, train)
-    trained(viewer, camera)
     layers = add(viewer, "Layers")
     layers.load(plate)
     press(layers, "Score")
@@ -186,12 +194,17 @@ def networks(viewer: Any, camera: Camera, plate: Path) -> None:
 
 
 def trained(viewer: Any, camera: Camera) -> None:
-    """The training of the docs' page on it, seen in the window."""
+    """The training of the docs' page on it, seen in a window of its own."""
+    import torch
+
     from gradcamo.docks.rows import put
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_plate
 
     click.echo("training a small network, which takes some minutes")
+    torch.set_num_threads(1)  # as many sum in another order, and the page's report has one
+    viewer.open_sample("napari-gradcamo", "built_in_stack")
+    viewer.reset_view()
     folder = Path(tempfile.mkdtemp())
     train = add(viewer, "Train")
     train.plate.load(make_plate(folder / "plate", PlateDesign(rows=("D", "G", "E"))))

@@ -38,6 +38,18 @@ def test_logits_profiles_and_maps_of_every_layer_are_those_of_the_network(networ
         assert (ours - theirs).abs().max() <= 1e-9 * theirs.abs().max(), name
 
 
+@pytest.mark.parametrize("gradients", ["averaged", "local"])
+def test_each_layer_has_the_network_s_map_also_where_gradients_end_at_it(network, gradients):
+    """Averaged gradients take a shorter way down to the lowest layer."""
+    x = torch.randn(2, 2, 64, 96, 96, dtype=torch.float64)
+    quick = fused(network)
+    expected = gc.grad_cam(network, x, LAYERS, [1, 2], gradients).maps
+    for name in LAYERS:
+        got = gc.grad_cam(quick, facing(quick, x), [name], [1, 2], gradients).maps[name]
+        gap = (facing(quick, got) - expected[name]).abs().max()
+        assert gap <= 1e-9 * expected[name].abs().max(), name
+
+
 def test_the_network_itself_is_left_as_it_was(network):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     fused(network)

@@ -37,9 +37,13 @@ class Padded(nn.Conv3d):
     mirrored = False
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.product(x, self.bias)
+
+    def product(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution with another bias, or with none."""
         rim, padding = self.margins(x.shape[2:])
         return F.conv3d(
-            _padded(x, rim), self.weight, self.bias, self.stride, padding, groups=self.groups
+            _padded(x, rim), self.weight, bias, self.stride, padding, groups=self.groups
         )
 
     def margins(self, grid: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

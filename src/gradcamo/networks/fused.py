@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gradcamo.networks.convolutions import Padded
+from gradcamo.networks.convolutions import Padded, Pointwise
 
 T = TypeVar("T", np.ndarray, Tensor)
 
@@ -52,6 +52,10 @@ def fused(network: nn.Module) -> nn.Module:
                 _mirror(folded)
         if hasattr(module, "_swish"):
             module._swish = _Swish()
+        if isinstance(getattr(module, "_expand_conv", None), Pointwise):
+            module._depthwise_conv = _Widening(module._expand_conv, module._depthwise_conv)
+            module.expand_ratio = 1  # the block need not expand any more
+            del module._expand_conv
     return twin.to(memory_format=torch.channels_last_3d)
 
 
@@ -76,8 +80,56 @@ def facing(network: nn.Module, values: T) -> T:
     return values[..., ::-1, ::-1, ::-1]
 
 
+def on_average(a: Tensor) -> Tensor:
+    """The same tensor, of which only the mean gradient over the grid is asked for.
+
+    A `fused` network saves the most costly step then, down to the layer's own voxels.
+    """
+    a.on_average = True  # type: ignore[attr-defined]
+    return a
+
+
 class _Swish(nn.Module):
     """In place where nothing is to be differentiated: a graph would keep a copy each time."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x, inplace=not x.requires_grad)
+
+
+class _Widening(nn.Module):
+    """What a block begins with: more channels, swish, depthwise convolution."""
+
+    def __init__(self, expand: Pointwise, depthwise: Padded) -> None:
+        super().__init__()
+        self.expand, self.swish, self.depthwise = expand, _Swish(), depthwise
+
+    def forward(self, x: Tensor) -> Tensor:
+        if getattr(x, "on_average", False):
+            y: Tensor = _MeanSlope.apply(x, self.expand, self.depthwise)
+            return y
+        out: Tensor = self.depthwise(self.swish(self.expand(x)))
+        return out
+
+
+class _MeanSlope(torch.autograd.Function):
+    """Depthwise(silu(e)) of e = W x + b; the gradient at x is right on average over the grid.
+
+    A constant d added to each channel of x moves e by W d and the output by
+    depthwise(silu'(e)) W d, so the mean of dY/dx is W' <dY/dy, depthwise(silu'(e))> / |grid|. That
+    is a convolution with steps of two, where each voxel's own gradient needs its transpose.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, expand: Pointwise, depthwise: Padded) -> Tensor:
+        e = expand(x)
+        rise = torch.ops.aten.silu_backward(torch.ones_like(e), e)
+        ctx.save_for_backward(depthwise.product(rise), expand.weight)
+        ctx.grid = x.shape[2:]
+        return depthwise.product(F.silu(e, inplace=True), depthwise.bias)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        moved, weight = ctx.saved_tensors
+        mean = torch.einsum("nc...,nc...->nc", slope, moved) @ weight.flatten(1) / ctx.grid.numel()
+        ones = (1,) * len(ctx.grid)
+        return mean.unflatten(1, (-1, *ones)).expand(-1, -1, *ctx.grid), None, None

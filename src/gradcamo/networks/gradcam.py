@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
+from gradcamo.networks.fused import on_average
 from gradcamo.settings import Gradients
 from gradcamo.types import CamResult
 
@@ -62,7 +63,7 @@ def grad_cam(
     wanted = find_taps(network, layers)
     check_input(x, network)
     head = _closed_form(network, wanted)
-    with borrowed(network), _tapped(wanted, graph=head is None) as seen:
+    with borrowed(network), _tapped(wanted, head is None, gradients) as seen:
         logits = _logits(network, x.detach())
         _check_seen(wanted, seen, len(x))
         predicted = logits.detach().argmax(1)
@@ -155,17 +156,21 @@ def borrowed(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _tapped(wanted: Mapping[str, Tap], graph: bool) -> Iterator[dict[str, Tensor]]:
+def _tapped(
+    wanted: Mapping[str, Tap], graph: bool, gradients: Gradients
+) -> Iterator[dict[str, Tensor]]:
     """Keeps the layers' outputs as they pass; the graph starts at the lowest of them."""
     seen: dict[str, Tensor] = {}
 
     def keep(name: str, value: Any) -> Any:
         if not isinstance(value, Tensor):
             raise GradcamoError(f"layer {name!r} returns {type(value).__name__}, not a tensor")
-        if graph and not value.requires_grad:
+        first = graph and not value.requires_grad
+        if first:
             value = value.detach().requires_grad_()
         seen[name] = value
-        return value.clone()  # what comes next may work in place
+        value = value.clone()  # what comes next may work in place
+        return on_average(value) if first and gradients == "averaged" else value
 
     hooks = []
     try:
