@@ -34,11 +34,13 @@ def published(network: nn.Module, width: float = 1.0) -> nn.Module:
     return plain.eval()
 
 
-def prepare(images: np.ndarray, mean: Any, std: Any, size: tuple[int, int, int]) -> Tensor:
+def prepare(
+    images: np.ndarray, mean: Any, std: Any, size: tuple[int, int, int], device: str = "cpu"
+) -> Tensor:
     """Standardised and resized in the obvious way."""
-    x = torch.from_numpy(images)
-    shape = (1, -1, 1, 1, 1)
-    x = (x - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    x = torch.from_numpy(images).to(device)
+    centre, spread = (torch.tensor(v, device=device).view(1, -1, 1, 1, 1) for v in (mean, std))
+    x = (x - centre) / spread
     return F.interpolate(x, size=size, mode="trilinear", align_corners=False)
 
 
@@ -80,7 +82,7 @@ def with_pytorch_grad_cam(network: nn.Module, layer: nn.Module) -> Callable:
     def run(x: Tensor, target: Tensor, labels: Tensor, own: Tensor) -> dict[str, Tensor]:
         # its maps are shifted to a minimum of 0 and zoomed by cubic splines
         cam = torch.from_numpy(explainer(x, [ClassifierOutputTarget(int(k)) for k in target]))
-        cam = F.interpolate(cam[:, None], labels.shape[1:], mode="trilinear")
+        cam = F.interpolate(cam[:, None].to(labels.device), labels.shape[1:], mode="trilinear")
         return masked_sums(cam[:, 0], labels, own)
 
     return run
@@ -104,7 +106,7 @@ def coarse_pytorch_grad_cam(run: Callable, x: Tensor, target: Tensor) -> np.ndar
 
 
 def masked_sums(cam: Tensor, labels: Tensor, own: Tensor) -> dict[str, Tensor]:
-    mine = labels == own.view(-1, 1, 1, 1)
+    mine = labels == own.to(labels.device).view(-1, 1, 1, 1)
     total = cam.flatten(1).sum(1)
     share = {
         "grad_camo": mine,

@@ -3,10 +3,11 @@
     pip install --no-deps grad-cam        # pytorch-grad-cam; without it its row is left out
     python benchmarks/speed.py            # about ten minutes on two cores
     python benchmarks/speed.py --repeats 3 --skip-memory
+    python benchmarks/speed.py --device cuda
 
 Every competitor has the same weights and the same crops. Their scores are compared with ours before
-anything is timed. Then all take turns, and medians are printed. ``benchmarks/results/speed.md``
-holds the tables that docs/performance.md shows.
+anything is timed. Then all take turns, and medians are printed. ``benchmarks/results/speed.md``,
+and ``speed_cuda.md`` of a GPU, hold the tables that docs/performance.md shows.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ import gradcamo as gc
 from gradcamo.auditing.stack import audit_batches, audit_crops, cells_of
 from gradcamo.cells.crops import CellCrops
 from gradcamo.networks.efficientnet import find_taps
-from gradcamo.networks.fused import facing
+from gradcamo.networks.fused import facing, placed
 from gradcamo.networks.gradcam import grad_cam
-from gradcamo.networks.infer import explain
+from gradcamo.networks.infer import explain, stacked
 from gradcamo.networks.memory import keep_buffers
+from gradcamo.networks.preprocess import choose_device
 
 RESULTS = Path(__file__).parent / "results"
 CHANNELS = ("Hoechst", "concanavalin", "SYTO14", "WGA", "phalloidin", "MitoTracker")
@@ -66,16 +68,19 @@ def main() -> None:
         f"{machine(options.device)}; one cell at a time, 6 × 64 × 224 × 224 voxels, B0, {LAYER}; "
         f"medians of {options.repeats} rounds in which all take turns.",
         *end_to_end(end, parts),
-        *extra(parts, take_turns(case.batches(), options.repeats)),
-        *training(options.repeats),
+        *extra(parts, take_turns(case.batches(), options.repeats), case.cells),
+        *training(options.device, options.repeats),
         *each_part(parts),
         *limit(case, parts),
     ]
-    if not options.skip_memory:
+    if case.on_gpu:
+        page += gpu_memory(case)
+    elif not options.skip_memory:
         page += memory_table()
     RESULTS.mkdir(exist_ok=True)
     text = "\n".join(page) + "\n"
-    (RESULTS / "speed.md").write_text(text, encoding="utf-8")
+    name = "speed_cuda.md" if case.on_gpu else "speed.md"
+    (RESULTS / name).write_text(text, encoding="utf-8")
     print(text)
 
 
@@ -83,7 +88,9 @@ class Case:
     """Eight cells of a made-up stack, a B0 with weights that respond, the published one beside."""
 
     def __init__(self, device: str) -> None:
-        self.device = device
+        self.device, self.where = device, choose_device(device)
+        self.on_gpu = self.where.type == "cuda"
+        self.cells = BATCH * (8 if self.on_gpu else 1)  # that pass in one turn of an audit
         stack, labels = field(8)
         self.crops = CellCrops(stack, labels, gc.CropSettings())
         self.stack, self.labels = stack, labels
@@ -102,7 +109,7 @@ class Case:
                 **{"name": "efficientnet-b0", "in_channels": 6, "num_classes": 6, "width": 1.0}
             },
         )
-        self.ready = self.checkpoint.ready.to(device)
+        self.ready = placed(self.checkpoint.ready, self.where)
         self.published = assembled.published(network).to(device)
         self.layer = find_taps(self.published, [LAYER])[LAYER].module
         self.explainers = {"Captum": assembled.with_captum, "MONAI": assembled.with_monai}
@@ -124,13 +131,13 @@ class Case:
         return self.turn
 
     def some(self, act: str, layers: tuple[str, ...] = (LAYER,)) -> Any:
-        """An audit's batch of eight cells."""
-        crops = [self.crops[i] for i in range(BATCH)]
-        if act == "features":
-            images = np.stack([facing(self.ready, crop.image) for crop in crops])
-            return self.profile(self.checkpoint.prepare(images, self.device))
-        (seen,) = explain(crops, self.checkpoint, layers, batch_size=BATCH, device=self.device)
-        return seen
+        """An audit's batches of eight cells."""
+        crops = (self.crops[i % len(self.crops)] for i in range(self.cells))
+        if act == "explain":
+            return list(
+                explain(crops, self.checkpoint, layers, batch_size=BATCH, device=self.device)
+            )
+        return [self.seen(images) for _, images in stacked(crops, BATCH, self.where)]
 
     def ours(self, layers: tuple[str, ...] = (LAYER,), i: int | None = None) -> Any:
         i = self.next() if i is None else i
@@ -143,8 +150,9 @@ class Case:
         kept: list[torch.Tensor] = []
         hook = self.layer.register_forward_hook(lambda m, a, out: kept.append(out.detach()))
         x = assembled.prepare(
-            crop.image[None], self.checkpoint.channel_mean, self.checkpoint.channel_std, SIZE
-        ).to(self.device)
+            *(crop.image[None], self.checkpoint.channel_mean, self.checkpoint.channel_std, SIZE),
+            self.device,
+        )
         try:
             with torch.no_grad():  # which class is the predicted one?
                 target = self.published(x).argmax(1)
@@ -156,8 +164,11 @@ class Case:
 
     def features(self) -> torch.Tensor:
         """Feature extraction alone: crop, prepare, forward, profile."""
-        images = np.stack([facing(self.ready, self.crops[self.next()].image)])
-        return self.profile(self.checkpoint.prepare(images, self.device))
+        return self.seen(torch.from_numpy(self.crops[self.next()].image[None]))
+
+    def seen(self, images: torch.Tensor) -> torch.Tensor:
+        images = facing(self.ready, images.to(self.where, non_blocking=True))
+        return self.profile(self.checkpoint.prepare(images, self.where)).cpu()
 
     def profile(self, x: torch.Tensor) -> torch.Tensor:
         kept: list[torch.Tensor] = []
@@ -188,14 +199,16 @@ class Case:
 
     def parts(self) -> dict[str, Callable[[], Any]]:
         images = self.images([0])
-        x = self.checkpoint.prepare(images, self.device)
+        x = self.checkpoint.prepare(images, self.where)
         plain = x.contiguous()
         every = tuple(self.checkpoint.layers)
         m, s = self.checkpoint.channel_mean, self.checkpoint.channel_std
         return {
             "crop": lambda: self.crops[self.next()],
-            "prepare, interpolate(trilinear)": lambda: assembled.prepare(images, m, s, SIZE),
-            "prepare, ours": lambda: self.checkpoint.prepare(images, self.device),
+            "prepare, interpolate(trilinear)": lambda: assembled.prepare(
+                images, m, s, SIZE, self.device
+            ),
+            "prepare, ours": lambda: self.checkpoint.prepare(images, self.where),
             "forward, published": lambda: _quietly(self.published, plain),
             "forward, ours": lambda: _quietly(self.ready, x),
             "forward and Grad-CAM, ours": lambda: grad_cam(self.ready, x, [LAYER]),
@@ -264,7 +277,11 @@ def ratio(times: Timed, a: str, b: str, other: Timed | None = None) -> float:
 
 
 def ms(times: Timed, name: str) -> str:
-    return f"{1000 * median(t[0] for t in times[name]):.0f}"
+    return figure(1000 * median(t[0] for t in times[name]))
+
+
+def figure(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 else f"{number:.2f}"
 
 
 def end_to_end(end: Timed, parts: Timed) -> list[str]:
@@ -281,7 +298,7 @@ def end_to_end(end: Timed, parts: Timed) -> list[str]:
     return lines
 
 
-def extra(parts: Timed, batches: Timed) -> list[str]:
+def extra(parts: Timed, batches: Timed, cells: int) -> list[str]:
     lines = [
         "",
         f"**What the scores cost over feature extraction**, for one cell and in an audit's batches "
@@ -292,9 +309,9 @@ def extra(parts: Timed, batches: Timed) -> list[str]:
     ]
     for name in batches:
         one, many = (ratio(times, name, "feature extraction") - 1 for times in (parts, batches))
-        per_cell = 1000 * median(t[0] for t in batches[name]) / BATCH
+        per_cell = figure(1000 * median(t[0] for t in batches[name]) / cells)
         lines.append(
-            f"| {name} | {ms(parts, name)} | {100 * one:+.0f} % | {per_cell:.0f} | "
+            f"| {name} | {ms(parts, name)} | {100 * one:+.0f} % | {per_cell} | "
             f"{100 * many:+.0f} % |"
         )
     click = ratio(parts, "heatmap after a click", "forward, ours")
@@ -303,22 +320,23 @@ def extra(parts: Timed, batches: Timed) -> list[str]:
     return [*lines, "", f"{text}finds its cells, {first:.2f}."]
 
 
-def training(repeats: int) -> list[str]:
+def training(device: str, repeats: int) -> list[str]:
     """Forward and backward of a training step, in the published network and in ours."""
-    network = gc.efficientnet3d("efficientnet-b0", 6, 6)
-    x = torch.rand(2, 6, 64, 96, 96)
+    network = gc.efficientnet3d("efficientnet-b0", 6, 6).to(device)
+    x = torch.rand(2, 6, 64, 96, 96, device=device)
 
     def step(network: nn.Module, x: torch.Tensor) -> None:
         network.train()(x).sum().backward()
         network.zero_grad()
 
-    published, ours = assembled.published(network), x.contiguous(memory_format=LAYOUT)
+    published = assembled.published(network).to(device)
+    ours = x.contiguous(memory_format=LAYOUT) if device == "cpu" else x
     times = take_turns(
         {"published": lambda: step(published, x), "ours": lambda: step(network, ours)}, repeats
     )
     return [
         "",
-        "**A training step** of B0 on two cells of 6 × 64 × 96 × 96 voxels, on a processor",
+        "**A training step** of B0 on two cells of 6 × 64 × 96 × 96 voxels",
         "",
         "| network | ms | times ours |",
         "|---|---:|---:|",
@@ -364,11 +382,11 @@ def limit(case: Case, parts: Timed) -> list[str]:
         "|---|---:|",
         f"| multiply-adds of a forward pass | {flop / 2e9:.2f} G ({flop / 1e9:.2f} GFLOP) |",
         f"| this machine's matrix product | {peak:.0f} GFLOP/s |",
-        f"| arithmetic alone would take | {1000 * flop / peak / 1e9:.0f} ms |",
+        f"| arithmetic alone would take | {figure(1000 * flop / peak / 1e9)} ms |",
         f"| read and written between the layers | {moved / 1e9:.2f} GB |",
         f"| this machine's copying | {band:.1f} GB/s |",
-        f"| moving alone would take | {1000 * moved / band / 1e9:.0f} ms |",
-        f"| the forward pass takes | {1000 * took:.0f} ms, {flop / took / 1e9:.0f} GFLOP/s |",
+        f"| moving alone would take | {figure(1000 * moved / band / 1e9)} ms |",
+        f"| the forward pass takes | {figure(1000 * took)} ms, {flop / took / 1e9:.0f} GFLOP/s |",
     ]
 
 
@@ -388,6 +406,13 @@ def bytes_moved(network: nn.Module, x: torch.Tensor) -> int:
     for hook in hooks:
         hook.remove()
     return total
+
+
+def gpu_memory(case: Case) -> list[str]:
+    torch.cuda.reset_peak_memory_stats()
+    case.some("explain")
+    peak = torch.cuda.max_memory_allocated() / 1e9
+    return ["", f"The GPU's memory holds at most {peak:.2f} GB with {BATCH} cells at a time."]
 
 
 def memory_table() -> list[str]:
@@ -472,7 +497,7 @@ def responding(network: nn.Module, images: np.ndarray) -> nn.Module:
 
 def machine(device: str) -> str:
     if device.startswith("cuda"):
-        return torch.cuda.get_device_name()
+        return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
     names = (
         [
             line.split(":")[1].strip()

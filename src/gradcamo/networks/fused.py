@@ -73,11 +73,31 @@ def facing(network: nn.Module, values: T) -> T:
     network : any
     values : (..., Z, Y, X), array or tensor
     """
-    if not getattr(getattr(network, "_conv_stem", None), "mirrored", False):
+    if not _mirrored(network):
         return values
     if isinstance(values, Tensor):
         return values.flip(-1, -2, -3)
     return values[..., ::-1, ::-1, ::-1]
+
+
+def placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network on a device; a `fused` one laid out as it is fastest there.
+
+    A GPU takes two and a half times as long with ``channels_last_3d``, where a CPU gains by it.
+    """
+    if next((p.device for p in network.parameters()), None) == device:
+        return network
+    if _mirrored(network):
+        on_cpu = device.type == "cpu"
+        layout = torch.channels_last_3d if on_cpu else torch.contiguous_format
+        for kernels in network.parameters():
+            if kernels.ndim == 5:
+                kernels.data = kernels.contiguous(memory_format=layout)
+    return network.to(device)
+
+
+def _mirrored(network: nn.Module) -> bool:
+    return getattr(getattr(network, "_conv_stem", None), "mirrored", False)
 
 
 def on_average(a: Tensor) -> Tensor:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import OutOfMemoryError, Tensor, nn
 
 from gradcamo.cells.overlap import Placement, footprints, score
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
-from gradcamo.networks.fused import facing
+from gradcamo.networks.fused import facing, placed
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import grad_cam
-from gradcamo.networks.memory import keep_buffers, smaller_batch
+from gradcamo.networks.memory import ahead, keep_buffers, smaller_batch
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.networks.vit import attention_cam, is_transformer
 from gradcamo.settings import Alignment, Gradients
@@ -55,27 +56,49 @@ def explain(
 ) -> Iterator[tuple[Explained, ...]]:
     """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass.
 
-    A batch that does not fit the device's memory is halved, and so are those that follow.
+    A batch that does not fit the device's memory is halved, and so are those that follow. While a
+    GPU works on one batch, a thread cuts the next.
     """
     keep_buffers()
     where = choose_device(device)
-    network = checkpoint.ready.to(where)
-    rest = iter(crops)
-    while batch := list(islice(rest, batch_size)):
-        try:
-            images = np.stack([facing(network, crop.image) for crop in batch])
-            x = checkpoint.prepare(images, where)
-            result = _localize(network, x.to(precision(network)), layers, target, gradients)
-        except OutOfMemoryError:
-            batch_size, rest = smaller_batch(len(batch), "cell"), chain(batch, rest)
-            continue
-        if result.logits.shape[1] != len(checkpoint.classes):
-            raise GradcamoError(
-                f"the network gives {result.logits.shape[1]} logits for {len(checkpoint.classes)} "
-                f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
-            )
-        probabilities = result.logits.softmax(1).cpu().numpy()
-        yield tuple(_views(batch, checkpoint, result, probabilities, layers, alignment))
+    network = placed(checkpoint.ready, where)
+    for batch, images in stacked(crops, batch_size, where):
+        while batch:
+            part = batch[:batch_size]
+            try:
+                seen = images[: len(part)].to(where, non_blocking=True)
+                x = checkpoint.prepare(facing(network, seen), where)
+                result = _localize(network, x.to(precision(network)), layers, target, gradients)
+            except OutOfMemoryError:
+                batch_size = smaller_batch(len(part), "cell")
+                continue
+            batch, images = batch[len(part) :], images[len(part) :]
+            _check_logits(result, checkpoint)
+            yield tuple(_views(part, checkpoint, result, layers, alignment))
+
+
+def stacked(
+    crops: Iterable[CellCrop], batch_size: int, where: torch.device
+) -> Iterator[tuple[list[CellCrop], Tensor]]:
+    """Batches of crops and their images, (n, C, Z, Y, X), where the device fetches them fastest."""
+    gpu = where.type == "cuda"
+
+    def batches() -> Iterator[tuple[list[CellCrop], Tensor]]:
+        rest = iter(crops)
+        while batch := list(islice(rest, batch_size)):
+            images = torch.empty((len(batch), *batch[0].image.shape), pin_memory=gpu)
+            np.stack([crop.image for crop in batch], out=images.numpy())
+            yield batch, images
+
+    return ahead(batches()) if gpu else batches()
+
+
+def _check_logits(result: CamResult, checkpoint: Checkpoint) -> None:
+    if result.logits.shape[1] != len(checkpoint.classes):
+        raise GradcamoError(
+            f"the network gives {result.logits.shape[1]} logits for {len(checkpoint.classes)} "
+            f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
+        )
 
 
 def _localize(
@@ -98,7 +121,6 @@ def _views(
     batch: list[CellCrop],
     checkpoint: Checkpoint,
     result: CamResult,
-    probabilities: np.ndarray,
     layers: tuple[str, ...],
     alignment: Alignment,
 ) -> Iterator[Explained]:
@@ -106,16 +128,18 @@ def _views(
     if len(checkpoint.input_size) == 2:
         labels = labels[:, 0]
     ids = [crop.label for crop in batch]
-    maps = {name: facing(checkpoint.ready, result.maps[name]).float().cpu() for name in layers}
     places = {
         name: (
-            tuple(maps[name].shape[1:]),
+            tuple(result.maps[name].shape[1:]),
             place(checkpoint.layers[name], checkpoint.input_size, labels.shape[1:], alignment),
         )
         for name in layers
     }
     distinct = list(dict.fromkeys(places.values()))  # most layers share a grid with another
     on = dict(zip(distinct, footprints(labels, ids, distinct), strict=True))
+    # only now is a GPU waited for: it worked while masks were projected
+    maps = {name: facing(checkpoint.ready, result.maps[name]).float().cpu() for name in layers}
+    probabilities = result.logits.softmax(1).cpu().numpy()
     for name in layers:
         on_grid = on[places[name]]
         yield Explained(

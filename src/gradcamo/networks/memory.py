@@ -1,11 +1,17 @@
-"""Memory: large buffers are used again, and batches are as large as the device takes them."""
+"""Memory: buffers are used again, batches as large as the device takes them, the next one ready."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
 
 from gradcamo.errors import GradcamoError
+
+T = TypeVar("T")
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # from glibc's malloc.h
 _LARGE = 1 << 30
@@ -46,3 +52,17 @@ def smaller_batch(size: int, what: str) -> int:
         )
     torch.cuda.empty_cache()
     return size // 2
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items; while one is in use, a thread makes the next."""
+    rest = iter(items)
+
+    def one() -> list[T]:
+        return list(islice(rest, 1))
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(one)
+        while item := coming.result():
+            coming = thread.submit(one)
+            yield from item
