@@ -61,6 +61,7 @@ def main() -> None:
         print(*peak_memory(options.memory_of))
         return
     keep_buffers()
+    torch.backends.cudnn.allow_tf32 = False  # as audits do; else nothing would be equal
     case = Case(options.device)
     check_equal(case)
     end, parts = take_turns(case.ways(), options.repeats), take_turns(case.parts(), options.repeats)

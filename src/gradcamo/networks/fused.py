@@ -92,7 +92,7 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
         layout = torch.channels_last_3d if on_cpu else torch.contiguous_format
         for kernels in network.parameters():
             if kernels.ndim == 5:
-                kernels.data = kernels.contiguous(memory_format=layout)
+                kernels.data = kernels.data.clone(memory_format=layout)  # contiguous() may not
     return network.to(device)
 
 

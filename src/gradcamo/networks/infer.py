@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import OutOfMemoryError, Tensor, nn
+from torch.backends import cudnn
 
 from gradcamo.cells.overlap import Placement, footprints, score
 from gradcamo.errors import GradcamoError
@@ -68,7 +69,9 @@ def explain(
             try:
                 seen = images[: len(part)].to(where, non_blocking=True)
                 x = checkpoint.prepare(facing(network, seen), where)
-                result = _localize(network, x.to(precision(network)), layers, target, gradients)
+                # a GPU's rounded products (TF32) would move scores by some thousandths
+                with cudnn.flags(enabled=True, allow_tf32=False):
+                    result = _localize(network, x.to(precision(network)), layers, target, gradients)
             except OutOfMemoryError:
                 batch_size = smaller_batch(len(part), "cell")
                 continue
