@@ -35,7 +35,7 @@ import gradcamo as gc
 from gradcamo.auditing.stack import audit_batches, audit_crops, cells_of
 from gradcamo.cells.crops import CellCrops
 from gradcamo.networks.efficientnet import find_taps
-from gradcamo.networks.fused import facing, placed
+from gradcamo.networks.fused import facing
 from gradcamo.networks.gradcam import grad_cam
 from gradcamo.networks.infer import explain, stacked
 from gradcamo.networks.memory import keep_buffers
@@ -110,7 +110,7 @@ class Case:
                 **{"name": "efficientnet-b0", "in_channels": 6, "num_classes": 6, "width": 1.0}
             },
         )
-        self.ready = placed(self.checkpoint.ready, self.where)
+        self.ready = self.checkpoint.on(self.where)
         self.published = assembled.published(network).to(device)
         self.layer = find_taps(self.published, [LAYER])[LAYER].module
         self.explainers = {"Captum": assembled.with_captum, "MONAI": assembled.with_monai}

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small import SmallResNet
+from torch import nn
 
 from gradcamo import Checkpoint, CropSettings, GradcamoError, efficientnet3d
 from gradcamo.networks.preprocess import choose_device
@@ -163,3 +164,20 @@ def test_devices_that_are_not_there_are_refused():
     for name in ("gpu", "cuda:99"):
         with pytest.raises(GradcamoError, match=name):
             choose_device(name)
+
+
+@pytest.mark.parametrize("made_ready", [True, False], ids=["fused", "one's own"])
+def test_on_another_device_works_a_copy_and_the_network_stays_where_it_is(made_ready):
+    """Device meta has shapes and no numbers, and is everywhere."""
+    network = efficientnet3d(in_channels=2, num_classes=2, width=0.1)
+    if not made_ready:
+        network = nn.Sequential(nn.Conv3d(2, 3, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    layer = "head" if made_ready else "0"
+    checkpoint = Checkpoint.around(network, ("a", "b"), layer, (64, 64, 64), classes=("x", "y"))
+    there = checkpoint.on(torch.device("meta"))
+    assert there is checkpoint.on(torch.device("meta"))
+    assert {p.device.type for p in there.parameters()} == {"meta"}
+    assert {p.device.type for p in checkpoint.on(torch.device("cpu")).parameters()} == {"cpu"}
+    assert {p.device.type for p in checkpoint.network.parameters()} == {"cpu"}
+    # a GPU takes longer with any other layout
+    assert all(p.stride() == torch.empty(p.shape).stride() for p in there.parameters())

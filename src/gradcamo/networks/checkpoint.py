@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.networks.efficientnet import efficientnet3d, find_taps
-from gradcamo.networks.fused import fused
+from gradcamo.networks.fused import fused, placed
 from gradcamo.networks.geometry import LayerInfo, count_classes, describe_layers
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.networks.vit import attention_layers, is_transformer
@@ -171,6 +171,16 @@ class Checkpoint:
     def ready(self) -> nn.Module:
         """The network made ready for inference: the same numbers, sooner (`fused`)."""
         return fused(self.network)
+
+    def on(self, device: torch.device) -> nn.Module:
+        """The network made ready for inference on a device; its own weights stay where they are."""
+        if device not in self._placed:
+            self._placed[device] = placed(self.ready, device)
+        return self._placed[device]
+
+    @cached_property
+    def _placed(self) -> dict[torch.device, nn.Module]:
+        return {}
 
     @cached_property
     def hash(self) -> str:

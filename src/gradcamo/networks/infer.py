@@ -15,7 +15,7 @@ from gradcamo.cells.overlap import Placement, footprints, score
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
-from gradcamo.networks.fused import facing, placed
+from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import grad_cam
 from gradcamo.networks.memory import ahead, keep_buffers, smaller_batch
@@ -62,7 +62,7 @@ def explain(
     """
     keep_buffers()
     where = choose_device(device)
-    network = placed(checkpoint.ready, where)
+    network = checkpoint.on(where)
     for batch, images in stacked(crops, batch_size, where):
         while batch:
             part = batch[:batch_size]

@@ -20,7 +20,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import refuse_unwritable
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import efficientnet3d
-from gradcamo.networks.fused import facing, placed
+from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import default_layer, describe_layers
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
@@ -246,7 +246,7 @@ def _classify(
 ) -> np.ndarray | None:
     """The class predicted for every cell, without augmentation; None if stopped."""
     where = choose_device(settings.device)
-    network = placed(checkpoint.ready, where)
+    network = checkpoint.on(where)
     batches = loader(cells, checkpoint.classes, settings)
     predicted = []
     with torch.inference_mode():
