@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,9 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.stacks import read_labels, read_stack
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.preprocess import resize, standardise
+from gradcamo.progress import Watch
 from gradcamo.settings import TrainSettings
+from gradcamo.training.callbacks import BatchNormAverages, Stopped
 from gradcamo.training.cells import index_cells, training_cells
 from gradcamo.training.dataset import (
     CellDataset,
@@ -162,6 +165,28 @@ def test_batch_norm_has_the_averages_of_the_weights_that_are_kept(small_plate):
     torch.testing.assert_close(
         norm.running_var.double(), sum(variance) / len(mean), rtol=1e-4, atol=1e-5
     )
+
+
+class Normed(lightning.LightningModule):
+    """A network of one layer."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, images):
+        return self.norm(images)
+
+
+def test_batch_norm_is_given_back_also_where_the_training_is_stopped_while_averaging():
+    norm = torch.nn.BatchNorm3d(2, momentum=0.3)
+    batches = [(torch.randn(2, 2, 3, 3, 3),)] * 3
+    trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    averages = BatchNormAverages(batches, Watch(None, lambda: True))
+    with pytest.raises(Stopped):
+        averages.on_validation_start(trainer, Normed(norm))
+    assert norm.momentum == 0.3
+    assert not norm.training
 
 
 def test_a_training_leaves_the_random_numbers_of_its_caller_alone(small_plate):
