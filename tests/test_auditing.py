@@ -207,7 +207,7 @@ def test_local_gradients_change_the_maps_and_the_table_says_so(field, checkpoint
     assert not np.allclose(plain["grad_camo"].dropna(), local["grad_camo"].dropna(), rtol=1e-3)
     (batch,) = audit_batches(stack, labels, checkpoint, AuditSettings(gradients="local"), only=[7])
     crop = gc.CellCrops(stack, labels, checkpoint.crop)[0]
-    x = checkpoint.prepare(facing(checkpoint.ready, crop.image)[None], "cpu")
+    x = checkpoint.prepare(facing(checkpoint.ready, torch.from_numpy(crop.image[None])))
     seen = gc.grad_cam(checkpoint.ready, x, [checkpoint.layer], gradients="local")
     expected = facing(checkpoint.ready, seen.maps[checkpoint.layer]).numpy()
     np.testing.assert_allclose(batch.maps, expected, rtol=1e-5)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gradcamo.networks.convolutions import Padded, Pointwise
-
-T = TypeVar("T", np.ndarray, Tensor)
 
 _NORM_OF = {
     "_expand_conv": "_bn0",
@@ -65,19 +62,15 @@ def _mirror(conv: nn.Module) -> None:
         conv.mirrored = True
 
 
-def facing(network: nn.Module, values: T) -> T:
+def facing(network: nn.Module, values: Tensor) -> Tensor:
     """Crops, or maps, as the network has them: z, y and x mirrored for a `fused` one.
 
     Parameters
     ----------
     network : any
-    values : (..., Z, Y, X), array or tensor
+    values : (..., Z, Y, X)
     """
-    if not _mirrored(network):
-        return values
-    if isinstance(values, Tensor):
-        return values.flip(-1, -2, -3)
-    return values[..., ::-1, ::-1, ::-1]
+    return values.flip(-1, -2, -3) if _mirrored(network) else values
 
 
 def placed(network: nn.Module, device: torch.device) -> nn.Module:
