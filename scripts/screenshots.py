@@ -30,6 +30,9 @@ def main(out: str, plate: str) -> None:
     os.environ["NAPARI_CONFIG"] = ""
     os.environ["HOME"] = os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
     os.environ["XDG_CONFIG_HOME"] = os.environ["HOME"]
+    import torch
+
+    torch.set_num_threads(1)  # two sum in another order, and the training page's report has one
     folder = Path(plate) if plate else audited_plate(Path(tempfile.mkdtemp()))
     from gradcamo.docks.session import session_of
 
@@ -195,14 +198,11 @@ def networks(viewer: Any, camera: Camera, plate: Path) -> None:
 
 def trained(viewer: Any, camera: Camera) -> None:
     """The training of the docs' page on it, seen in a window of its own."""
-    import torch
-
     from gradcamo.docks.rows import put
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_plate
 
     click.echo("training a small network, which takes some minutes")
-    torch.set_num_threads(1)  # as many sum in another order, and the page's report has one
     viewer.open_sample("napari-gradcamo", "built_in_stack")
     viewer.reset_view()
     folder = Path(tempfile.mkdtemp())
@@ -215,6 +215,7 @@ def trained(viewer: Any, camera: Camera) -> None:
         (train.main, "input_size", (64, 96, 96)),
         (train.main, "width", 0.25),
         (train.main, "epochs", 20),
+        (train.more, "patience", 6),
         (train.main, "learning_rate", 0.001),
         (train.more, "brightness_probability", 0.0),
     ):
