@@ -139,7 +139,7 @@ def map_times(viewer: Any, settle: Callable[[], None]) -> None:
     seconds = clock(
         "pan the map by a step",
         lambda: dock.plot.box.translateBy(x=0.02, y=0.01),
-        dock.plot.viewport().repaint,
+        settle,
         times=30,
         target_ms=50,
     )
