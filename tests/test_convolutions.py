@@ -89,6 +89,19 @@ def test_depthwise_gradients_can_be_differentiated_again():
     assert torch.autograd.gradgradcheck(product, (x, weight))
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_on_every_device_depthwise_gradients_are_differentiated_for_all_channels_at_once(device):
+    """Device meta, as a GPU, is not the CPU; torch's own way would take some steps per channel."""
+    conv = _as(Depthwise, nn.Conv3d(64, 64, 3, 2, 1, groups=64, bias=False)).to(device).eval()
+    x = torch.empty(1, 64, 4, 5, 4, device=device, requires_grad=True)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        (slope,) = torch.autograd.grad(conv(x).pow(2).sum(), x, create_graph=True)
+        slope.pow(2).sum().backward()
+    assert conv.weight.grad.device.type == device
+    convolutions = [e for e in seen.events() if e.name.startswith("aten::convolution")]
+    assert 2 < len(convolutions) < 16
+
+
 def test_a_network_keeps_its_weights_and_its_output():
     from monai.networks.nets.efficientnet import EfficientNetBN
 
