@@ -30,6 +30,8 @@ import numpy as np
 import psutil
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import gradcamo as gc
 from gradcamo.auditing.stack import audit_batches, audit_crops, cells_of
@@ -392,21 +394,24 @@ def limit(case: Case, parts: Timed) -> list[str]:
 
 
 def bytes_moved(network: nn.Module, x: torch.Tensor) -> int:
-    """What the leaves of a network read and write."""
+    """What the operations of a forward pass read and write."""
+    with _Traffic() as traffic, torch.no_grad():
+        network(x)
+    return traffic.total
+
+
+class _Traffic(TorchDispatchMode):
     total = 0
 
-    def count(module: nn.Module, args: tuple, out: Any) -> None:
-        nonlocal total
-        for part in (*args, out, *module.parameters(recurse=False)):
-            if isinstance(part, torch.Tensor):
-                total += part.numel() * part.element_size()
-
-    hooks = [m.register_forward_hook(count) for m in network.modules() if not list(m.children())]
-    with torch.no_grad():
-        network(x)
-    for hook in hooks:
-        hook.remove()
-    return total
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any, how: Any = None) -> Any:
+        out = operation(*args, **(how or {}))
+        if not operation.is_view:
+            self.total += sum(
+                part.numel() * part.element_size()
+                for part in tree_leaves((args, out))
+                if isinstance(part, torch.Tensor)
+            )
+        return out
 
 
 def gpu_memory(case: Case) -> list[str]:

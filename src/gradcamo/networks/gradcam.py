@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
+from gradcamo.networks.blocks import on_average
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
-from gradcamo.networks.fused import on_average
 from gradcamo.settings import Gradients
 from gradcamo.types import CamResult
 
@@ -139,7 +139,7 @@ def _closed_form(network: nn.Module, wanted: Mapping[str, Tap]) -> nn.Linear | N
 @contextmanager
 def borrowed(network: nn.Module) -> Iterator[None]:
     """Eval mode without parameter gradients; every flag is given back."""
-    # setting a flag costs more than reading it, and a network for inference has none to set
+    # setting a flag costs more than reading it
     training = [module for module in network.modules() if module.training]
     needing = [p for p in network.parameters() if p.requires_grad]
     try:
