@@ -185,7 +185,10 @@ def test_nothing_of_the_stack_is_read_before_a_crop_and_then_only_its_window(fie
     data = Counting(stack.data)
     crops = CellCrops(ZStack(data, stack.channels), labels, CropSettings(size_yx=(8, 8)))
     assert data.read == 0
-    crops[0]
+    crop = crops[0]
+    assert data.read == 0
+    assert crop.image.shape == (2, 6, 8, 8)
+    assert crop.image is crop.image
     assert data.read == 2 * 6 * 8 * 8
 
 
@@ -212,6 +215,36 @@ def test_rescaling_keeps_the_order_of_intensities_of_any_type(dtype, low, high, 
     np.testing.assert_allclose(scaled, expected.astype(float), atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_device_rescales_raw_crops_to_the_very_same_numbers(field, dtype):
+    import torch
+
+    from gradcamo.networks.preprocess import rescaled
+
+    stack, labels = field
+    data = (stack.data // 17).astype(dtype)
+    data[1, :, :, :40] = 9  # no contrast
+    crops = CellCrops(ZStack(data, stack.channels), labels, CropSettings(size_yx=(14, 16)))
+    inside = [crop for crop in crops if crop.cut_raw]
+    assert 0 < len(inside) < len(crops)  # windows at the border are filled up
+    for crop in inside:
+        raw = crop.cut_raw()
+        assert raw.dtype == dtype
+        image = torch.from_numpy(crop.image)[None]
+        assert torch.equal(rescaled(torch.from_numpy(raw.astype(np.float32))[None]), image)
+        assert torch.equal(rescaled(image), image)
+    for crop in crops:
+        image = torch.from_numpy(crop.image)[None]
+        assert torch.equal(rescaled(image), image)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32, np.float64])
+def test_what_float32_may_not_hold_is_not_left_to_a_device(field, dtype):
+    stack, labels = field
+    crops = CellCrops(ZStack(stack.data.astype(dtype), stack.channels), labels)
+    assert not any(crop.cut_raw for crop in crops)
+
+
 def test_a_constant_channel_rescales_to_zero():
     values = np.stack([np.full((2, 3, 3), 700), np.arange(18).reshape(2, 3, 3)])
     scaled = rescale(values)
@@ -226,7 +259,7 @@ def test_bad_intensities_are_refused_with_file_channel_and_count(field, bad):
     data[1, 2, 24, 30:33] = bad
     crops = CellCrops(ZStack(data, stack.channels, source="D02.tif"), labels)
     with pytest.raises(GradcamoError, match=r"D02\.tif, channel actin: 3 NaN"):
-        crops[0]
+        _ = crops[0].image
 
 
 def test_labels_that_do_not_fit_are_refused_naming_both_sides(field):

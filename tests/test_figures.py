@@ -35,7 +35,7 @@ def crop() -> CellCrop:
     labels[1:4, 5:12, 6:14] = 3
     labels[1:4, 14:18, 6:14] = 9
     image = np.random.default_rng(1).random((2, 5, 20, 20)).astype(np.float32)
-    return CellCrop(3, image, labels, (0, 0, 0), False)
+    return CellCrop(3, (0, 0, 0), False, lambda: image, lambda: labels)
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,12 @@ def test_workers_of_one_machine_share_out_its_gpus():
     assert plate_cluster.gpu_devices("cuda:1") == ["cuda:1"]
 
 
+def test_workers_that_feed_a_gpu_share_out_the_cores(monkeypatch):
+    monkeypatch.setattr(plate_cluster, "_cores", lambda: 16)
+    assert [plate_cluster.threads_each(n, "cuda:0") for n in (1, 3, 40)] == [16, 5, 1]
+    assert [plate_cluster.threads_each(n, "cpu") for n in (1, 16)] == [1, 1]
+
+
 def test_a_killed_worker_costs_nothing(finished, plate, model, workers, tmp_path):
     out = tmp_path / "out"
     steps = plate_steps(plate, model, out, SETTINGS, workers.scheduler_address)

@@ -60,7 +60,8 @@ def folder(tmp_path_factory) -> Path:
     table = cells()
     labels = np.zeros((3, 24, 24), np.int32)
     labels[:, 6:18, 6:18] = 1
-    crop = CellCrop(1, np.random.default_rng(0).random((2, 3, 24, 24)), labels, (0, 0, 0), False)
+    image = np.random.default_rng(0).random((2, 3, 24, 24))
+    crop = CellCrop(1, (0, 0, 0), False, lambda: image, lambda: labels)
     jpeg = thumbnail(cell_view(crop, np.ones((3, 24, 24))))
     kept = table.loc[table["grad_camo"].notna(), ["image", "label", "grad_camo"]]
     with landing(out / "thumbnails/all.parquet") as scratch:

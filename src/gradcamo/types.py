@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
     from torch import Tensor
@@ -97,23 +98,28 @@ class ZStack:
 
 @dataclass(frozen=True, eq=False)
 class CellCrop:
-    """One cell in its window, all planes.
+    """One cell in its window, all planes, cut when it is looked at.
 
     ``image`` is (C, Z, Y, X) float32, each channel min-max rescaled to [0, 1]; ``labels`` is
     (Z, Y, X); ``start_zyx`` is the window's first voxel in the stack and may be negative.
+    ``cut_raw`` gives the image before it is rescaled, where float32 holds it exactly and all of
+    its window lies inside the stack.
     """
 
     label: int
-    image: np.ndarray
-    labels: np.ndarray
     start_zyx: tuple[int, int, int]
     touches_border: bool
+    cut_image: Callable[[], np.ndarray]
+    cut_labels: Callable[[], np.ndarray]
+    cut_raw: Callable[[], np.ndarray] | None = None
 
-    def __post_init__(self) -> None:
-        if self.image.shape[1:] != self.labels.shape:
-            raise GradcamoError(
-                f"a crop's image {self.image.shape} and labels {self.labels.shape} do not fit"
-            )
+    @cached_property
+    def image(self) -> np.ndarray:
+        return self.cut_image()
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return self.cut_labels()
 
 
 @dataclass(frozen=True, eq=False)

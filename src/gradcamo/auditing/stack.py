@@ -265,21 +265,21 @@ def _table(
     seen: Explained | None = None,
     classes: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    table = crops.table.iloc[rows].reset_index(drop=True)
-    table["image"] = crops.stack.source
-    table["layer"], table["alignment"] = layer, settings.alignment
-    table["gradients"] = settings.gradients
+    columns: dict[str, Any] = {
+        str(name): column.to_numpy()[rows] for name, column in crops.table.items()
+    }
+    columns |= {"image": crops.stack.source, "layer": layer}
+    columns |= {"alignment": settings.alignment, "gradients": settings.gradients}
     if seen is None:
-        table["predicted"], table["flagged"] = pd.Series([None] * len(rows), dtype="str"), False
+        columns |= {"predicted": pd.Series([None] * len(rows), dtype="str"), "flagged": False}
     else:
         best = seen.probabilities.argmax(1)
-        table["predicted"] = pd.Series([classes[k] for k in best], dtype="str")
-        table["confidence"] = seen.probabilities[np.arange(len(rows)), best].astype(np.float64)
-        for column, values in seen.shares.items():
-            table[column] = values.astype(np.float64)
+        columns["predicted"] = pd.Series([classes[k] for k in best], dtype="str")
+        columns["confidence"] = seen.probabilities.max(1).astype(np.float64)
+        columns |= {name: values.astype(np.float64) for name, values in seen.shares.items()}
         # an empty map is no evidence for the cell, so it does not pass
-        table["flagged"] = ~(table["grad_camo"] >= settings.cutoff)
-    return table.reindex(columns=COLUMNS)
+        columns["flagged"] = ~(columns["grad_camo"] >= settings.cutoff)
+    return pd.DataFrame(columns, index=range(len(rows))).reindex(columns=COLUMNS)
 
 
 def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:

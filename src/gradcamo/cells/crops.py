@@ -151,6 +151,11 @@ class CellCrops(Sequence[CellCrop]):
         """The part of ``array`` (..., Y, X) inside the image that cell i's window covers."""
         return inside(array, self._starts[i], self.settings.size_yx)
 
+    def _exact_inside(self, i: int) -> bool:
+        start, shape = self._starts[i], self.stack.shape[2:]
+        inside = (start >= 0).all() and (start + self.settings.size_yx <= shape).all()
+        return bool(inside) and np.dtype(self.stack.data.dtype) in (np.uint8, np.uint16)
+
     def start(self, i: int) -> tuple[int, int, int]:
         """First voxel (z, y, x) of cell i's window in the stack."""
         return 0, int(self._starts[i, 0]), int(self._starts[i, 1])
@@ -167,10 +172,11 @@ class CellCrops(Sequence[CellCrop]):
         start, size = self._starts[i], self.settings.size_yx
         return CellCrop(
             label=int(self._ids[i]),
-            image=crop_image(self.stack, start, size),
-            labels=padded(self._window(self.labels, i), start, size),
             start_zyx=self.start(i),
             touches_border=bool(self._partial[i]),
+            cut_image=lambda: crop_image(self.stack, start, size),
+            cut_labels=lambda: padded(self._window(self.labels, i), start, size),
+            cut_raw=(lambda: self._window(self.stack.data, i)) if self._exact_inside(i) else None,
         )
 
 

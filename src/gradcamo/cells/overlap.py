@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,8 +111,11 @@ def grad_camo(cam: Any, mask: Any) -> Any:
     return share if isinstance(cam, Tensor) else share.numpy()
 
 
+BACKGROUND, ANOTHER, OWN = range(3)  # whose a voxel is
+
+
 class Footprint(NamedTuple):
-    """Cells' label crops on a layer's grid: the weight of each coarse voxel in a masked sum.
+    """Cells' crops on a layer's grid: the weight of each coarse voxel in a masked sum.
 
     ``own`` and ``cells`` (this or another cell) are (N, *grid), ``full`` (the whole crop) is
     (*grid). ``chance`` (N,) is the cell's share of the crop's voxels, ``ceiling`` (N,) what the
@@ -126,55 +129,60 @@ class Footprint(NamedTuple):
     ceiling: Tensor
 
 
-def footprints(
-    labels: Any, label: Any, places: Sequence[tuple[Sequence[int], Placement | None]]
-) -> list[Footprint]:
-    """Label crops (N, *crop) with their own ids (N,) on layers' grids, one `Footprint` for each.
+class Shares(NamedTuple):
+    """What `attention_shares` says of N cells, (N,) each."""
 
-    Raises
-    ------
-    GradcamoError
-        If labels are not whole numbers, shapes do not fit, or a crop lacks its own cell.
-    """
-    crops, ids = _as_integers(labels), _as_integers(label)
-    if crops.ndim < 2 or ids.shape != crops.shape[:1]:
-        raise GradcamoError(
-            f"labels {tuple(crops.shape)} and ids {tuple(ids.shape)} do not fit: expected "
-            "(N, *crop) and (N,)"
-        )
-    shape = crops.shape[1:]
-    sides = [_matrices(grid, shape, placement, crops.device) for grid, placement in places]
-    first = torch.cat([m[0].T for m in sides])
-    projected = [torch.empty(2, len(crops), *grid, device=crops.device) for grid, _ in places]
-    for i, own in enumerate(ids.tolist()):
-        planes = _project_first_axis(crops[i], own, first).split([m[0].shape[1] for m in sides], 1)
-        for out, part, (_, *rest) in zip(projected, planes, sides, strict=True):
-            for axis, matrix in enumerate(rest, start=2):
-                part = _apply(matrix.T, part, axis)
-            out[:, i] = part
+    grad_camo: Tensor
+    neighbour_share: Tensor
+    background_share: Tensor
+    chance: Tensor
+    ceiling: Tensor
+    attainable: Tensor
+
+
+def footprints(
+    owners: Tensor, places: Sequence[tuple[Sequence[int], Placement | None]]
+) -> list[Footprint]:
+    """Crops of `BACKGROUND`, `ANOTHER` and `OWN`, (N, *crop), on layers' grids, one for each."""
+    shape = owners.shape[1:]
+    sides = [_matrices(grid, shape, placement, owners.device) for grid, placement in places]
+    at_once = 1 if owners.device.type == "cpu" else max(1, len(owners))  # a CPU has little cache
+    parts = [_project_masks(some, sides) for some in owners.split(at_once)]
     found = []
-    for (own, cells), matrices in zip(projected, sides, strict=True):
+    for masks, matrices in zip(zip(*parts, strict=True), sides, strict=True):
+        own, cells = torch.cat(masks, 1)
         full = reduce(lambda product, side: product[..., None] * side, [m.sum(0) for m in matrices])
         ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
         size = own.flatten(1).sum(1)  # interpolation keeps sums: voxels of the cell
-        if lacking := ids[(size == 0).to(ids.device)].tolist():
-            raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
         found.append(Footprint(own, cells, full, size / math.prod(shape), ceiling))
     return found
 
 
-def _project_first_axis(crop: Tensor, own: int, first: Tensor) -> Tensor:
-    """Masks of the own cell and of any, (2, grids, *rest), in pieces that stay in the cache."""
-    columns = crop.flatten(1)
-    out = torch.empty(2, len(first), columns.shape[1], device=crop.device)
-    width = max(1, CACHED // len(crop))
-    masks = torch.empty(2, len(crop), width, device=crop.device)
-    for labels, part in zip(columns.split(width, 1), out.split(width, 2), strict=True):
-        here = masks[..., : labels.shape[1]]
-        torch.eq(labels, own, out=here[0])
-        torch.ne(labels, 0, out=here[1])
+def _project_masks(owners: Tensor, sides: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Masks of the own cell and of any on every grid, (2, N, *grid) each."""
+    first = torch.cat([matrices[0].T for matrices in sides])
+    planes = _project_first_axis(owners, first).split([m[0].shape[1] for m in sides], 2)
+    projected = []
+    for part, (_, *rest) in zip(planes, sides, strict=True):
+        for axis, matrix in enumerate(rest, start=3):
+            part = _apply(matrix.T, part, axis)
+        projected.append(part)
+    return projected
+
+
+def _project_first_axis(owners: Tensor, first: Tensor) -> Tensor:
+    """The same along the first axis, (2, N, grids, *rest), in pieces that stay in the cache."""
+    columns = owners.flatten(2)
+    n, z, area = columns.shape
+    width = max(1, CACHED // z) if owners.device.type == "cpu" else area
+    out = torch.empty(2, n, len(first), area, device=owners.device)
+    masks = torch.empty(2, n, z, width, device=owners.device)
+    for piece, part in zip(columns.split(width, 2), out.split(width, 3), strict=True):
+        here = masks[..., : piece.shape[2]]
+        torch.eq(piece, OWN, out=here[0])
+        torch.ne(piece, BACKGROUND, out=here[1])
         part[:] = first @ here
-    return out.unflatten(2, crop.shape[1:])
+    return out.unflatten(3, owners.shape[2:])
 
 
 def attention_shares(
@@ -203,38 +211,59 @@ def attention_shares(
     Raises
     ------
     GradcamoError
-        If shapes do not fit, a map is negative or not finite, or a crop lacks its own cell.
+        If labels are not whole numbers, shapes do not fit, a map is negative or not finite, or a
+        crop lacks its own cell.
     """
-    maps, crops = _as_maps(cam), _as_integers(labels)
+    maps, crops, ids = _as_maps(cam), _as_integers(labels), _as_integers(label)
     if maps.ndim != crops.ndim or len(maps) != len(crops):
         raise GradcamoError(
             f"maps {tuple(maps.shape)} and labels {tuple(crops.shape)} of {len(crops)} "
             "cells do not fit: expected (N, *grid) and (N, *crop), with as many axes"
         )
-    (on_grid,) = footprints(crops.to(maps.device), label, [(maps.shape[1:], placement)])
-    shares = score(maps, on_grid)
+    if crops.ndim < 2 or ids.shape != crops.shape[:1]:
+        raise GradcamoError(
+            f"labels {tuple(crops.shape)} and ids {tuple(ids.shape)} do not fit: expected "
+            "(N, *crop) and (N,)"
+        )
+    crops, own = crops.to(maps.device), ids.to(maps.device)
+    owners = (crops != 0).byte() + (crops == own.view(-1, *[1] * (crops.ndim - 1)))
+    (on_grid,) = footprints(owners, [(maps.shape[1:], placement)])
+    check(maps, on_grid.chance, ids.tolist())
+    shares = score(maps, on_grid)._asdict()
     return shares if isinstance(cam, Tensor) else {k: v.numpy() for k, v in shares.items()}
 
 
-def score(maps: Tensor, on_grid: Footprint) -> dict[str, Tensor]:
-    """The columns of `attention_shares` from coarse maps (N, *grid) and a footprint, (N,) each."""
-    _check_maps(maps)
+def score(maps: Tensor, on_grid: Footprint) -> Shares:
+    """Shares of coarse maps (N, *grid) after ReLU."""
     own, cells, full, chance, ceiling = on_grid
     flat = maps.flatten(1)
     total = flat @ full.flatten()  # 0 for an empty map: its shares are NaN
     on_own, on_cells = ((flat * part.flatten(1)).sum(1) for part in (own, cells))
     grad_camo = on_own / total
-    return {
-        "grad_camo": grad_camo,
+    return Shares(
+        grad_camo,
         # rounding must not make a share negative
-        "neighbour_share": ((on_cells - on_own) / total).clamp(min=0),
-        "background_share": ((total - on_cells) / total).clamp(min=0),
-        "chance": chance,
-        "ceiling": ceiling,
-        "attainable": torch.where(
+        neighbour_share=((on_cells - on_own) / total).clamp(min=0),
+        background_share=((total - on_cells) / total).clamp(min=0),
+        chance=chance,
+        ceiling=ceiling,
+        attainable=torch.where(
             ceiling > chance, (grad_camo - chance) / (ceiling - chance), torch.nan
         ),
-    }
+    )
+
+
+def check(maps: Any, chance: Any, labels: Sequence[int]) -> None:
+    """Whether there is something to score: maps (N, *grid), chance (N,) and ids of N cells.
+
+    Raises
+    ------
+    GradcamoError
+        If a map is negative or not finite, or a crop lacks its own cell.
+    """
+    _check_maps(torch.as_tensor(maps))
+    if lacking := [labels[i] for i, share in enumerate(chance.tolist()) if share == 0]:
+        raise GradcamoError(f"the crops of the cells {lacking} do not contain them")
 
 
 def _apply(matrix: Tensor, array: Tensor, axis: int) -> Tensor:
@@ -250,9 +279,13 @@ def _matrices(
     if len(grid) != len(shape):
         raise GradcamoError(f"a map on a grid {tuple(grid)} does not fit a crop {tuple(shape)}")
     step, origin = placement or plain_placement(grid, shape)
-    return [
-        upsampling_matrix(*axis).to(device) for axis in zip(grid, shape, step, origin, strict=True)
-    ]
+    return [_on_device(*axis, device) for axis in zip(grid, shape, step, origin, strict=True)]
+
+
+@lru_cache(1024)
+def _on_device(coarse: int, fine: int, step: float, origin: float, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # whoever comes next may want gradients
+        return upsampling_matrix(coarse, fine, step, origin).to(device)
 
 
 def _as_maps(cam: Any) -> Tensor:

@@ -178,7 +178,7 @@ def ready(checkpoint: Checkpoint) -> Checkpoint:
 
     shape = (1, *checkpoint.crop.size_yx)
     blank = np.zeros((len(checkpoint.channels), *shape), np.float32)
-    crop = CellCrop(1, blank, np.ones(shape, np.int32), (0, 0, 0), False)
+    crop = CellCrop(1, (0, 0, 0), False, lambda: blank, lambda: np.ones(shape, np.int32))
     list(explain([crop], checkpoint, (checkpoint.layer,)))
     warm_up(np.dtype(np.int32))
     _ = checkpoint.layers, checkpoint.hash

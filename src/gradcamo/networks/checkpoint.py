@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -21,6 +21,7 @@ from gradcamo.networks.efficientnet import efficientnet3d, find_taps
 from gradcamo.networks.fused import fused, placed
 from gradcamo.networks.geometry import LayerInfo, count_classes, describe_layers
 from gradcamo.networks.preprocess import resize, standardise
+from gradcamo.networks.replay import Replayed
 from gradcamo.networks.vit import attention_layers, is_transformer
 from gradcamo.settings import CropSettings
 
@@ -180,6 +181,11 @@ class Checkpoint:
 
     @cached_property
     def _placed(self) -> dict[torch.device, nn.Module]:
+        return {}
+
+    @cached_property
+    def last(self) -> dict[Hashable, Replayed[Any]]:
+        """What a device did last, and how; whoever goes on with it takes it out meanwhile."""
         return {}
 
     @cached_property

@@ -223,6 +223,8 @@ def _targets(target: Any, predicted: Tensor, classes: int) -> Tensor:
         if target != EVERY:
             raise GradcamoError(f"targets are classes or {EVERY!r}, got {target!r}")
         return torch.arange(classes, device=predicted.device).expand(len(predicted), -1)
+    if type(target) is int and 0 <= target < classes:
+        return torch.full_like(predicted, target)[:, None]  # without waiting for the device
     chosen = torch.as_tensor(target, device=predicted.device)
     whole = not (chosen.is_floating_point() or chosen.dtype == torch.bool)
     if not whole or bool(((chosen < 0) | (chosen >= classes)).any()):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,15 +12,17 @@ import torch
 from torch import OutOfMemoryError, Tensor, nn
 from torch.backends import cudnn
 
-from gradcamo.cells.overlap import Placement, footprints, score
+from gradcamo.cells.overlap import Placement, Shares, check, footprints, score
 from gradcamo.errors import GradcamoError
+from gradcamo.networks.blocks import Inference
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import grad_cam
 from gradcamo.networks.memory import ahead, keep_buffers, smaller_batch
-from gradcamo.networks.preprocess import choose_device
+from gradcamo.networks.preprocess import choose_device, rescaled
+from gradcamo.networks.replay import Replayed
 from gradcamo.networks.vit import attention_cam, is_transformer
 from gradcamo.settings import Alignment, Gradients
 from gradcamo.types import CamResult, CellCrop
@@ -45,6 +48,25 @@ class Explained(NamedTuple):
     full: np.ndarray
 
 
+class Cell(NamedTuple):
+    """A cell as a device fetches it: image (C, Z, Y, X), and whose each voxel is (Z, Y, X)."""
+
+    label: int
+    image: Tensor
+    owners: Tensor
+
+
+class _View(NamedTuple):
+    """One layer's view of n cells, on the device that made it; ``shares`` is (6, n)."""
+
+    maps: Tensor
+    profiles: Tensor
+    shares: Tensor
+    placement: Placement | None
+    own: Tensor
+    full: Tensor
+
+
 def explain(
     crops: Iterable[CellCrop],
     checkpoint: Checkpoint,
@@ -58,42 +80,144 @@ def explain(
     """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass.
 
     A batch that does not fit the device's memory is halved, and so are those that follow. While a
-    GPU works on one batch, a thread cuts the next.
+    GPU works on one batch, threads cut the next.
     """
     keep_buffers()
     where = choose_device(device)
-    network = checkpoint.on(where)
-    for batch, images in stacked(crops, batch_size, where):
-        while batch:
-            part = batch[:batch_size]
-            try:
-                seen = images[: len(part)].to(where, non_blocking=True)
-                x = checkpoint.prepare(facing(network, seen), where)
-                # a GPU's rounded products (TF32) would move scores by some thousandths
-                with cudnn.flags(enabled=True, allow_tf32=False):
-                    result = _localize(network, x.to(precision(network)), layers, target, gradients)
-            except OutOfMemoryError:
-                batch_size = smaller_batch(len(part), "cell")
-                continue
-            batch, images = batch[len(part) :], images[len(part) :]
-            _check_logits(result, checkpoint)
-            yield tuple(_views(part, checkpoint, result, layers, alignment))
+    how = (where, layers, target, alignment, gradients)
+    look = checkpoint.last.pop(how, None) or Replayed(
+        partial(_look, checkpoint, *how),
+        possible=where.type == "cuda" and isinstance(checkpoint.ready, Inference),
+    )
+    try:
+        for batch in batches(crops, batch_size, where):
+            while batch:
+                part = batch[:batch_size]
+                labels, images, masks = zip(*part, strict=True)
+                try:
+                    x = prepare(images, checkpoint, where)
+                    owners = torch.stack([mask.to(where, non_blocking=True) for mask in masks])
+                    seen = _fetched(list(labels), layers, *look(x, owners))
+                except OutOfMemoryError:
+                    batch_size = smaller_batch(len(part), "cell")
+                    continue
+                batch = batch[len(part) :]
+                yield seen
+    finally:
+        checkpoint.last.clear()
+        checkpoint.last[how] = look
 
 
-def stacked(
+def batches(
     crops: Iterable[CellCrop], batch_size: int, where: torch.device
-) -> Iterator[tuple[list[CellCrop], Tensor]]:
-    """Batches of crops and their images, (n, C, Z, Y, X), where the device fetches them fastest."""
+) -> Iterator[list[Cell]]:
+    """Cells in batches; for a GPU, the next one is cut in threads, and laid where it fetches it."""
     gpu = where.type == "cuda"
+    cells = ahead(_laid_out, crops, batch_size) if gpu else map(_cut, crops)
+    while batch := list(islice(cells, batch_size)):
+        yield batch
 
-    def batches() -> Iterator[tuple[list[CellCrop], Tensor]]:
-        rest = iter(crops)
-        while batch := list(islice(rest, batch_size)):
-            images = torch.empty((len(batch), *batch[0].image.shape), pin_memory=gpu)
-            np.stack([crop.image for crop in batch], out=images.numpy())
-            yield batch, images
 
-    return ahead(batches()) if gpu else batches()
+def _cut(crop: CellCrop) -> Cell:
+    return Cell(crop.label, torch.from_numpy(crop.image), torch.from_numpy(_owners(crop)))
+
+
+def _laid_out(crop: CellCrop) -> Cell:
+    """For a GPU, which rescales sooner."""
+    image = crop.cut_raw() if crop.cut_raw else crop.image
+    return Cell(crop.label, _pinned(image), _pinned(_owners(crop)))
+
+
+def _owners(crop: CellCrop) -> np.ndarray:
+    return np.add(crop.labels != 0, crop.labels == crop.label, dtype=np.uint8)
+
+
+def _pinned(array: np.ndarray) -> Tensor:
+    empty = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name), pin_memory=True)
+    np.copyto(empty.numpy(), array)
+    return empty
+
+
+def prepare(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.device) -> Tensor:
+    """What the network made ready sees of cells, (n, C, *input_size)."""
+    together = torch.stack([image.to(where, non_blocking=True).float() for image in images])
+    if where.type == "cuda":
+        together = rescaled(together)
+    x = checkpoint.prepare(facing(checkpoint.ready, together), where)
+    return x.to(precision(checkpoint.ready))
+
+
+def _look(
+    checkpoint: Checkpoint,
+    where: torch.device,
+    layers: tuple[str, ...],
+    target: int | None,
+    alignment: Alignment,
+    gradients: Gradients,
+    x: Tensor,
+    owners: Tensor,
+) -> tuple[Tensor, Tensor, list[_View]]:
+    """Probabilities, targets and each layer's view of a batch: all that a device does for it."""
+    network = checkpoint.on(where)
+    # a GPU's rounded products (TF32) would move scores by some thousandths
+    with cudnn.flags(enabled=True, allow_tf32=False):
+        result = _localize(network, x, layers, target, gradients)
+    _check_logits(result, checkpoint)
+    if len(checkpoint.input_size) == 2:
+        owners = owners[:, 0]
+    maps = {name: facing(network, result.maps[name]).float() for name in layers}
+    places = {
+        name: (
+            tuple(maps[name].shape[1:]),
+            place(checkpoint.layers[name], checkpoint.input_size, owners.shape[1:], alignment),
+        )
+        for name in layers
+    }
+    distinct = list(dict.fromkeys(places.values()))  # most layers share a grid with another
+    on = dict(zip(distinct, footprints(owners, distinct), strict=True))
+    views = []
+    for name in layers:
+        on_grid = on[places[name]]
+        shares = torch.stack(score(maps[name], on_grid))
+        profiles, placement = result.profiles[name].float(), places[name][1]
+        views.append(_View(maps[name], profiles, shares, placement, on_grid.own, on_grid.full))
+    return result.logits.softmax(1), result.target, views
+
+
+def _fetched(
+    labels: list[int],
+    layers: tuple[str, ...],
+    probabilities: Tensor,
+    target: Tensor,
+    views: list[_View],
+) -> tuple[Explained, ...]:
+    here: dict[int, np.ndarray] = {}
+
+    def fetch(tensor: Tensor) -> np.ndarray:
+        """Once: layers on the same grid share masks."""
+        if id(tensor) not in here:
+            here[id(tensor)] = tensor.cpu().numpy()
+        return here[id(tensor)]
+
+    seen = []
+    for name, view in zip(layers, views, strict=True):
+        shares = dict(zip(Shares._fields, fetch(view.shares), strict=True))
+        check(fetch(view.maps), shares["chance"], labels)
+        seen.append(
+            Explained(
+                layer=name,
+                labels=labels,
+                probabilities=fetch(probabilities),
+                target=fetch(target),
+                maps=fetch(view.maps),
+                profiles=fetch(view.profiles),
+                shares=shares,
+                placement=view.placement,
+                own=fetch(view.own),
+                full=fetch(view.full),
+            )
+        )
+    return tuple(seen)
 
 
 def _check_logits(result: CamResult, checkpoint: Checkpoint) -> None:
@@ -118,42 +242,3 @@ def _localize(
     if gradients != "averaged":
         raise GradcamoError("a transformer's maps come from attention: leave gradients averaged")
     return attention_cam(network, x, layers)
-
-
-def _views(
-    batch: list[CellCrop],
-    checkpoint: Checkpoint,
-    result: CamResult,
-    layers: tuple[str, ...],
-    alignment: Alignment,
-) -> Iterator[Explained]:
-    labels = np.stack([crop.labels for crop in batch])
-    if len(checkpoint.input_size) == 2:
-        labels = labels[:, 0]
-    ids = [crop.label for crop in batch]
-    places = {
-        name: (
-            tuple(result.maps[name].shape[1:]),
-            place(checkpoint.layers[name], checkpoint.input_size, labels.shape[1:], alignment),
-        )
-        for name in layers
-    }
-    distinct = list(dict.fromkeys(places.values()))  # most layers share a grid with another
-    on = dict(zip(distinct, footprints(labels, ids, distinct), strict=True))
-    # only now is a GPU waited for: it worked while masks were projected
-    maps = {name: facing(checkpoint.ready, result.maps[name]).float().cpu() for name in layers}
-    probabilities = result.logits.softmax(1).cpu().numpy()
-    for name in layers:
-        on_grid = on[places[name]]
-        yield Explained(
-            layer=name,
-            labels=ids,
-            probabilities=probabilities,
-            target=result.target.cpu().numpy(),
-            maps=maps[name].numpy(),
-            profiles=result.profiles[name].float().cpu().numpy(),
-            shares={key: values.numpy() for key, values in score(maps[name], on_grid).items()},
-            placement=places[name][1],
-            own=on_grid.own.numpy(),
-            full=on_grid.full.numpy(),
-        )

@@ -1,16 +1,19 @@
-"""Memory: buffers are used again, batches as large as the device takes them, the next one ready."""
+"""Memory: buffers are used again, batches as large as the device takes, the next crops ready."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import islice
 from typing import TypeVar
 
 from gradcamo.errors import GradcamoError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # from glibc's malloc.h
@@ -45,6 +48,9 @@ def smaller_batch(size: int, what: str) -> int:
     """
     import torch
 
+    from gradcamo.networks.replay import forget_recordings
+
+    forget_recordings()
     if size == 1:
         raise GradcamoError(
             f"one {what} needs more memory than the device has: close other programs that use it, "
@@ -54,15 +60,23 @@ def smaller_batch(size: int, what: str) -> int:
     return size // 2
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items; while one is in use, a thread makes the next."""
+def ahead(make: Callable[[S], T], items: Iterable[S], n: int) -> Iterator[T]:
+    """What ``make`` gives for each item, in their order; threads make the next ``n`` meanwhile."""
     rest = iter(items)
+    coming = deque(_threads().submit(make, item) for item in islice(rest, n))
+    try:
+        while coming:
+            made = coming.popleft().result()
+            coming.extend(_threads().submit(make, item) for item in islice(rest, 1))
+            yield made
+    finally:
+        for future in coming:
+            future.cancel()
 
-    def one() -> list[T]:
-        return list(islice(rest, 1))
 
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(one)
-        while item := coming.result():
-            coming = thread.submit(one)
-            yield from item
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Kept, since starting and ending threads takes a GPU's time."""
+    import torch
+
+    return ThreadPoolExecutor(min(8, torch.get_num_threads()))

@@ -11,6 +11,17 @@ from torch import Tensor
 from gradcamo.errors import GradcamoError
 
 
+def rescaled(images: Tensor) -> Tensor:
+    """Each channel of (N, C, *spatial) min-max rescaled to [0, 1]; what is so already stays.
+
+    The same numbers as `gradcamo.cells.crops.rescale`, on the images' device.
+    """
+    low, high = images.flatten(2).aminmax(dim=2)
+    span = torch.where(high > low, high - low, 1)
+    low, span = (ends.view(*ends.shape, *[1] * (images.ndim - 2)) for ends in (low, span))
+    return (images - low).div_(span)
+
+
 def standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(v - mean_c) / std_c of (N, C, *spatial), with the training set's statistics."""
     shape = (1, -1, *[1] * (images.ndim - 2))

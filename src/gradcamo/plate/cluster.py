@@ -47,9 +47,19 @@ def local_workers(stack_bytes: int, wanted: int = 0, device: str = "auto") -> in
         return wanted
     if gpus := gpu_devices(device):
         return len(gpus)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     fitting = psutil.virtual_memory().available // (NETWORK_BYTES + 3 * stack_bytes)
-    return int(max(1, min(cores or 1, fitting)))
+    return int(max(1, min(_cores(), fitting)))
+
+
+def threads_each(workers: int, device: str = "auto") -> int:
+    """Cores of each worker: one on the CPU; those that feed a GPU share all of them."""
+    return max(1, _cores() // workers) if gpu_devices(device) else 1
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager
@@ -85,7 +95,8 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
     import dask
     from distributed import Client, LocalCluster
 
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    threads = dict.fromkeys(limits, str(threads_each(workers, device)))
     settings = {
         "distributed.nanny.pre-spawn-environ": threads,
         "distributed.worker.profile.enabled": False,  # its samples pile up, unseen

@@ -24,6 +24,7 @@ from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import default_layer, describe_layers
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
+from gradcamo.networks.replay import forget_recordings
 from gradcamo.progress import TrainingProgress, Watch
 from gradcamo.settings import TrainSettings
 from gradcamo.training.cells import training_cells
@@ -193,6 +194,7 @@ def _fit(
     start = {key: value.clone() for key, value in network.state_dict().items()}
     regulariser = _regulariser(network, settings, layer)
     learning, deciding = cells[cells["split"] == TRAIN], cells[cells["split"] == VALIDATION]
+    forget_recordings()  # training needs the memory more
     while True:
         loaders = (
             loader(learning, classes, settings, training=True),
