@@ -39,7 +39,7 @@ from gradcamo.auditing.stack import audit_batches, audit_crops, cells_of
 from gradcamo.cells.crops import CellCrops
 from gradcamo.networks.efficientnet import find_taps
 from gradcamo.networks.gradcam import grad_cam
-from gradcamo.networks.infer import batches, explain, prepare
+from gradcamo.networks.infer import at_once, batches, explain, prepare
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.networks.replay import Replayed
@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch-size", type=int, default=gc.AuditSettings().batch_size)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -93,10 +93,13 @@ def main() -> None:
 class Case:
     """Eight cells of a made-up stack, a B0 with weights that respond, the published one beside."""
 
-    def __init__(self, device: str, batch_size: int) -> None:
-        self.device, self.where, self.batch_size = device, choose_device(device), batch_size
+    def __init__(self, device: str, batch_size: int | None) -> None:
+        self.device, self.where = device, choose_device(device)
+        self.batch_size = batch_size or at_once(self.where)
         self.on_gpu = self.where.type == "cuda"
-        self.cells = batch_size * (8 if self.on_gpu else 1)  # that pass in one turn of an audit
+        self.cells = self.batch_size * (
+            8 if self.on_gpu else 1
+        )  # that pass in one turn of an audit
         stack, labels = field(8)
         self.crops = CellCrops(stack, labels, gc.CropSettings())
         self.stack, self.labels = stack, labels

@@ -224,7 +224,12 @@ class AuditSettings(Settings):
         "q_value; 0: none",
     )
     seed: int = Field(0, ge=0, description="of the permutations")
-    batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="cells that pass the network at a time (default: 8, on a GPU 32; halved until "
+        "they fit)",
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
@@ -234,7 +239,12 @@ class LayerAuditSettings(Settings):
     layers: tuple[str, ...] = Field((), description="layers to score (default: all)")
     alignment: Alignment = Field("paper", description="where maps are drawn, as in an audit")
     gradients: Gradients = Field("averaged", description="as in an audit")
-    batch_size: int = Field(8, ge=1, description="cells that pass the network at a time")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="cells that pass the network at a time (default: 8, on a GPU 32; halved until "
+        "they fit)",
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 

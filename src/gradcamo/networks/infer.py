@@ -57,7 +57,7 @@ class Cell(NamedTuple):
 
 
 class _View(NamedTuple):
-    """One layer's view of n cells, on the device that made it; ``shares`` is (6, n)."""
+    """One layer's view of n cells, on the device that made it; ``shares`` is (n, 6)."""
 
     maps: Tensor
     profiles: Tensor
@@ -73,7 +73,7 @@ def explain(
     layers: tuple[str, ...],
     target: int | None = None,
     alignment: Alignment = "paper",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     device: str = "auto",
     gradients: Gradients = "averaged",
 ) -> Iterator[tuple[Explained, ...]]:
@@ -84,6 +84,7 @@ def explain(
     """
     keep_buffers()
     where = choose_device(device)
+    batch_size = batch_size or at_once(where)
     how = (where, layers, target, alignment, gradients)
     look = checkpoint.last.pop(how, None) or Replayed(
         partial(_look, checkpoint, *how),
@@ -106,6 +107,11 @@ def explain(
     finally:
         checkpoint.last.clear()
         checkpoint.last[how] = look
+
+
+def at_once(where: torch.device) -> int:
+    """Cells of a batch, if nobody says how many: a GPU is idle with few."""
+    return 32 if where.type == "cuda" else 8
 
 
 def batches(
@@ -178,7 +184,7 @@ def _look(
     views = []
     for name in layers:
         on_grid = on[places[name]]
-        shares = torch.stack(score(maps[name], on_grid))
+        shares = torch.stack(score(maps[name], on_grid), 1)
         profiles, placement = result.profiles[name].float(), places[name][1]
         views.append(_View(maps[name], profiles, shares, placement, on_grid.own, on_grid.full))
     return result.logits.softmax(1), result.target, views
@@ -191,7 +197,7 @@ def _fetched(
     target: Tensor,
     views: list[_View],
 ) -> tuple[Explained, ...]:
-    here: dict[int, np.ndarray] = {}
+    n, here = len(labels), dict[int, np.ndarray]()
 
     def fetch(tensor: Tensor) -> np.ndarray:
         """Once: layers on the same grid share masks."""
@@ -201,19 +207,20 @@ def _fetched(
 
     seen = []
     for name, view in zip(layers, views, strict=True):
-        shares = dict(zip(Shares._fields, fetch(view.shares), strict=True))
-        check(fetch(view.maps), shares["chance"], labels)
+        maps = fetch(view.maps)[:n]
+        shares = dict(zip(Shares._fields, fetch(view.shares)[:n].T, strict=True))
+        check(maps, shares["chance"], labels)
         seen.append(
             Explained(
                 layer=name,
                 labels=labels,
-                probabilities=fetch(probabilities),
-                target=fetch(target),
-                maps=fetch(view.maps),
-                profiles=fetch(view.profiles),
+                probabilities=fetch(probabilities)[:n],
+                target=fetch(target)[:n],
+                maps=maps,
+                profiles=fetch(view.profiles)[:n],
                 shares=shares,
                 placement=view.placement,
-                own=fetch(view.own),
+                own=fetch(view.own)[:n],
                 full=fetch(view.full),
             )
         )

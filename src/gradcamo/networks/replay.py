@@ -15,16 +15,18 @@ T = TypeVar("T")
 
 
 class Replayed(Generic[T]):
-    """A function of tensors; what it does for shapes that come twice is recorded and replayed.
+    """A function of batches; what it does for a size that comes twice is recorded and replayed.
 
     Parameters
     ----------
-    work : starts operations that depend on nothing but the tensors' shapes, and waits for none
+    work : starts operations that depend on nothing but the tensors' shapes, and waits for none;
+        its rows are independent of each other
     possible : whether it can be recorded, as on CUDA devices
 
     Notes
     -----
-    A result holds until the next call. A recording keeps the memory that the work needs.
+    A result holds until the next call. It may have more rows than the batch: a smaller one is
+    filled up with rows of earlier ones. A recording keeps the memory that the work needs.
     """
 
     def __init__(self, work: Callable[..., T], possible: bool) -> None:
@@ -40,17 +42,22 @@ class Replayed(Generic[T]):
     def __call__(self, *tensors: Tensor) -> T:
         shapes = [tensor.shape for tensor in tensors]
         again, self._seen = shapes == self._seen, shapes
-        if shapes == self._recording[0]:
-            return self._recording[1](*tensors)
-        if again and self.possible:
+        recorded, replay = self._recording
+        if shapes != recorded and again and self.possible:
+            recorded, replay = [], self.work
             self.forget()
             try:
-                self._recording = shapes, _recorded(self.work, tensors)
+                recorded, replay = self._recording = shapes, _recorded(self.work, tensors)
             except RuntimeError:  # too little memory for both
                 self.possible = False
-            else:
-                return self._recording[1](*tensors)
-        return self.work(*tensors)
+        return replay(*tensors) if _fit(shapes, recorded) else self.work(*tensors)
+
+
+def _fit(shapes: list[torch.Size], recorded: list[torch.Size]) -> bool:
+    return len(shapes) == len(recorded) and all(
+        shape[0] <= held[0] and shape[1:] == held[1:]
+        for shape, held in zip(shapes, recorded, strict=True)
+    )
 
 
 _alive: WeakSet[Replayed[Any]] = WeakSet()
@@ -72,7 +79,7 @@ def _recorded(work: Callable[..., T], tensors: Sequence[Tensor]) -> Callable[...
 
     def replay(*tensors: Tensor) -> T:
         for here, tensor in zip(kept, tensors, strict=True):
-            here.copy_(tensor)
+            here[: len(tensor)].copy_(tensor)
         graph.replay()
         return result
 

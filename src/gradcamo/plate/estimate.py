@@ -99,17 +99,19 @@ def _middle_plane(stack: ZStack, settings: PlateSettings) -> tuple[np.ndarray, f
 
 def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateSettings) -> float:
     """Three batches of real cells, cut and explained; two warm up, which a GPU records."""
-    from gradcamo.networks.infer import explain
+    from gradcamo.networks.infer import at_once, explain
+    from gradcamo.networks.preprocess import choose_device
 
     audit = settings.audit
+    size = audit.batch_size or at_once(choose_device(audit.device))
     whole = np.flatnonzero(~crops.table["touches_border"])
-    cells = (crops[i] for i in islice(cycle(whole.tolist()), 3 * audit.batch_size))
+    cells = (crops[i] for i in islice(cycle(whole.tolist()), 3 * size))
     batches = explain(
         cells,
         checkpoint,
         (audit.layer or checkpoint.layer,),
         alignment=audit.alignment,
-        batch_size=audit.batch_size,
+        batch_size=size,
         device=audit.device,
         gradients=audit.gradients,
     )
@@ -117,7 +119,7 @@ def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateS
     next(batches)
     start = time.monotonic()
     next(batches)
-    return (time.monotonic() - start) / audit.batch_size
+    return (time.monotonic() - start) / size
 
 
 @contextmanager

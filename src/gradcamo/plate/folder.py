@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
 FORMAT = 1
-_HARMLESS = {"cutoff", "device"}  # change nothing that a stack's file holds
+_HARMLESS = {"batch_size", "cutoff", "device"}  # change nothing that a stack's file holds
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class PlateFolder:
     @cached_property
     def segment_recipe(self) -> dict[str, Any]:
         """All that decides labels, but for the image."""
-        settings = self.settings.segment.model_dump(exclude=_HARMLESS | {"batch_size"})
+        settings = self.settings.segment.model_dump(exclude=_HARMLESS)
         return settings | {"cellpose": version("cellpose")}
 
     @property

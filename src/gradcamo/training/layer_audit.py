@@ -127,7 +127,7 @@ def explain_cells(
     checkpoint: Checkpoint,
     layers: Sequence[str],
     alignment: Alignment = "paper",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     device: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
     gradients: Gradients = "averaged",
@@ -162,7 +162,7 @@ class _Scores:
         self._tables: dict[str, list[pd.DataFrame]] = {name: [] for name in layers}
         self._profiles: dict[str, list[np.ndarray]] = {name: [] for name in layers}
 
-    def explain(self, cells: pd.DataFrame, batch_size: int, device: str) -> Iterator[int]:
+    def explain(self, cells: pd.DataFrame, batch_size: int | None, device: str) -> Iterator[int]:
         """Batch by batch, how many cells are done."""
         from gradcamo.networks.infer import explain
 
