@@ -90,10 +90,10 @@ def test_replayed_batches_are_those_that_were_not(cells, checkpoint, target, mon
     def seen(record):
         checkpoint.last.clear()
         monkeypatch.setattr(replay, "_recorded", record)
-        return list(explain(crops, checkpoint, every, target, batch_size=4, device="cuda"))
+        return list(explain(crops, checkpoint, every, target, batch_size=8, device="cuda"))
 
     replayed = seen(lambda *a: recorded.append(1) or make(*a))
-    assert recorded == [1]  # of the seven whole batches; the last holds two cells
+    assert recorded == [1]  # of three whole batches; the last, of six cells, is filled up
     for one, other in zip(seen(fails), replayed, strict=True):
         for a, b in zip(one, other, strict=True):
             assert a.labels == b.labels

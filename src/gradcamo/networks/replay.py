@@ -25,8 +25,8 @@ class Replayed(Generic[T]):
 
     Notes
     -----
-    A result holds until the next call. It may have more rows than the batch: a smaller one is
-    filled up with rows of earlier ones. A recording keeps the memory that the work needs.
+    A result holds until the next call. It may have more rows than the batch: a somewhat smaller
+    one is filled up with rows of earlier ones. A recording keeps the memory that the work needs.
     """
 
     def __init__(self, work: Callable[..., T], possible: bool) -> None:
@@ -41,21 +41,26 @@ class Replayed(Generic[T]):
 
     def __call__(self, *tensors: Tensor) -> T:
         shapes = [tensor.shape for tensor in tensors]
-        again, self._seen = shapes == self._seen, shapes
         recorded, replay = self._recording
-        if shapes != recorded and again and self.possible:
-            recorded, replay = [], self.work
+        if _fit(shapes, recorded):
+            self._seen = []
+            return replay(*tensors)
+        again, self._seen = shapes == self._seen, shapes
+        if again and self.possible:
             self.forget()
             try:
-                recorded, replay = self._recording = shapes, _recorded(self.work, tensors)
+                self._recording = shapes, _recorded(self.work, tensors)
             except RuntimeError:  # too little memory for both
                 self.possible = False
-        return replay(*tensors) if _fit(shapes, recorded) else self.work(*tensors)
+            else:
+                return self._recording[1](*tensors)
+        return self.work(*tensors)
 
 
 def _fit(shapes: list[torch.Size], recorded: list[torch.Size]) -> bool:
+    """Whether a recording is for such batches; those of few rows are sooner done by themselves."""
     return len(shapes) == len(recorded) and all(
-        shape[0] <= held[0] and shape[1:] == held[1:]
+        held[0] < 2 * shape[0] <= 2 * held[0] and shape[1:] == held[1:]
         for shape, held in zip(shapes, recorded, strict=True)
     )
 
