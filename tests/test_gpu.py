@@ -1,6 +1,9 @@
 """What a GPU does must be what a processor does; skipped where there is no GPU."""
 
 import gc as garbage
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -77,7 +80,7 @@ def test_a_gpu_audits_as_a_processor_does(cells, checkpoint, batch_size, gradien
 
 
 def fails(*_):
-    raise RuntimeError("CUDA error: out of memory")
+    raise torch.OutOfMemoryError
 
 
 @pytest.mark.parametrize("target", [None, 2])
@@ -93,6 +96,7 @@ def test_replayed_batches_are_those_that_were_not(cells, checkpoint, target, mon
         return list(explain(crops, checkpoint, every, target, batch_size=8, device="cuda"))
 
     replayed = seen(lambda *a: recorded.append(1) or make(*a))
+    assert [look.recorded for look in checkpoint.last.values()] == [True]
     assert recorded == [1]  # of three whole batches; the last, of six cells, is filled up
     for one, other in zip(seen(fails), replayed, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -129,6 +133,38 @@ def test_recordings_give_their_memory_back(cells, checkpoint):
     assert held() > before
     replay.forget_recordings()
     assert held() <= before
+
+
+def test_a_recording_outlives_others(cells, checkpoint):
+    settings = AuditSettings(device="cuda", batch_size=8)
+    other = replace(checkpoint)
+    expected, _ = gather(audit_batches(*cells, checkpoint, settings))
+    list(audit_batches(*cells, other, settings))
+    other.last.clear()
+    garbage.collect()
+    torch.cuda.empty_cache()
+    torch.full((1 << 28,), torch.nan, device="cuda")  # into what was given back
+    again, _ = gather(audit_batches(*cells, checkpoint, settings))
+    np.testing.assert_allclose(again["grad_camo"], expected["grad_camo"], atol=1e-3)
+
+
+def test_another_thread_may_record_what_one_began(cells, checkpoint):
+    checkpoint.last.clear()
+    crops = list(gc.CellCrops(*cells, checkpoint.crop))
+    began, done = Event(), Event()
+
+    def begin():
+        list(explain(crops[:8], checkpoint, ("block_10",), batch_size=8, device="cuda"))
+        began.set()
+        done.wait(60)  # so that its libraries are not at hand
+
+    Thread(target=begin).start()
+    began.wait(60)
+    with ThreadPoolExecutor(1) as other:
+        how = {"batch_size": 8, "device": "cuda"}
+        other.submit(lambda: list(explain(crops, checkpoint, ("block_10",), **how))).result()
+    done.set()
+    assert [look.recorded for look in checkpoint.last.values()] == [True]
 
 
 def test_crops_are_rescaled_on_a_gpu_to_the_very_same_numbers(cells, checkpoint):

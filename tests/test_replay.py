@@ -1,9 +1,13 @@
 """What is recorded when; that replays are right is for test_gpu.py."""
 
+import weakref
+
 import pytest
 import torch
 
+from gradcamo.errors import GradcamoWarning
 from gradcamo.networks import replay
+from gradcamo.networks.memory import smaller_batch
 from gradcamo.networks.replay import Replayed, forget_recordings
 
 
@@ -34,21 +38,44 @@ def test_a_last_smaller_batch_takes_no_recordings_place(recorded):
     assert recorded == [4]
 
 
-def test_another_size_that_comes_twice_takes_its_place(recorded):
+def test_a_larger_size_that_comes_twice_takes_its_place(recorded):
     double = Replayed(lambda x: int(x.sum()) * 2, possible=True)
-    assert [double(torch.ones(n)) for n in (4, 4, 2, 2, 2, 4)] == [8, 108, 4, 104, 104, 8]
-    assert recorded == [4, 2]
+    assert [double(torch.ones(n)) for n in (2, 2, 4, 4, 2, 4)] == [4, 104, 8, 108, 4, 108]
+    assert recorded == [2, 4]
+
+
+def test_the_place_is_free_before_it_is_taken(recorded, monkeypatch):
+    alive = []
+    stub = replay._recorded
+
+    def record(work, tensors):
+        made = stub(work, tensors)
+        assert all(reference() is None for reference in alive)
+        alive.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(replay, "_recorded", record)
+    double = Replayed(lambda x: int(x.sum()) * 2, possible=True)
+    for n in (2, 2, 4, 4):
+        double(torch.ones(n))
+    assert len(alive) == 2
+
+
+def test_whole_batches_are_recorded_though_others_come_between(recorded):
+    double = Replayed(lambda x: int(x.sum()) * 2, possible=True)
+    assert [double(torch.ones(n)) for n in (8, 2, 8, 2, 8, 2)] == [16, 4, 116, 4, 116, 4]
+    assert recorded == [8]
 
 
 def test_all_inputs_must_be_of_the_same_size(recorded):
     total = Replayed(lambda x, y: int(x.sum() + y.sum()), possible=True)
-    assert [total(torch.ones(4), torch.ones(n)) for n in (1, 2, 2, 3)] == [5, 6, 106, 7]
-    assert total(torch.ones(4), torch.ones(2, 5)) == 14  # of another shape in all but rows
+    seen = [total(torch.ones(4), torch.ones(4, n)) for n in (1, 2, 2, 3, 2)]
+    assert seen == [8, 12, 112, 16, 112]
 
 
 def test_what_cannot_be_recorded_is_done_each_time(recorded, monkeypatch):
     def fails(*_):
-        raise RuntimeError("CUDA error: out of memory")
+        raise torch.OutOfMemoryError
 
     never = Replayed(len, possible=False)
     assert [never(torch.ones(4)) for _ in range(3)] == [4, 4, 4]
@@ -57,6 +84,31 @@ def test_what_cannot_be_recorded_is_done_each_time(recorded, monkeypatch):
     in_vain = Replayed(len, possible=True)
     assert [in_vain(torch.ones(4)) for _ in range(3)] == [4, 4, 4]
     assert not in_vain.possible  # and not tried again
+
+
+def test_a_failure_for_another_reason_is_told_and_ends_all_recording(recorded, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(Replayed, "works", True)
+    make = replay._recorded
+    monkeypatch.setattr(replay, "_recorded", fails)
+    first = Replayed(len, possible=True)
+    first(torch.ones(4))
+    with pytest.warns(GradcamoWarning, match="not permitted"):
+        assert first(torch.ones(4)) == 4
+    monkeypatch.setattr(replay, "_recorded", make)
+    second = Replayed(len, possible=True)
+    assert [second(torch.ones(4)) for _ in range(3)] == [4, 4, 4]
+
+
+def test_memory_that_a_recording_took_is_not_a_batch_too_large(recorded, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    forget_recordings()
+    double = Replayed(lambda x: int(x.sum()) * 2, possible=True)
+    for _ in range(2):
+        double(torch.ones(4))
+    assert [smaller_batch(4, "cell") for _ in range(2)] == [4, 2]
 
 
 def test_recordings_are_forgotten_when_memory_is_needed(recorded):

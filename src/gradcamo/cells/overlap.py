@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -282,7 +282,7 @@ def _matrices(
     return [_on_device(*axis, device) for axis in zip(grid, shape, step, origin, strict=True)]
 
 
-@lru_cache(1024)
+@cache  # recordings of a GPU's work go on reading them
 def _on_device(coarse: int, fine: int, step: float, origin: float, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # whoever comes next may want gradients
         return upsampling_matrix(coarse, fine, step, origin).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -85,6 +86,7 @@ def explain(
     keep_buffers()
     where = choose_device(device)
     batch_size = batch_size or at_once(where)
+    target = None if target is None else int(target)
     how = (where, layers, target, alignment, gradients)
     look = checkpoint.last.pop(how, None) or Replayed(
         partial(_look, checkpoint, *how),
@@ -105,8 +107,10 @@ def explain(
                 batch = batch[len(part) :]
                 yield seen
     finally:
-        checkpoint.last.clear()
-        checkpoint.last[how] = look
+        kept = any(other.recorded for other in checkpoint.last.values())
+        if look.recorded or (look.possible and not kept):
+            checkpoint.last.clear()
+            checkpoint.last[how] = look
 
 
 def at_once(where: torch.device) -> int:
@@ -125,16 +129,22 @@ def batches(
 
 
 def _cut(crop: CellCrop) -> Cell:
-    return Cell(crop.label, torch.from_numpy(crop.image), torch.from_numpy(_owners(crop)))
+    owners = _owners(crop, crop.image)
+    return Cell(crop.label, torch.from_numpy(crop.image), torch.from_numpy(owners))
 
 
 def _laid_out(crop: CellCrop) -> Cell:
     """For a GPU, which rescales sooner."""
     image = crop.cut_raw() if crop.cut_raw else crop.image
-    return Cell(crop.label, _pinned(image), _pinned(_owners(crop)))
+    return Cell(crop.label, _pinned(image), _pinned(_owners(crop, image)))
 
 
-def _owners(crop: CellCrop) -> np.ndarray:
+def _owners(crop: CellCrop, image: np.ndarray) -> np.ndarray:
+    if image.shape[1:] != crop.labels.shape:
+        raise GradcamoError(
+            f"a crop's image {image.shape} and labels {crop.labels.shape} do not fit: expected "
+            "(C, Z, Y, X) and (Z, Y, X)"
+        )
     return np.add(crop.labels != 0, crop.labels == crop.label, dtype=np.uint8)
 
 
@@ -153,6 +163,19 @@ def prepare(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.devic
     return x.to(precision(checkpoint.ready))
 
 
+@contextmanager
+def _unrounded() -> Iterator[None]:
+    """A GPU's rounded products (TF32) would move scores by some thousandths."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@_unrounded()
 def _look(
     checkpoint: Checkpoint,
     where: torch.device,
@@ -165,9 +188,7 @@ def _look(
 ) -> tuple[Tensor, Tensor, list[_View]]:
     """Probabilities, targets and each layer's view of a batch: all that a device does for it."""
     network = checkpoint.on(where)
-    # a GPU's rounded products (TF32) would move scores by some thousandths
-    with cudnn.flags(enabled=True, allow_tf32=False):
-        result = _localize(network, x, layers, target, gradients)
+    result = _localize(network, x, layers, target, gradients)
     _check_logits(result, checkpoint)
     if len(checkpoint.input_size) == 2:
         owners = owners[:, 0]

@@ -39,7 +39,7 @@ def keep_buffers() -> bool:
 
 
 def smaller_batch(size: int, what: str) -> int:
-    """Half of a batch that was too large for the device's memory.
+    """Half of a batch that was too large for the device's memory; all, if recordings took it.
 
     Raises
     ------
@@ -50,7 +50,9 @@ def smaller_batch(size: int, what: str) -> int:
 
     from gradcamo.networks.replay import forget_recordings
 
-    forget_recordings()
+    if forget_recordings():
+        torch.cuda.empty_cache()
+        return size
     if size == 1:
         raise GradcamoError(
             f"one {what} needs more memory than the device has: close other programs that use it, "
@@ -62,12 +64,14 @@ def smaller_batch(size: int, what: str) -> int:
 
 def ahead(make: Callable[[S], T], items: Iterable[S], n: int) -> Iterator[T]:
     """What ``make`` gives for each item, in their order; threads make the next ``n`` meanwhile."""
-    rest = iter(items)
-    coming = deque(_threads().submit(make, item) for item in islice(rest, n))
+    import torch
+
+    pool, rest = _threads(min(8, torch.get_num_threads())), iter(items)
+    coming = deque(pool.submit(make, item) for item in islice(rest, n))
     try:
         while coming:
             made = coming.popleft().result()
-            coming.extend(_threads().submit(make, item) for item in islice(rest, 1))
+            coming.extend(pool.submit(make, item) for item in islice(rest, 1))
             yield made
     finally:
         for future in coming:
@@ -75,8 +79,6 @@ def ahead(make: Callable[[S], T], items: Iterable[S], n: int) -> Iterator[T]:
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
+def _threads(n: int) -> ThreadPoolExecutor:
     """Kept, since starting and ending threads takes a GPU's time."""
-    import torch
-
-    return ThreadPoolExecutor(min(8, torch.get_num_threads()))
+    return ThreadPoolExecutor(n)

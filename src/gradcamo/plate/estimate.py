@@ -118,8 +118,8 @@ def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateS
     next(batches)
     next(batches)
     start = time.monotonic()
-    next(batches)
-    return (time.monotonic() - start) / size
+    seen = next(batches)
+    return (time.monotonic() - start) / len(seen[0].labels)
 
 
 @contextmanager
