@@ -156,22 +156,6 @@ def test_a_batch_too_large_for_the_device_is_halved_until_it_fits(field, checkpo
         handle.remove()
 
 
-def test_products_are_not_rounded_as_gpus_do_by_default_and_the_setting_is_given_back(
-    field, checkpoint
-):
-    from torch.backends import cudnn
-    from torch.nn.modules.module import register_module_forward_pre_hook
-
-    seen = set()
-    handle = register_module_forward_pre_hook(lambda module, x: seen.add(cudnn.allow_tf32))
-    try:
-        gc.audit(*field, checkpoint)
-    finally:
-        handle.remove()
-    assert seen == {False}
-    assert cudnn.allow_tf32
-
-
 def test_p_and_q_values_come_on_request_and_for_scored_cells_alone(field, checkpoint):
     stack, labels = field
     assert "p_value" not in gc.audit(stack, labels, checkpoint)

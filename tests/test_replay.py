@@ -86,9 +86,10 @@ def test_what_cannot_be_recorded_is_done_each_time(recorded, monkeypatch):
     assert not in_vain.possible  # and not tried again
 
 
-def test_a_failure_for_another_reason_is_told_and_ends_all_recording(recorded, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError, AttributeError])
+def test_a_failure_for_another_reason_is_told_and_ends_all_recording(recorded, monkeypatch, error):
     def fails(*_):
-        raise RuntimeError("operation not permitted when stream is capturing")
+        raise error("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(Replayed, "works", True)
     make = replay._recorded

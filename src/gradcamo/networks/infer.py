@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -11,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import OutOfMemoryError, Tensor, nn
-from torch.backends import cudnn
 
 from gradcamo.cells.overlap import Placement, Shares, check, footprints, score
 from gradcamo.errors import GradcamoError
@@ -24,6 +22,7 @@ from gradcamo.networks.gradcam import grad_cam
 from gradcamo.networks.memory import ahead, keep_buffers, smaller_batch
 from gradcamo.networks.preprocess import choose_device, rescaled
 from gradcamo.networks.replay import Replayed
+from gradcamo.networks.rounding import unrounded
 from gradcamo.networks.vit import attention_cam, is_transformer
 from gradcamo.settings import Alignment, Gradients
 from gradcamo.types import CamResult, CellCrop
@@ -163,19 +162,7 @@ def prepare(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.devic
     return x.to(precision(checkpoint.ready))
 
 
-@contextmanager
-def _unrounded() -> Iterator[None]:
-    """A GPU's rounded products (TF32) would move scores by some thousandths."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-@_unrounded()
+@unrounded()
 def _look(
     checkpoint: Checkpoint,
     where: torch.device,

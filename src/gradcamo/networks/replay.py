@@ -66,7 +66,7 @@ class Replayed(Generic[T]):
                 recording = self._recording = _Recording(shapes, _recorded(self.work, tensors))
             except torch.OutOfMemoryError:  # too little for both
                 self.possible = False
-            except RuntimeError as error:
+            except (RuntimeError, AttributeError) as error:  # AttributeError: of another PyTorch
                 Replayed.works = False
                 warnings.warn(
                     f"this GPU's work cannot be recorded, which is slower, not wrong: {error}",

@@ -1,0 +1,111 @@
+"""Nothing is rounded while cells are explained, whatever a script chose for itself."""
+
+from functools import partial
+from threading import Barrier, Thread
+
+import pytest
+import torch
+from small import SmallResNet
+from torch import backends
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+import gradcamo as gc
+from gradcamo import Checkpoint, CropSettings
+from gradcamo.networks.rounding import unrounded
+
+OPERATIONS = [
+    backends.cuda.matmul,
+    backends.cudnn.conv,
+    backends.mkldnn.matmul,
+    backends.mkldnn.conv,
+]
+
+
+def by_operation():
+    return [operation.fp32_precision for operation in OPERATIONS]
+
+
+def legacy():
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # the two ways were mixed
+        return None
+
+
+@pytest.fixture
+def checkpoint():
+    return Checkpoint(
+        network=SmallResNet(3, 2),
+        classes=("control", "low", "high"),
+        channels=("DNA", "actin"),
+        channel_mean=(0.2, 0.5),
+        channel_std=(0.3, 0.25),
+        crop=CropSettings(size_yx=(24, 28)),
+        input_size=(16, 48, 40),
+        layer="layer1",
+    )
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    everything = [*OPERATIONS, backends.mkldnn, backends.cudnn, backends]
+    before = [(one, one.fp32_precision) for one in everything]
+    matmul = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(matmul)
+    for one, precision in before:
+        one.fp32_precision = precision
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: None,
+        partial(torch.set_float32_matmul_precision, "high"),
+        partial(torch.set_float32_matmul_precision, "medium"),
+        partial(setattr, backends.cuda.matmul, "allow_tf32", True),
+        partial(setattr, backends.cuda.matmul, "fp32_precision", "tf32"),
+        partial(setattr, backends.cudnn.conv, "fp32_precision", "ieee"),
+        partial(setattr, backends.cudnn, "allow_tf32", False),
+        partial(setattr, backends.cudnn, "fp32_precision", "ieee"),
+        partial(setattr, backends.mkldnn, "fp32_precision", "bf16"),
+        partial(setattr, backends, "fp32_precision", "tf32"),
+    ],
+    ids=lambda choose: " ".join(map(str, getattr(choose, "args", ["as PyTorch comes"])[-2:])),
+)
+def test_audits_round_nothing_and_leave_what_a_script_chose(field, checkpoint, choose):
+    choose()
+    before, seen = (by_operation(), legacy()), []
+
+    def look(_module, x):
+        if not x[0].is_meta:  # from which only shapes are asked
+            seen.append(by_operation())
+
+    handle = register_module_forward_pre_hook(look)
+    try:
+        gc.audit(*field, checkpoint)
+    finally:
+        handle.remove()
+    assert seen
+    assert all(precisions == ["ieee"] * 4 for precisions in seen)
+    assert (by_operation(), legacy()) == before
+
+
+def test_it_is_chosen_for_all_threads_until_the_last_has_left():
+    backends.cuda.matmul.fp32_precision = "tf32"
+    first_left, seen = Barrier(2, timeout=30), []
+
+    def other():
+        with unrounded():
+            first_left.wait()
+            first_left.wait()
+            seen.append(by_operation()[0])
+
+    thread = Thread(target=other)
+    with unrounded():
+        thread.start()
+        first_left.wait()
+    first_left.wait()
+    thread.join()
+    assert seen == ["ieee"]
+    assert by_operation()[0] == "tf32"
