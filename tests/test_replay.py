@@ -1,6 +1,7 @@
 """What is recorded when; that replays are right is for test_gpu.py."""
 
 import weakref
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from gradcamo.errors import GradcamoWarning
 from gradcamo.networks import replay
 from gradcamo.networks.memory import smaller_batch
-from gradcamo.networks.replay import Replayed, forget_recordings
+from gradcamo.networks.replay import Replayed, check_alike, forget_recordings
 
 
 @pytest.fixture
@@ -101,6 +102,22 @@ def test_a_failure_for_another_reason_is_told_and_ends_all_recording(recorded, m
     monkeypatch.setattr(replay, "_recorded", make)
     second = Replayed(len, possible=True)
     assert [second(torch.ones(4)) for _ in range(3)] == [4, 4, 4]
+
+
+def test_a_recording_must_give_the_numbers_of_the_work_itself():
+    class Seen(NamedTuple):
+        maps: torch.Tensor
+        at: str
+
+    maps, target = torch.rand(4, 3, 5), torch.tensor([2, 0, 1])
+    maps[0, 0, 0] = torch.nan  # of a cell that cannot be scored
+    expected = (target, [Seen(maps, "block_3")])
+    check_alike(expected, (target.clone(), [Seen(maps * (1 + 1e-5), "block_3")]))
+    for wrong in (maps * 1.1, maps.roll(1, 0), torch.zeros_like(maps), maps.nan_to_num()):
+        with pytest.raises(RuntimeError, match="differed"):
+            check_alike(expected, (target, [Seen(wrong, "block_3")]))
+    with pytest.raises(RuntimeError, match="differed"):
+        check_alike(expected, (target + 1, expected[1]))
 
 
 def test_memory_that_a_recording_took_is_not_a_batch_too_large(recorded, monkeypatch):

@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from gradcamo.errors import GradcamoWarning
 
@@ -115,7 +116,8 @@ def _recorded(work: Callable[..., T], tensors: Sequence[Tensor]) -> Callable[...
         kept, graph = [tensor.clone() for tensor in tensors], torch.cuda.CUDAGraph()
         stream.wait_stream(own)
         with torch.cuda.stream(stream):
-            work(*kept)  # libraries get ready for this thread, which they cannot in a recording
+            # libraries get ready for this thread, which they cannot in a recording
+            expected = work(*kept)
         own.wait_stream(stream)
         # each recording has a workspace of its own, not one that another takes along
         torch._C._cuda_clearCublasWorkspaces()
@@ -133,7 +135,21 @@ def _recorded(work: Callable[..., T], tensors: Sequence[Tensor]) -> Callable[...
         graph.replay()
         return result
 
+    check_alike(expected, replay(*tensors))
     return replay
+
+
+def check_alike(expected: Any, replayed: Any) -> None:
+    """Raise RuntimeError if a replay gives other numbers than the work itself."""
+    for a, b in zip(_numbers(expected), _numbers(replayed), strict=True):
+        tolerance = 1e-3 * float(a.abs().nan_to_num().max())
+        if not torch.allclose(a, b, rtol=1e-2, atol=tolerance, equal_nan=True):
+            raise RuntimeError("what was replayed differed from what was recorded")
+
+
+def _numbers(result: Any) -> list[Tensor]:
+    leaves = tree_leaves(result)
+    return [leaf.double() for leaf in leaves if isinstance(leaf, Tensor) and leaf.numel()]
 
 
 @cache
