@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 
@@ -17,6 +18,7 @@ os.environ["HOME"] = os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="gr
 def _fresh_home(qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # scores are kept there
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # what docks remember
+    gc.freeze()  # a closing window collects garbage: what was imported need not be looked at
     yield
     from superqt.utils._qthreading import WorkerBase
 
