@@ -29,7 +29,7 @@ def cell_extents(labels: Any) -> pd.DataFrame:
     the number of ``voxels`` and the centroid ``centroid_z centroid_y centroid_x`` in voxels.
     """
     planes = [_plane_extents(z, np.asarray(labels[z])) for z in range(labels.shape[0])]
-    rows = pd.concat(planes)
+    rows = pd.DataFrame(np.concatenate(planes), columns=_EXTENTS)
     cells = rows.groupby("label").agg(
         z0=("z", "min"),
         z1=("z", "max"),
@@ -47,23 +47,23 @@ def cell_extents(labels: Any) -> pd.DataFrame:
     return cells
 
 
-def _plane_extents(z: int, plane: np.ndarray) -> pd.DataFrame:
+_EXTENTS = ["label", "z", "y0", "y1", "x0", "x1", "voxels", "sum_z", "sum_y", "sum_x"]
+
+
+def _plane_extents(z: int, plane: np.ndarray) -> np.ndarray:
     # find_objects makes a list as long as the largest id, so ids are counted through first
-    codes, ids = pd.factorize(plane.ravel())
-    codes = codes.reshape(plane.shape)
+    inside, codes = plane != 0, np.zeros(plane.shape, np.intp)
+    order, ids = pd.factorize(plane[inside])
+    codes[inside] = order + 1
     rows = []
-    for label, code, box in zip(
-        ids.tolist(), range(len(ids)), ndimage.find_objects(codes + 1), strict=True
-    ):
-        if label == 0:
-            continue
+    boxes = zip(ids.tolist(), ndimage.find_objects(codes), strict=True)
+    for code, (label, box) in enumerate(boxes, start=1):
         y, x = np.nonzero(codes[box] == code)
         y0, x0 = box[0].start, box[1].start
         n = y.size
         extent = (y0, box[0].stop - 1, x0, box[1].stop - 1)
         rows.append((label, z, *extent, n, z * n, y.sum() + y0 * n, x.sum() + x0 * n))
-    names = ["label", "z", "y0", "y1", "x0", "x1", "voxels", "sum_z", "sum_y", "sum_x"]
-    return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, len(names)), columns=names)
+    return np.array(rows, dtype=np.int64).reshape(-1, len(_EXTENTS))
 
 
 def window_start(first: Any, last: Any, size: int) -> Any:
