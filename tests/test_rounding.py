@@ -10,7 +10,7 @@ from torch import backends
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 import gradcamo as gc
-from gradcamo import Checkpoint, CropSettings
+from gradcamo import CropSettings
 from gradcamo.networks.rounding import unrounded
 
 OPERATIONS = [
@@ -30,20 +30,6 @@ def legacy():
         return torch.get_float32_matmul_precision()
     except RuntimeError:  # the two ways were mixed
         return None
-
-
-@pytest.fixture
-def checkpoint():
-    return Checkpoint(
-        network=SmallResNet(3, 2),
-        classes=("control", "low", "high"),
-        channels=("DNA", "actin"),
-        channel_mean=(0.2, 0.5),
-        channel_std=(0.3, 0.25),
-        crop=CropSettings(size_yx=(24, 28)),
-        input_size=(16, 48, 40),
-        layer="layer1",
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +59,7 @@ def as_it_was():
     ],
     ids=lambda choose: " ".join(map(str, getattr(choose, "args", ["as PyTorch comes"])[-2:])),
 )
-def test_audits_round_nothing_and_leave_what_a_script_chose(field, checkpoint, choose):
+def test_audits_round_nothing_and_leave_what_a_script_chose(field, choose):
     choose()
     before, seen = (by_operation(), legacy()), []
 
@@ -83,7 +69,7 @@ def test_audits_round_nothing_and_leave_what_a_script_chose(field, checkpoint, c
 
     handle = register_module_forward_pre_hook(look)
     try:
-        gc.audit(*field, checkpoint)
+        gc.audit(*field, network=SmallResNet(), layer="layer1", crop=CropSettings(size_yx=(24, 28)))
     finally:
         handle.remove()
     assert seen
