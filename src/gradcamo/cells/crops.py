@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CropSettings
@@ -25,45 +24,48 @@ def cell_extents(labels: Any) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame indexed by label, ascending, with the inclusive voxel ranges ``z0 z1 y0 y1 x0 x1``,
+    DataFrame indexed by label, ascending, with the inclusive voxel ranges ``z0 y0 x0 z1 y1 x1``,
     the number of ``voxels`` and the centroid ``centroid_z centroid_y centroid_x`` in voxels.
     """
-    planes = [_plane_extents(z, np.asarray(labels[z])) for z in range(labels.shape[0])]
-    rows = pd.DataFrame(np.concatenate(planes), columns=_EXTENTS)
-    cells = rows.groupby("label").agg(
-        z0=("z", "min"),
-        z1=("z", "max"),
-        y0=("y0", "min"),
-        y1=("y1", "max"),
-        x0=("x0", "min"),
-        x1=("x1", "max"),
-        voxels=("voxels", "sum"),
-        centroid_z=("sum_z", "sum"),
-        centroid_y=("sum_y", "sum"),
-        centroid_x=("sum_x", "sum"),
-    )
+    planes = [_runs(z, np.asarray(labels[z])) for z in range(labels.shape[0])]
+    label, *extents = _merged(np.concatenate(planes, axis=1))
+    cells = pd.DataFrame(dict(zip(_EXTENTS, extents, strict=True)), pd.Index(label, name="label"))
     for axis in "zyx":
         cells[f"centroid_{axis}"] /= cells["voxels"]
     return cells
 
 
-_EXTENTS = ["label", "z", "y0", "y1", "x0", "x1", "voxels", "sum_z", "sum_y", "sum_x"]
+_EXTENTS = ["z0", "y0", "x0", "z1", "y1", "x1", "voxels", "centroid_z", "centroid_y", "centroid_x"]
 
 
-def _plane_extents(z: int, plane: np.ndarray) -> np.ndarray:
-    # find_objects makes a list as long as the largest id, so ids are counted through first
-    inside, codes = plane != 0, np.zeros(plane.shape, np.intp)
-    order, ids = pd.factorize(plane[inside])
-    codes[inside] = order + 1
-    rows = []
-    boxes = zip(ids.tolist(), ndimage.find_objects(codes), strict=True)
-    for code, (label, box) in enumerate(boxes, start=1):
-        y, x = np.nonzero(codes[box] == code)
-        y0, x0 = box[0].start, box[1].start
-        n = y.size
-        extent = (y0, box[0].stop - 1, x0, box[1].stop - 1)
-        rows.append((label, z, *extent, n, z * n, y.sum() + y0 * n, x.sum() + x0 * n))
-    return np.array(rows, dtype=np.int64).reshape(-1, len(_EXTENTS))
+def _runs(z: int, plane: np.ndarray) -> np.ndarray:
+    # a run of equal ids along x stands for its voxels: there are few of them
+    begins = np.ones(plane.shape, bool)
+    np.not_equal(plane[:, 1:], plane[:, :-1], out=begins[:, 1:])
+    first = np.flatnonzero(begins)
+    label, n = plane.ravel()[first].astype(np.int64), np.diff(first, append=plane.size)
+    first, label, n = (values[label != 0] for values in (first, label, n))
+    y, x = np.divmod(first, plane.shape[1])
+    zs = np.full_like(n, z)
+    sums = [n, z * n, y * n, x * n + n * (n - 1) // 2]
+    return _merged(np.stack([label, zs, y, x, zs, y, x + n - 1, *sums]))
+
+
+def _merged(parts: np.ndarray) -> np.ndarray:
+    # columns are parts of cells: label, first and last voxel (z, y, x), voxels, sums of z, y, x
+    parts = parts[:, np.argsort(parts[0], kind="stable")]
+    cell = np.flatnonzero(np.diff(parts[0], prepend=0))
+    if not cell.size:
+        return parts
+    label, first, last, total = np.split(parts, [1, 4, 7])
+    return np.concatenate(
+        [
+            label[:, cell],
+            np.minimum.reduceat(first, cell, axis=1),
+            np.maximum.reduceat(last, cell, axis=1),
+            np.add.reduceat(total, cell, axis=1),
+        ]
+    )
 
 
 def window_start(first: Any, last: Any, size: int) -> Any:
