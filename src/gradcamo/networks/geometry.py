@@ -76,9 +76,10 @@ def describe_layers(
 
     def note(name: str, tensor: Any) -> None:
         if isinstance(tensor, Tensor) and tensor.ndim == len(input_shape) + 1:
-            found[name] = LayerInfo(
-                tensor.shape[1], tuple(tensor.shape[2:]), getattr(tensor, "sight", None)
-            )
+            grid = tuple(tensor.shape[2:])
+            if 0 in grid:  # PyTorch 2.9 lets this pass on meta, not on real data
+                raise ValueError(f"nothing of it is left at {name}")
+            found[name] = LayerInfo(tensor.shape[1], grid, getattr(tensor, "sight", None))
 
     hooks = [m.register_forward_hook(_hand_on) for m in twin.modules()]
     for name, tap in wanted.items():

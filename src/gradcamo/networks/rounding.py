@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import backends
-from torch.backends import cudnn
 
 _lock = Lock()
 _inside = 0
@@ -44,12 +43,9 @@ def _switch_off() -> None:
 
 def _switches() -> Iterator[tuple[Callable[[Any], Any], Any, Any]]:
     """How each is turned, where it stands, and what turns it off."""
-    if hasattr(cudnn, "conv"):
-        mkldnn: Any = backends.mkldnn
-        for operation in (backends.cuda.matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv):
-            yield partial(setattr, operation, "fp32_precision"), operation.fp32_precision, "ieee"
-    else:  # before PyTorch 2.9
-        yield partial(setattr, cudnn, "allow_tf32"), cudnn.allow_tf32, False
+    on: Any = backends
+    for operation in (on.cuda.matmul, on.cudnn.conv, on.mkldnn.matmul, on.mkldnn.conv):
+        yield partial(setattr, operation, "fp32_precision"), operation.fp32_precision, "ieee"
     with suppress(RuntimeError):  # refuses to tell where only those above were used
         before = torch.get_float32_matmul_precision()
         yield torch.set_float32_matmul_precision, before, "highest"
