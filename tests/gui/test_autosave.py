@@ -15,7 +15,7 @@ from conftest import scored_label
 from napari.utils.notifications import notification_manager
 
 from gradcamo.docks.kept import fingerprint, homes_of, read_kept, write_marks, write_scores
-from gradcamo.docks.layers import heatmap_layer, show_labels
+from gradcamo.docks.layers import heatmap_layer, show_labels, show_stack
 from gradcamo.files.landing import to_json
 
 pytestmark = pytest.mark.gui
@@ -116,7 +116,7 @@ def test_where_the_folder_takes_no_file_the_user_s_folder_does(audited, viewer, 
     labels = audited.labels_layer.data.copy()
     path = tmp_path / "cells.tif"
     tifffile.imwrite(path, labels)
-    beside = homes_of(path, fingerprint(labels))[0]
+    beside = homes_of(path, fingerprint(labels, audited.image))[0]
     for suffix in (".json", ".parquet", ".maps.safetensors"):  # root may write anywhere else
         (beside.with_name(beside.name + suffix) / "in the way").mkdir(parents=True)
     reopened(audited, viewer, qtbot, labels, path)
@@ -179,13 +179,15 @@ def test_edited_labels_take_their_scores_and_flags_along(audited, flagged, viewe
     assert audited.results.table.at[flagged, "note"] == "look again: µ"
 
 
-def test_renaming_and_deleting_layers_loses_no_flag(audited, flagged, viewer, qtbot):
+def test_renaming_and_deleting_layers_loses_no_flag(audited, flagged, field, viewer, qtbot):
     audited.labels_layer.name = "something else"
     audited.mark([flagged], True)
     labels = audited.labels_layer.data.copy()
     viewer.layers.clear()  # at once, before anything is written
     assert audited.labels_layer is None
     show_labels(viewer, labels, None)
+    stack, _ = field
+    audited.set_stack(stack, show_stack(viewer, stack, [(0.0, 1.0)] * 3))
     saved(audited, qtbot)
     assert audited.results.marked == {flagged: True}
     assert audited.results.notes == {flagged: "look again: µ"}

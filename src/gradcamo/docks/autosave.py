@@ -108,12 +108,12 @@ class Autosave(QObject):
         self._again = self.looking.running
         if layer is None or self._again:
             return
-        labels, path = layer.data, _path_of(layer)
+        image, find_homes = session.image, self._finding_homes()
 
         def look() -> Iterator[Any]:
             self.writing.wait()  # what is being written may be what is looked for
-            homes = homes_of(path, fingerprint(labels))
-            yield layer, homes, read_kept(homes)
+            homes = find_homes()
+            yield layer, image, homes, read_kept(homes)
 
         self.looking.start(look)
 
@@ -122,11 +122,11 @@ class Autosave(QObject):
             self._look()
 
     def _on_found(self, item: tuple) -> None:
-        layer, homes, kept = item
+        layer, image, homes, kept = item
         session = self._session()
         for text in kept.damaged:
             notify(GradcamoError(f"{text}; what is found from now on is kept anew"))
-        if self._again or layer is not session.labels_layer:
+        if self._again or (layer, image) != (session.labels_layer, session.image):
             self._again = True
             return
         self._homes = homes
@@ -154,12 +154,17 @@ class Autosave(QObject):
         if not self._edited:
             return lambda: None
         self._edited = False
-        labels, path = self._layer.data, _path_of(self._layer)
+        find_homes = self._finding_homes()
 
         def refresh() -> None:
-            homes[:] = homes_of(path, fingerprint(labels))
+            homes[:] = find_homes()
 
         return refresh
+
+    def _finding_homes(self) -> Callable[[], list[Path]]:
+        """What finds where the present labels of the present image keep theirs, in any thread."""
+        labels, path, image = self._layer.data, _path_of(self._layer), self._session().image
+        return lambda: homes_of(path, fingerprint(labels, image))
 
     def _on_audited(self, _: Any) -> None:
         if time.monotonic() - self._saved_at > SECONDS:

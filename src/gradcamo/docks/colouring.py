@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject
 
 if TYPE_CHECKING:
     import pandas as pd
+    from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
     from gradcamo.docks.session import Session
@@ -66,7 +67,8 @@ class LabelColours(QObject):
         self._session = weakref.ref(session)
         self.mode = "score"
         self.outlines = True
-        self._plain = None
+        self._layer: Labels | None = None
+        self._plain = None  # the layer's own colours
         session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.labels_changed.connect(self._on_labels)
         session.flags_changed.connect(self._on_flags)
@@ -89,7 +91,7 @@ class LabelColours(QObject):
     def apply(self) -> None:
         session = self._session()
         layer = session.labels_layer
-        if layer is None:
+        if layer is None or layer is not self._layer:
             return
         table = session.results.table
         if self.mode == "label" or "grad_camo" not in table or not len(table):
@@ -103,8 +105,11 @@ class LabelColours(QObject):
         layer.colormap = colormap_of(table, self.mode)
 
     def _on_labels(self) -> None:
-        layer = self._session().labels_layer
-        self._plain = None if layer is None else layer.colormap
+        if self._layer is not None and self._layer.colormap is not self._plain:
+            self._layer.colormap = self._plain
+            self._layer.contour, self._layer.opacity = 0, 0.45
+        self._layer = self._session().labels_layer
+        self._plain = None if self._layer is None else self._layer.colormap
 
     def _on_ndisplay(self) -> None:
         layer = self._session().labels_layer

@@ -70,6 +70,8 @@ class ExplainDock(QWidget):
             signal.connect(self._enable)
         for signal in (session.edits.changed, session.results_changed):
             signal.connect(self._enable)
+        for signal in (session.stack_changed, session.labels_changed):
+            signal.connect(self._say_nothing)
         session.auditing.began.connect(self._enable)
         session.auditing.stepped.connect(self._on_batch)
         session.auditing.failed.connect(self.message.fail)
@@ -123,6 +125,9 @@ class ExplainDock(QWidget):
             keep("layer", {session.checkpoint.hash: session.planned.layer})
         self._enable()
 
+    def _say_nothing(self) -> None:
+        self.message.say("")  # what was said told of other cells
+
     def _on_batch(self, batch: Any) -> None:
         self.progress.show_progress(batch.done, batch.total)
 
@@ -131,12 +136,12 @@ class ExplainDock(QWidget):
         counts = self.session.results.counts()
         if complete:
             self.message.say(
-                f"{counts['scored']} cells scored; {counts['border']} at the border have no score"
+                f"{cells(counts['scored'])} scored; {counts['border']} at the border have no score"
                 + (f"; {counts['silent']} show no positive evidence" if counts["silent"] else ""),
                 GOOD,
             )
         elif self.session.auditing.cancelling:
-            self.message.say(f"stopped; {counts['scored']} scored cells are kept", WARN)
+            self.message.say(f"stopped; the scores of {cells(counts['scored'])} are kept", WARN)
 
     def _enable(self, *_: Any) -> None:
         session = self.session
@@ -153,12 +158,16 @@ class ExplainDock(QWidget):
         self.audit_selected.setEnabled(idle and len(session.selection) > 0)
         self.audit_changed.setEnabled(idle)
         self.audit_changed.setVisible(stale > 0)
-        them = "it" if stale == 1 else "them"
-        cells = "1 cell" if stale == 1 else f"{stale} cells"
+        them, were = ("it", "it was") if stale == 1 else ("them", "they were")
         self.changed.say(
-            f"{cells} changed since {'it was' if stale == 1 else 'they were'} scored, or what "
-            f"lies around {them} did: audit {them} again"
+            f"{cells(stale)} changed since {were} scored, or what lies around "
+            f"{them} did: audit {them} again"
             if stale
             else "",
             WARN,
         )
+
+
+def cells(n: int) -> str:
+    """A number of cells in words."""
+    return "1 cell" if n == 1 else f"{n} cells"

@@ -32,7 +32,7 @@ class FoundCells:
         self._of: tuple[Any, ...] = ()
         self._crops: CellCrops | None = None
         self._tried: tuple[Any, ...] = ()
-        self._era = 0  # what was let go is not taken for what came after at the same address
+        self.era = 0  # of stack and labels: addresses are used again
         self.job = Job(session)
         self.job.ended.connect(self._ahead)
         session.stack_changed.connect(self._ahead)
@@ -67,7 +67,7 @@ class FoundCells:
         # a stack's or a layer's identity, and how often the layer was edited
         layer = (id(session.labels_layer), session.edits.count)
         size = len(checkpoint.input_size)
-        return (self._era, id(session.stack), *layer, channels, checkpoint.crop, size)
+        return (self.era, id(session.stack), *layer, channels, checkpoint.crop, size)
 
     def _ahead(self, *_: Any) -> None:
         session = self._session()
@@ -94,4 +94,4 @@ class FoundCells:
     def forget(self) -> None:
         """Let the memory go, when the stack or the labels change."""
         self._of, self._crops = (), None
-        self._era += 1
+        self.era += 1

@@ -72,6 +72,7 @@ class HeatmapView(QObject):
         self._outlining.timeout.connect(self._outline)
         session.cell_changed.connect(self._on_cell)
         session.edits.changed.connect(self._on_edits)
+        session.spacing_changed.connect(self._on_spacing)
         session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.explaining.stepped.connect(self._on_explained)
         session.explaining.failed.connect(notify)
@@ -99,7 +100,7 @@ class HeatmapView(QObject):
         The outline of the cell follows once the map is drawn: napari draws both as slowly.
         """
         session = self._session()
-        if session is None or session.viewer is None or session.labels_layer is None:
+        if session is None or session.viewer is None:
             return False
         viewer = session.viewer
         found = crop_map(session, label)
@@ -162,6 +163,9 @@ class HeatmapView(QObject):
         if outline is not None:  # in 3D it would hide the heatmap
             set_visible(outline, self.look.cell_outline and viewer.dims.ndisplay == 2)
 
+    def _on_spacing(self) -> None:
+        self.show(self._session().cell)
+
     def _on_edits(self) -> None:
         session = self._session()
         if session.cell in session.results.stale:
@@ -169,9 +173,9 @@ class HeatmapView(QObject):
 
     def _on_cell(self, label: int, chooser: str) -> None:
         session = self._session()
-        if session.viewer is None or session.labels_layer is None:
+        if session.viewer is None:
             return
-        if not label:
+        if not label or session.labels_layer is None:
             self.show(0)
             return
         table = session.results.table
@@ -196,7 +200,7 @@ class HeatmapView(QObject):
         except GradcamoError as error:
             notify(error)
             return
-        find, count = session.found.finder(settings), session.edits.count
+        find, of = session.found.finder(settings), self._of()
 
         def one_cell() -> Iterator[Any]:
             from gradcamo.auditing.stack import audit_crops, audit_recipe
@@ -205,13 +209,17 @@ class HeatmapView(QObject):
             recipe = audit_recipe(stack, checkpoint, settings)
             if label in crops.table["label"].to_numpy():
                 for batch in audit_crops(crops, checkpoint, settings, only=[label]):
-                    yield batch, count, settings, recipe
+                    yield batch, of, settings, recipe
 
         session.explaining.start(one_cell)
 
-    def _on_explained(self, item: tuple[Any, int, Any, dict[str, Any]]) -> None:
-        session, (batch, count, settings, recipe) = self._session(), item
-        if count != session.edits.count:  # of labels as they were
+    def _of(self) -> tuple[int, int]:
+        session = self._session()
+        return session.found.era, session.edits.count
+
+    def _on_explained(self, item: tuple[Any, tuple[int, int], Any, dict[str, Any]]) -> None:
+        session, (batch, of, settings, recipe) = self._session(), item
+        if of != self._of():  # of labels as they were, or of another stack
             return
         results, labels = session.results, batch.table["label"].tolist()
         known = set(labels) <= set(results.table.index) - results.stale

@@ -1,7 +1,8 @@
 """The files that keep scores, flags and notes of a labels image, found again by its content.
 
 ``NAME.gradcamo-HASH.parquet`` holds the scores, ``….json`` flags and notes, ``….maps.safetensors``
-maps and profiles. The hash is that of the labels: other labels have other files.
+maps and profiles. The hash is that of the labels and of the image's name: other labels have other
+files, and so have the same ones on another image.
 """
 
 from __future__ import annotations
@@ -36,9 +37,13 @@ class Kept:
     damaged: list[str] = field(default_factory=list)  # what was set aside, in words
 
 
-def fingerprint(labels: Any) -> str:
-    """The same for the same label in every voxel, whatever the integer type."""
-    seen = hashlib.blake2b(repr(tuple(labels.shape)).encode(), digest_size=12)
+def fingerprint(labels: Any, image: str = "") -> str:
+    """The same for the same label in every voxel, whatever the integer type, of the same image.
+
+    An image is known by the name of its file, so that a folder may be moved.
+    """
+    about = f"{tuple(labels.shape)} {Path(image).name}"
+    seen = hashlib.blake2b(about.encode(), digest_size=12)
     for plane in labels:
         seen.update(np.ascontiguousarray(plane, np.int64))
     return seen.hexdigest()

@@ -16,6 +16,7 @@ class LabelsChoice(QComboBox):
         super().__init__(parent)
         self.session = session
         self._layers: list[Any] = []
+        self.setPlaceholderText("none chosen")
         self.setToolTip("the labels layer that holds the cells")
         self.activated.connect(self._take)
         session.labels_changed.connect(self._list)
@@ -23,21 +24,16 @@ class LabelsChoice(QComboBox):
         self._list()
 
     def _list(self) -> None:
-        from napari.layers import Labels
-
         viewer = self.session.viewer
         if viewer is None:
             return
-        self._layers = [
-            layer
-            for layer in viewer.layers
-            if isinstance(layer, Labels) and "gradcamo" not in layer.metadata
-        ]
+        self._layers = [layer for layer in viewer.layers if self.session.may_hold_cells(layer)]
         self.clear()
         self.addItems([layer.name for layer in self._layers] or ["none yet"])
         self.setEnabled(bool(self._layers))
-        if self.session.labels_layer in self._layers:
-            self.setCurrentIndex(self._layers.index(self.session.labels_layer))
+        chosen = self.session.labels_layer
+        if self._layers:
+            self.setCurrentIndex(self._layers.index(chosen) if chosen in self._layers else -1)
 
     def _take(self, index: int) -> None:
         if index < len(self._layers):

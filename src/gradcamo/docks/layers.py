@@ -173,6 +173,8 @@ def draw_again(layer: Image | Labels, data: np.ndarray, placed: dict[str, Any]) 
     Every attribute that is set makes napari draw everything anew, so only what differs is set.
     """
     in_place = layer.data.shape == data.shape
+    if layer.units != placed["units"]:
+        layer.units = placed["units"]
     if in_place:
         layer.data[...] = data
     else:

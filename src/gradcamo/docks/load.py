@@ -21,12 +21,12 @@ from gradcamo.docks.labels_choice import LabelsChoice
 from gradcamo.docks.layers import (
     contrast_limits,
     show_labels,
-    show_stack,
     stack_from_layers,
 )
 from gradcamo.docks.memory import ask_path
-from gradcamo.docks.open_layers import file_of, open_images
+from gradcamo.docks.open_layers import file_of, of_one_stack, open_images
 from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.sites import show_in_place
 from gradcamo.docks.voxel_size import VoxelSize
 from gradcamo.docks.widgets import GOOD, WARN, Message, line_of
 from gradcamo.errors import GradcamoError
@@ -66,6 +66,7 @@ class LoadDock(QWidget):
         self.setAcceptDrops(True)
         self._pending_axes: Path | None = None
         self._dropped: list[Any] = []  # layers that another reader made of a Z-stack
+        self._dropped_files: list[Path] = []  # that wait to be read
 
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -89,7 +90,9 @@ class LoadDock(QWidget):
         session.loading.failed.connect(self._on_failed)
         session.loading.began.connect(self._enable)
         session.loading.ended.connect(self._enable)
+        session.loading.ended.connect(self._load_next)
         session.stack_changed.connect(self._describe)
+        session.labels_changed.connect(self._describe)
         session.spacing_changed.connect(self._describe)
         self._adopting = QTimer(self)
         self._adopting.setSingleShot(True)
@@ -103,11 +106,16 @@ class LoadDock(QWidget):
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Take what was dropped for labels if it is named so, else for a Z-stack."""
-        path = Path(event.mimeData().urls()[0].toLocalFile())
+        """Take what is named so for labels, anything else for a Z-stack."""
         event.acceptProposedAction()
-        named = any(word in path.name.lower() for word in ("label", "mask", "seg"))
-        (self.load_labels if named else self.load_stack)(path)
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
+        self._dropped_files = sorted(paths, key=_named_labels)  # labels fit the stack they follow
+        self._load_next()
+
+    def _load_next(self, *_: Any) -> None:
+        if self._dropped_files and not self.session.loading.running:
+            path = self._dropped_files.pop(0)
+            (self.load_labels if _named_labels(path) else self.load_stack)(path)
 
     # -- stack ---------------------------------------------------------------------------------
 
@@ -137,7 +145,7 @@ class LoadDock(QWidget):
     def use_open_layers(self) -> None:
         """Make the open image layers the channels of the stack."""
         try:
-            layers = open_images(self.session.viewer)
+            layers = of_one_stack(open_images(self.session.viewer))
             stack = stack_from_layers(layers)
         except GradcamoError as error:
             self.message.fail(error)
@@ -176,14 +184,8 @@ class LoadDock(QWidget):
             self._take_labels(loaded, about)
             return
         self.form.setRowVisible(self.axes, False)
-        shown = [*session.channel_layers.values(), *self._dropped]
-        self._dropped, self._pending_axes = [], None
-        session.set_stack(loaded, show_stack(session.viewer, loaded, about))
-        for layer in shown:  # the stack before this one
-            if layer in session.viewer.layers:
-                session.viewer.layers.remove(layer)
-        session.viewer.dims.set_point(0, _middle(session))
-        session.viewer.reset_view()
+        dropped, self._dropped, self._pending_axes = self._dropped, [], None
+        show_in_place(session, loaded, about, dropped)
 
     def _on_failed(self, error: Exception) -> None:
         layers = self._dropped
@@ -224,7 +226,10 @@ class LoadDock(QWidget):
             )
             return
         size = " × ".join(str(n) for n in stack.shape[1:])
-        text = f"{stack.shape[0]} channels of {size} voxels: {', '.join(stack.channels)}"
+        channels = "1 channel" if stack.shape[0] == 1 else f"{stack.shape[0]} channels"
+        text = f"{channels} of {size} voxels: {', '.join(stack.channels)}"
+        if self.labels.currentIndex() < 0:
+            text += ". No labels are chosen: those that are open were another stack's"
         if stack.spacing_um is None:
             self.message.say(text + ". The voxel size is not known: type it in.", WARN)
         else:
@@ -285,7 +290,5 @@ def shown(stack: ZStack) -> tuple[ZStack, list[tuple[float, float]]]:
     return stack, [contrast_limits(channel) for channel in stack.data]
 
 
-def _middle(session: Session) -> float:
-    layer = next(iter(session.channel_layers.values()))
-    planes = session.stack.shape[1]
-    return float(layer.data_to_world((planes // 2, 0, 0))[0])
+def _named_labels(path: Path) -> bool:
+    return any(word in path.name.lower() for word in ("label", "mask", "seg"))

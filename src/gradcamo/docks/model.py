@@ -138,6 +138,16 @@ class ModelDock(QWidget):
             return
         missing = Message()
         form.addRow(missing)
+        wanted, there = len(checkpoint.channels), len(stack.channels)
+        if there < wanted:
+            missing.say(
+                f"The network takes {wanted} channels, the stack has {there}: open a stack with "
+                "all of them, or a network for these.",
+                WARN,
+            )
+            self.matching.show()
+            self._on_matched()
+            return
         missing.say("The network's channels are not found by name. Say which is which:", WARN)
         kept = recall("channels", {})  # of this network or another: names tell
         for number, channel in enumerate(checkpoint.channels):

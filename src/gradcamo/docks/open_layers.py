@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
@@ -21,6 +25,23 @@ def open_images(viewer: napari.Viewer) -> list[Image]:
     ]
     selected = [layer for layer in images if layer in viewer.layers.selection]
     return selected if len(selected) > 1 else images
+
+
+def of_one_stack(images: Sequence[Image]) -> Sequence[Image]:
+    """The same layers, if they may be one stack: of one file, or each of a file of its own.
+
+    Raises
+    ------
+    GradcamoError
+        If some files have several layers and there are others.
+    """
+    files = Counter(layer.metadata.get("source") or layer.source.path for layer in images)
+    if len(files) > 1 and max(files.values()) > 1:
+        told = ", ".join(f"{n} of {Path(file or 'no file').name}" for file, n in files.items())
+        raise GradcamoError(
+            f"these layers are of several stacks ({told}): select those of one in the layer list"
+        )
+    return images
 
 
 def file_of(images: Sequence[Image]) -> str | None:

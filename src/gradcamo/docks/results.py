@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,13 @@ class Results:
         if recipe["settings"].get("target") != settings.target:
             return "another choice of treatment"
         return ""
+
+    def respace(self, before: tuple[float, ...] | None, after: tuple[float, ...]) -> None:
+        """Volumes for another voxel size; where none was known, the next audit counts them."""
+        if len(self):
+            factor = prod(after) / prod(before) if before else np.nan
+            self.table["volume_um3"] *= factor
+            self.recipe = {**self.recipe, "spacing_um": list(after)}
 
     def expire(self, labels: set[int]) -> None:
         """The scores of these cells are out of date, and their maps are let go."""

@@ -78,7 +78,7 @@ class SegmentDock(QWidget):
         """Segment the session's stack in the background."""
         try:
             settings, prepared = self._settings_and_prepared()
-            job = self.session.segmenting
+            job, voxels = self.session.segmenting, self.session.stack.data
 
             def planes_then_labels() -> Iterator[Any]:
                 from gradcamo.segmentation.planes import segment_plane, stitch
@@ -87,12 +87,12 @@ class SegmentDock(QWidget):
                 total, masks = len(ready.images), []
                 for plane in range(total):
                     masks.append(segment_plane(ready, plane, settings).masks)
-                    yield "plane", len(masks), total
+                    yield "plane", voxels, len(masks), total
                     if job.cancelling:
                         break
                 labels = stitch(masks, settings)
                 rest = total - len(masks)
-                yield "labels", np.pad(labels, ((0, rest), (0, 0), (0, 0))), len(masks)
+                yield "labels", voxels, np.pad(labels, ((0, rest), (0, 0), (0, 0))), len(masks)
 
             job.start(planes_then_labels, gentle=True)
         except GradcamoError as error:
@@ -108,12 +108,13 @@ class SegmentDock(QWidget):
             like = next(iter(session.channel_layers.values()))
             point = like.world_to_data(session.viewer.dims.point)
             plane = int(np.clip(round(point[-3]), 0, session.stack.shape[1] - 1))
+            voxels = session.stack.data
 
             def one_plane() -> Iterator[Any]:
                 from gradcamo.segmentation.planes import segment_plane, stitch
 
                 masks = segment_plane(prepared(), plane, settings).masks
-                yield "preview", stitch([masks], settings), plane
+                yield "preview", voxels, stitch([masks], settings), plane
 
             session.segmenting.start(one_plane)
         except GradcamoError as error:
@@ -138,13 +139,13 @@ class SegmentDock(QWidget):
 
         return settings, prepared
 
-    def _on_step(self, item: tuple[str, Any, int]) -> None:
-        kind, done, total = item
+    def _on_step(self, item: tuple[str, Any, Any, int]) -> None:
+        kind, voxels, done, total = item
         session = self.session
+        if session.viewer is None or session.stack is None or session.stack.data is not voxels:
+            return  # of a stack that is no longer there
         if kind == "plane":
             self.progress.show_progress(done, total)
-        elif session.viewer is None or session.stack is None:
-            return
         elif kind == "preview":
             self._show_preview(done, total)
         else:

@@ -28,6 +28,7 @@ class SelectedOutlines(QObject):
         session.selection_changed.connect(self.draw)
         session.labels_changed.connect(self._forget)
         session.edits.changed.connect(self._refresh)
+        session.spacing_changed.connect(self.draw)
         session.heatmap.look_changed.connect(self.draw)
         session.viewer.dims.events.ndisplay.connect(self.draw)
 

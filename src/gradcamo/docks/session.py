@@ -7,12 +7,14 @@ silent by themselves when the dock that listened is closed.
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from gradcamo.docks.explained import HOW
+from gradcamo.docks.layers import set_visible
 from gradcamo.docks.memory import keep
 from gradcamo.docks.results import Results
 from gradcamo.docks.worker import Job
@@ -116,26 +118,53 @@ class Session(QObject):
         """The viewer, or None after it was closed."""
         return self._viewer()
 
+    @property
+    def image(self) -> str:
+        """Where the stack is from; empty where there is none."""
+        return self.stack.source if self.stack else ""
+
     def set_stack(self, stack: ZStack, layers: dict[str, Image]) -> None:
         """Work on this stack, shown by these layers; what was known of another is dropped."""
         self.audits.leave()
+        self.segmenting.abandon()
+        before, labels = self.stack, self.labels_layer
         self.stack, self.channel_layers = stack, dict(layers)
         self.channels = None
         self.found.forget()
+        another = before is not None and before.source != stack.source
+        if labels is not None and (another or labels.data.shape != stack.shape[1:]):
+            self.set_labels(None)
         self.set_results(Results(cutoff=self.results.cutoff))
         self.stack_changed.emit()
 
     def set_labels(self, layer: Labels | None) -> None:
-        """Take the cells of this layer; scores of other labels are dropped."""
-        if layer is self.labels_layer:
+        """Take the cells of this layer; scores of other labels are dropped, their layer hidden."""
+        before = self.labels_layer
+        if layer is before:
             return
         self.audits.leave()
+        if before is not None:
+            set_visible(before, False)
+        if layer is not None:
+            set_visible(layer, True)
         self.clicks.watch(layer)
         self.edits.watch(layer)
         self.found.forget()
         self.labels_layer = layer
         self.set_results(Results(cutoff=self.results.cutoff))
         self.labels_changed.emit()
+
+    def set_spacing(self, spacing_um: tuple[float, float, float]) -> None:
+        """Take this voxel size (z, y, x) for the stack's; volumes and layers follow."""
+        before = self.stack.spacing_um
+        self.stack = replace(self.stack, spacing_um=spacing_um)
+        for layer in (*self.channel_layers.values(), self.labels_layer):
+            if layer is not None:
+                layer.scale, layer.units = spacing_um, ("um",) * 3
+        self.found.forget()
+        self.results.respace(before, spacing_um)
+        self.spacing_changed.emit()
+        self.results_changed.emit()
 
     def set_checkpoint(self, checkpoint: Checkpoint | None, name: str = "") -> None:
         """Explain with this network."""
@@ -255,12 +284,12 @@ class Session(QObject):
 
     def _on_layer_inserted(self, event: Any) -> None:
         layer = event.value
-        if self._holds_cells(layer) and self.labels_layer is None:
+        if self.labels_layer is None and self.may_hold_cells(layer):
             self.set_labels(layer)
         self.layers_changed.emit()
 
-    @staticmethod
-    def _holds_cells(layer: Any) -> bool:
+    def may_hold_cells(self, layer: Any) -> bool:
+        """Whether a layer is one of labels (Z, Y, X), and not one that shows what was found."""
         from napari.layers import Labels
 
         return isinstance(layer, Labels) and layer.ndim == 3 and "gradcamo" not in layer.metadata

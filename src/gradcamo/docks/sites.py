@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
+from gradcamo.docks.layers import contrast_limits, go_to, show_labels, show_stack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import numpy as np
+    from napari.layers import Layer
 
     from gradcamo.docks.session import Session
     from gradcamo.types import ZStack
@@ -40,18 +43,29 @@ def show_site(session: Session, site: Site) -> None:
     viewer = session.viewer
     if viewer is None:
         return
-    before = [*session.channel_layers.values(), session.labels_layer]
+    labels = session.labels_layer
     session.set_labels(None)
-    session.set_stack(site.stack, show_stack(viewer, site.stack, site.limits))
-    for layer in before:
-        if layer is not None and layer in viewer.layers:
-            viewer.layers.remove(layer)
-    for name, layer in session.channel_layers.items():
-        layer.name = name  # which the layers before had taken
-    for layer in [layer for layer in viewer.layers if "gradcamo" in layer.metadata]:
-        viewer.layers.remove(layer)  # the heatmap and outline of a cell that is gone
+    show_in_place(session, site.stack, site.limits, [labels] if labels else [])
     if site.labels is not None:
         like = next(iter(session.channel_layers.values()))
         session.set_labels(show_labels(viewer, site.labels, like, path=site.labels_path))
-    viewer.dims.set_current_step(0, site.stack.shape[1] // 2)
+
+
+def show_in_place(
+    session: Session,
+    stack: ZStack,
+    limits: Sequence[tuple[float, float]],
+    others: Iterable[Layer] = (),
+) -> None:
+    """Show a stack in the place of the one before, whose layers are removed, and these others."""
+    viewer = session.viewer
+    ours = [layer for layer in viewer.layers if "gradcamo" in layer.metadata]
+    before = [*session.channel_layers.values(), *others, *ours]
+    session.channel_layers = {}  # the stack goes when the next one comes, not with its layers
+    for layer in before:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
+    session.set_stack(stack, show_stack(viewer, stack, limits))
+    first = next(iter(session.channel_layers.values()))
+    go_to(viewer, first, [size // 2 for size in stack.shape[1:]], centre=False)
     viewer.reset_view()

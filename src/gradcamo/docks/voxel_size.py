@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QLineEdit, QWidget
 
@@ -45,12 +42,5 @@ class VoxelSize(QWidget):
         spacing = tuple(float(line.text()) for line in self.lines)
         if spacing == session.stack.spacing_um:
             return
-        session.stack = replace(session.stack, spacing_um=spacing)
-        layers: list[Any] = [*session.channel_layers.values()]
-        if session.labels_layer is not None:
-            layers.append(session.labels_layer)
-        for layer in layers:
-            layer.scale, layer.units = spacing, ("um",) * 3
-        session.found.forget()  # volumes are counted in µm
-        session.spacing_changed.emit()
+        session.set_spacing(spacing)
         self._show()
