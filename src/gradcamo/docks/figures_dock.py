@@ -102,7 +102,11 @@ class FiguresDock(QWidget):
         if not scored or not self.source.table()["grad_camo"].notna().any():
             self.save.setEnabled(False)
             self.paper.hide()
-            self.message.say("No scores yet: audit the cells, or open the results of a plate.")
+            self.message.say(
+                "No cell has a score: all touch the border, or nothing speaks for their class."
+                if scored and len(self.source.table())
+                else "No scores yet: audit the cells, or open the results of a plate."
+            )
             return
         if self.job.running or not self.isVisible():
             self._outdated = True

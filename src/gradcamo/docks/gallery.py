@@ -168,7 +168,7 @@ class GalleryDock(QWidget):
         self.model.set_cells(table, column)
         self.view.verticalScrollBar().setValue(top)
         without = sum(results.cam(label) is None for label in table["label"].tolist())
-        said = f"{len(table):,} cells"
+        said = f"{len(table):,} cells" if len(table) else "all cells touch the border"
         if without:
             said += f", {without:,} of them without a heatmap: it comes when the cell is looked at"
         self.message.say(said)
