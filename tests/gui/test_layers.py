@@ -11,6 +11,7 @@ from gradcamo.cells.overlap import upsample_cam
 from gradcamo.docks.heatmap import crop_map
 from gradcamo.docks.layers import (
     colours_of,
+    contrast_limits,
     heatmap_layer,
     marked_layer,
     place_like,
@@ -20,6 +21,7 @@ from gradcamo.docks.layers import (
 )
 from gradcamo.errors import GradcamoError
 from gradcamo.samples.design import CHANNELS
+from gradcamo.types import ZStack
 
 pytestmark = pytest.mark.gui
 
@@ -127,3 +129,14 @@ def test_layers_of_different_shape_are_no_stack(viewer):
         stack_from_layers(layers)
     with pytest.raises(GradcamoError, match="open a Z-stack"):
         stack_from_layers([])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_channel_without_finite_intensities_in_the_middle_is_shown(bad, viewer):
+    data = np.random.default_rng(0).normal(100, 10, (2, 5, 20, 20)).astype(np.float32)
+    data[0, 2], data[1] = bad, bad
+    limits = [contrast_limits(channel) for channel in data]
+    assert limits[0] == contrast_limits(data[0, [1]])
+    assert limits[1] == (0, 1)
+    stack = ZStack(data, ("a", "b"))
+    assert list(show_stack(viewer, stack, limits)) == ["a", "b"]

@@ -262,3 +262,16 @@ def test_numbers_get_a_bar_and_names_a_colour_each():
     assert len(wells.names) == 12
     assert wells.names[-1] == "others"
     assert Colours(pd.Series([True, False])).names == ["no", "yes"]
+
+
+@pytest.mark.parametrize("far", [10.0, -400.0])
+def test_the_points_fill_the_plot_wherever_they_lie(far, viewer, qtbot):
+    from gradcamo.docks.scatter import PointPlot
+
+    plot = PointPlot()
+    viewer.window.add_dock_widget(plot)
+    places = far + np.random.default_rng(0).random((30, 2))
+    plot.show_points(places, Colours(pd.Series(["one"] * 30)))
+    (left, right), (low, high) = plot.box.viewRange()
+    assert right - left < 2 * np.ptp(places[:, 0])
+    assert high - low < 2 * np.ptp(places[:, 1])

@@ -100,3 +100,31 @@ def test_deleting_labels_and_stack_while_pictures_are_drawn_breaks_nothing(
     qtbot.wait(200)
     qtbot.waitUntil(lambda: not cells.thumbnails.job.running, timeout=20_000)
     assert cells.model.rowCount() == 0
+
+
+def test_cells_that_an_audit_brings_while_pictures_are_drawn_wait_their_turn(
+    session, checkpoint, batches, viewer, qtbot
+):
+    from gradcamo.auditing.stack import audit_recipe
+    from gradcamo.docks.thumbnails import Thumbnails
+    from gradcamo.settings import AuditSettings
+
+    session.set_checkpoint(checkpoint, "small")
+    results = session.results
+    results.recipe = audit_recipe(session.stack, checkpoint, AuditSettings())
+    border, scored = batches[0], batches[1]
+    results.add(border)
+    pictures, failed = Thumbnails(session), []
+    pictures.job.failed.connect(failed.append)
+    early = border.table["label"].tolist()
+    late = scored.table["label"].tolist()
+    for label in early:
+        pictures.picture(label)
+    pictures._start()  # with the cells that are there
+    results.add(scored)
+    for label in [*late, 999_999]:  # of which the last is no cell
+        pictures.picture(label)
+    qtbot.waitUntil(lambda: {*early, *late} <= {*pictures._pictures}, timeout=20_000)
+    qtbot.waitUntil(lambda: not pictures.job.running, timeout=20_000)
+    assert not failed
+    assert not pictures._wanted

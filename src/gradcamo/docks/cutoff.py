@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from gradcamo.docks.colouring import score_range
 from gradcamo.docks.histogram import ScoreHistogram
 from gradcamo.docks.session import Session
-from gradcamo.docks.widgets import Message
+from gradcamo.docks.widgets import Message, NumberBox
 from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class CutoffBox(QWidget):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, PARTS)
         self.slider.setToolTip(f"{help_}; nothing changes until it is applied")
-        self.value = QDoubleSpinBox()
+        self.value = NumberBox()
         self.value.setRange(0, 1)
         self.value.setDecimals(3)
         self.value.setSingleStep(0.01)

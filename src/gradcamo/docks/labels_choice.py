@@ -32,7 +32,9 @@ class LabelsChoice(QComboBox):
         self.addItems([layer.name for layer in self._layers] or ["none yet"])
         self.setEnabled(bool(self._layers))
         chosen = self.session.labels_layer
-        if self._layers:
+        if not self._layers:
+            self.setCurrentIndex(0)
+        else:
             self.setCurrentIndex(self._layers.index(chosen) if chosen in self._layers else -1)
 
     def _take(self, index: int) -> None:

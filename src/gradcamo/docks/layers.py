@@ -48,10 +48,18 @@ def colours_of(channels: Sequence[str]) -> list[tuple[str, bool]]:
 
 
 def contrast_limits(channel: Any) -> tuple[float, float]:
-    """The 1st and 99.8th percentile of a channel's middle plane, for display only."""
-    plane = np.asarray(channel[channel.shape[0] // 2])[::2, ::2]
-    low, high = np.nanpercentile(plane, (1.0, 99.8))
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
+    """The 1st and 99.8th percentile of a channel's middle plane, for display only.
+
+    A plane without finite intensities is passed over for the next one to the middle.
+    """
+    middle = channel.shape[0] // 2
+    for z in sorted(range(channel.shape[0]), key=lambda z: abs(z - middle)):
+        plane = np.asarray(channel[z])[::2, ::2]
+        seen = plane[np.isfinite(plane)]
+        if seen.size:
+            low, high = np.percentile(seen, (1.0, 99.8))
+            return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
+    return 0.0, 1.0
 
 
 def show_stack(

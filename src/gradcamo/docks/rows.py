@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.memory import keep, recall
+from gradcamo.docks.widgets import NumberBox
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
 
@@ -188,7 +189,7 @@ def _spin(field: Any, whole: bool, optional: bool) -> QWidget:
             low = above + (1 if whole else 0.01)
         if (below := getattr(bound, "lt", None)) is not None:
             high = below - (1 if whole else 0.01)
-    box = QSpinBox() if whole else QDoubleSpinBox()
+    box = QSpinBox() if whole else NumberBox()
     if optional:  # one step under the smallest value stands for None
         low, step = (0, 1) if low >= 0 else (low - step, step)
         box.setSpecialValueText(AUTOMATIC)

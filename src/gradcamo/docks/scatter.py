@@ -120,6 +120,7 @@ class PointPlot(pg.PlotWidget):
             brushes = [pg.mkBrush(ink) for ink in colours.inks]
             brush = [brushes[code] for code in colours.codes.tolist()]
             self.points.setData(pos=places, brush=brush, size=8)
+        self.cloud.setVisible(len(places) > LARGE)  # an empty one would bring 0, 0 into view
         if moved:
             self.ring.clear()
             self.autoRange()

@@ -82,14 +82,14 @@ class Thumbnails(QObject):
         if shown:
             stack = stack.select(tuple(shown))
         draw = drawer(stack, labels, results, size, self.size)
-        wanted = self._wanted
+        there, wanted = set(results.table["label"].tolist()), self._wanted
+        for label in wanted.keys() - there:
+            del wanted[label]
 
         def steps() -> Iterator[Any]:
-            while wanted:
-                try:
-                    label, _ = wanted.popitem()
-                except KeyError:  # forgotten meanwhile
-                    return
+            # cells that an audit brings meanwhile wait for the next start, which knows them
+            while (label := next((n for n in [*wanted][::-1] if n in there), None)) is not None:
+                wanted.pop(label, None)
                 yield label, *draw(label)
 
         self.job.start(steps)

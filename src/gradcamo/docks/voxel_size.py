@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from gradcamo.docks.session import Session
-from gradcamo.docks.widgets import line_of
+from gradcamo.docks.widgets import PointValidator, line_of
 
 
 class VoxelSize(QWidget):
@@ -22,7 +21,7 @@ class VoxelSize(QWidget):
 
     def _line(self, axis: str) -> QLineEdit:
         line = QLineEdit()
-        line.setValidator(QDoubleValidator(1e-6, 1e6, 6))
+        line.setValidator(PointValidator(1e-6, 1e6, 6))
         line.setPlaceholderText("?")
         line.setToolTip(f"distance of neighbouring voxels along {axis}, in µm")
         line.editingFinished.connect(self._take)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QLocale, Qt, Signal
+from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
+    QDoubleSpinBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -65,6 +68,28 @@ def line_of(*widgets: QWidget, widest: QWidget | None = None) -> QHBoxLayout:
     for widget in widgets:
         line.addWidget(widget, int(widget is widest))
     return line
+
+
+class PointValidator(QDoubleValidator):
+    """Numbers with a point, as in tables and filters, in every country; a comma becomes one."""
+
+    def __init__(self, low: float, high: float, decimals: int) -> None:
+        super().__init__(low, high, decimals)
+        self.setLocale(QLocale.c())
+
+    def validate(self, text: str, at: int) -> Any:
+        return super().validate(text.replace(",", "."), at)
+
+
+class NumberBox(QDoubleSpinBox):
+    """A spin box whose numbers have a point in every country; a comma that is typed becomes one."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setLocale(QLocale.c())
+
+    def validate(self, text: str, at: int) -> Any:
+        return super().validate(text.replace(",", "."), at)
 
 
 class JobRow(QWidget):
