@@ -9,7 +9,7 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from gradcamo.docks.widgets import FAINT
+from gradcamo.docks.tint import FAINT, legible
 
 # Okabe-Ito: told apart with any kind of colour vision
 OWN, NEIGHBOUR, BACKGROUND = QColor("#009e73"), QColor("#e69f00"), QColor("#6b7280")
@@ -109,4 +109,4 @@ class CellCard(QWidget):
             self.legend.setText("&nbsp; ".join(parts))
 
     def _hint(self, text: str) -> None:
-        self.legend.setText(f"<span style='color:{FAINT}'>{text}</span>")
+        self.legend.setText(f"<span style='color:{legible(FAINT)}'>{text}</span>")

@@ -27,8 +27,8 @@ from gradcamo.docks.memory import keep, recall
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.table_model import CellTableModel
 from gradcamo.docks.thumbnails import SIZE, Thumbnails
+from gradcamo.docks.tint import GOOD, WARN
 from gradcamo.docks.toolbar import CellsToolbar
-from gradcamo.docks.widgets import GOOD, WARN
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 

@@ -8,8 +8,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from gradcamo.docks.histogram import INK
-from gradcamo.docks.widgets import GOOD, WARN
+from gradcamo.docks.tint import GOOD, INK, PAPER, WARN
 from gradcamo.progress import EpochResult, TrainingProgress
 
 TRAIN, VALIDATION = GOOD, WARN
@@ -74,7 +73,7 @@ class TrainingCurves(QWidget):
 
 
 def _plot(title: str) -> pg.PlotWidget:
-    plot = pg.PlotWidget(background=None)
+    plot = pg.PlotWidget(background=PAPER)
     plot.setFixedHeight(128)
     plot.setMenuEnabled(False)
     plot.setMouseEnabled(False, False)

@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks import export
-from gradcamo.docks.widgets import GOOD, Message
+from gradcamo.docks.tint import GOOD
+from gradcamo.docks.widgets import Message
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 

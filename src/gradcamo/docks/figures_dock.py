@@ -20,7 +20,8 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.memory import keep, keep_choice, recall
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.source import CellSource
-from gradcamo.docks.widgets import GOOD, Message
+from gradcamo.docks.tint import GOOD
+from gradcamo.docks.widgets import Message
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 

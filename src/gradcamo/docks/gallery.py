@@ -21,7 +21,8 @@ from gradcamo.docks.columns import MEANING, TITLES
 from gradcamo.docks.memory import keep, recall
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.thumbnails import Thumbnails
-from gradcamo.docks.widgets import WARN, Message
+from gradcamo.docks.tint import WARN, legible
+from gradcamo.docks.widgets import Message
 
 if TYPE_CHECKING:
     import napari
@@ -82,7 +83,7 @@ class GalleryModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DecorationRole:
             return self._pictures.picture(int(self.labels[row])) or self._blank
         if role == Qt.ItemDataRole.ForegroundRole and self._flagged[row]:
-            return QColor(WARN)
+            return QColor(legible(WARN))
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"cell {self.labels[row]}" + (", flagged" if self._flagged[row] else "")
         return None

@@ -9,9 +9,9 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from gradcamo.docks.colouring import score_colours
+from gradcamo.docks.tint import INK, PAPER
 
 BINS = 40
-INK = "#c7ccd4"
 
 
 class ScoreHistogram(pg.PlotWidget):
@@ -20,7 +20,7 @@ class ScoreHistogram(pg.PlotWidget):
     cutoff_moved = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        super().__init__(parent, background=PAPER)
         self.setFixedHeight(88)
         self.setMenuEnabled(False)
         self.setMouseEnabled(False, False)

@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.memory import ask_path
 from gradcamo.docks.rows import SettingRows
-from gradcamo.docks.widgets import GOOD, Fold, Message, line_of
+from gradcamo.docks.tint import GOOD
+from gradcamo.docks.widgets import Fold, Message, line_of
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CropSettings, ImportSettings

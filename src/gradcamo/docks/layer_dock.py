@@ -17,7 +17,8 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.memory import ask_path
 from gradcamo.docks.rows import SettingRows
 from gradcamo.docks.session import Session, session_of
-from gradcamo.docks.widgets import GOOD, WARN, JobRow, Message, line_of
+from gradcamo.docks.tint import GOOD, WARN
+from gradcamo.docks.widgets import JobRow, Message, line_of
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import LayerAuditSettings
 

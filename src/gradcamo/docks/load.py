@@ -27,8 +27,9 @@ from gradcamo.docks.memory import ask_path
 from gradcamo.docks.open_layers import file_of, of_one_stack, open_images
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.sites import show_in_place
+from gradcamo.docks.tint import GOOD, WARN
 from gradcamo.docks.voxel_size import VoxelSize
-from gradcamo.docks.widgets import GOOD, WARN, Message, line_of
+from gradcamo.docks.widgets import Message, line_of
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from gradcamo.docks.colouring import warm_up
 from gradcamo.docks.importing import ImportDialog
 from gradcamo.docks.memory import ask_path, keep, recall
 from gradcamo.docks.session import Session, session_of
-from gradcamo.docks.widgets import WARN, Message, line_of
+from gradcamo.docks.tint import WARN
+from gradcamo.docks.widgets import Message, line_of
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.palette import PALETTE
 from gradcamo.docks.session import Session, session_of
 from gradcamo.docks.sites import Site, read_site, show_site
-from gradcamo.docks.widgets import GOOD, Message
+from gradcamo.docks.tint import GOOD
+from gradcamo.docks.widgets import Message
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 from gradcamo.files.wells import well_place

@@ -10,6 +10,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QImage, QPainter
 
 from gradcamo.docks.palette import Colours
+from gradcamo.docks.tint import PAPER
 
 LARGE = 5_000  # more points than these are drawn small, as a picture
 MANY = 300  # more chosen points than these are drawn white instead of ringed
@@ -89,7 +90,7 @@ class PointPlot(pg.PlotWidget):
 
     def __init__(self) -> None:
         self.box = LassoBox()
-        super().__init__(viewBox=self.box, background=None)
+        super().__init__(viewBox=self.box, background=PAPER)
         self.hideAxis("left")
         self.hideAxis("bottom")
         self.hideButtons()

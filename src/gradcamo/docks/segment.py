@@ -12,7 +12,8 @@ from gradcamo.docks.layers import marked_layer, show_labels, show_preview
 from gradcamo.docks.memory import ask_path
 from gradcamo.docks.rows import SettingRows
 from gradcamo.docks.session import Session, session_of
-from gradcamo.docks.widgets import GOOD, WARN, Fold, JobRow, Message, line_of
+from gradcamo.docks.tint import GOOD, WARN
+from gradcamo.docks.widgets import Fold, JobRow, Message, line_of
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import SegmentSettings
 

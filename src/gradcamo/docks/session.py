@@ -17,6 +17,7 @@ from gradcamo.docks.explained import HOW
 from gradcamo.docks.layers import set_visible
 from gradcamo.docks.memory import keep
 from gradcamo.docks.results import Results
+from gradcamo.docks.tint import tint_again
 from gradcamo.docks.worker import Job
 from gradcamo.settings import AuditSettings
 
@@ -110,6 +111,7 @@ class Session(QObject):
         self.audits = Audits(self)
         self.order = np.zeros(0, np.int64)  # labels as the table shows them, from top to bottom
         self.columns: list[str] = []  # that the table shows
+        viewer.events.theme.connect(self._on_theme)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
 
@@ -269,6 +271,11 @@ class Session(QObject):
         if not np.array_equal(labels, self.selection):
             self.selection = labels
             self.selection_changed.emit(labels)
+
+    def _on_theme(self, _: Any) -> None:
+        window = getattr(self.viewer, "window", None)
+        if window is not None:
+            tint_again(window._qt_window)
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value

@@ -66,7 +66,7 @@ class CellSource(QComboBox):
 
     def _fill(self) -> None:
         self.clear()
-        self.addItem("cells of the open stack", STACK)
+        self.addItem("the open stack", STACK)
         results = self._session.plate.results
         if results is not None:
             self.addItem(f"plate: {results.name}", PLATE)

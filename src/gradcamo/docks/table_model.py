@@ -10,14 +10,13 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QBrush, QColor, QFont
 
 from gradcamo.docks.columns import COLUMNS, FIRST_SHOWN, MEANING, TITLES
+from gradcamo.docks.tint import FAINT, WARN, legible
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = QModelIndex()
-FLAG_COLOUR = QColor("#e69f00")
 MARKED = QBrush(QColor("#646b73"))
-FAINT_COLOUR = QColor("#8a8f98")
 
 
 class CellTableModel(QAbstractTableModel):
@@ -220,11 +219,11 @@ class CellTableModel(QAbstractTableModel):
     def _ink(self, index: QModelIndex) -> QBrush | None:
         row = self._order[index.row()]
         if self.label_at(index.row()) in self.stale:
-            return QBrush(FAINT_COLOUR)
+            return QBrush(QColor(legible(FAINT)))
         if "touches_border" in self._table and self._column("touches_border")[row]:
-            return QBrush(FAINT_COLOUR)
+            return QBrush(QColor(legible(FAINT)))
         if self._columns[index.column()] == "grad_camo" and self._column("flagged")[row]:
-            return QBrush(FLAG_COLOUR)
+            return QBrush(QColor(legible(WARN)))
         return None
 
     def _choose_columns(self) -> None:

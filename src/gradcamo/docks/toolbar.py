@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.columns import MEANING, TITLES
 from gradcamo.docks.keys import KEYS
 from gradcamo.docks.memory import keep, recall
-from gradcamo.docks.widgets import BAD, Message
+from gradcamo.docks.tint import BAD
+from gradcamo.docks.widgets import Message
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from gradcamo.docks.memory import ask_path
 from gradcamo.docks.picture import Picture
 from gradcamo.docks.rows import SettingRows
 from gradcamo.docks.session import Session, session_of
+from gradcamo.docks.tint import GOOD, WARN
 from gradcamo.docks.train_plate import TrainPlate
-from gradcamo.docks.widgets import GOOD, WARN, Fold, JobRow, Message, Step
+from gradcamo.docks.widgets import Fold, JobRow, Message, Step
 from gradcamo.docks.workbench import NARROW, WIDTH
 from gradcamo.errors import GradcamoError
 from gradcamo.progress import EpochResult, TrainingProgress

@@ -22,7 +22,8 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.memory import ask_path
 from gradcamo.docks.open_stacks import StackTable
 from gradcamo.docks.session import Session
-from gradcamo.docks.widgets import GOOD, WARN, Message, line_of
+from gradcamo.docks.tint import GOOD, WARN
+from gradcamo.docks.widgets import Message, line_of
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings

@@ -22,10 +22,9 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from gradcamo.docks.memory import keep, recall
+from gradcamo.docks.tint import BAD, FAINT, GOOD, WARN, tint
 from gradcamo.docks.worker import Job
 from gradcamo.errors import GradcamoError
-
-GOOD, WARN, BAD, FAINT = "#56b4e9", "#e69f00", "#ff8a65", "#9aa0a8"
 
 
 class Message(QLabel):
@@ -39,9 +38,7 @@ class Message(QLabel):
         self.say(text)
 
     def say(self, text: str, colour: str = FAINT) -> None:
-        style = f"color: {colour};"
-        if style != self.styleSheet():  # setting one is slow
-            self.setStyleSheet(style)
+        tint(self, colour)
         self.setText(text)
         self.setVisible(bool(text))
 
@@ -170,7 +167,7 @@ class Fold(QWidget):
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setArrowType(Qt.ArrowType.RightArrow)
         self.button.setCheckable(True)
-        self.button.setStyleSheet(f"border: none; background: transparent; color: {FAINT};")
+        tint(self.button, FAINT, "border: none; background: transparent; ")
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.button)
@@ -254,8 +251,8 @@ class Step(QFrame):
         colour = GOOD if done else WARN if coming else FAINT
         self.state.setText(text)
         self.state.setToolTip(text)
-        self.state.setStyleSheet(f"color: {colour};")
-        fill = "background: #5a616c;"
+        tint(self.state, colour)
+        fill = "background: #5a616c; color: #ffffff;"
         if done or coming:
             fill = f"background: {GOOD if done else WARN}; color: #10151c;"
         self.badge.setText("✓" if done else str(self._number))
