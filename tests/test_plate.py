@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -20,6 +21,7 @@ from gradcamo.files.store import read_table
 from gradcamo.plate import cluster as plate_cluster
 from gradcamo.plate.folder import short_hash, stack_name
 from gradcamo.plate.plan import plan_plate
+from gradcamo.plate.results import gather_stacks, profile_plate
 from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
 from gradcamo.plate.tasks import Outcome, audit_stack
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
@@ -143,6 +145,46 @@ def test_another_cut_off_flags_anew_without_computing_anything(out, plate, model
     expected = ~table["touches_border"] & ~(table["grad_camo"] >= cutoff)
     assert flagged.tolist() == expected.tolist()
     assert flagged.any()
+
+
+def test_wells_served_to_train_only_on_the_plate_that_the_network_learnt_from(
+    finished, plate, model
+):
+    rows = gc.read_plate(plate)
+    checkpoint = gc.Checkpoint.load(model)
+    folder = open_folder(checkpoint, finished, SETTINGS)
+    landed = [stack_name(row) for _, row in rows.iterrows()]
+    control = rows["treatment"] == "control"
+    names = sorted(rows.loc[control, "well"].unique())
+
+    def gathered(learnt_from: str):
+        wells = [(names[0].replace("0", ""), "train"), (names[1], "test")]  # D2 is D02
+        trained = replace(
+            checkpoint,
+            recipe={
+                "train_wells": names[:1],
+                "test_wells": names[1:],
+                "cells_per_well": [
+                    {"plate": learnt_from, "well": well, "split": split, "cells": 3}
+                    for well, split in wells
+                ],
+            },
+        )
+        table, profiles, _ = gather_stacks(rows, folder, landed, trained)
+        return table, profile_plate(table, profiles, folder, trained)
+
+    table, found = gathered(rows["plate"][0])
+    assert table.groupby("well")["split"].unique().map(list).to_dict() == {
+        well: [{names[0]: "train", names[1]: "test"}.get(well, "")] for well in rows["well"]
+    }
+    on = found.whitened[(found.whole["split"] == "train").to_numpy()]
+    np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
+    assert any("served to train" in caution for caution in found.cautions)
+    table, found = gathered("another plate")
+    assert "split" not in table
+    on = found.whitened[(found.whole["treatment"] == "control").to_numpy()]
+    np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
+    assert not any("served to train" in caution for caution in found.cautions)
 
 
 def test_another_layer_never_mixes_with_what_was_there(out, finished, plate, model, workers):

@@ -13,6 +13,7 @@ import pandas as pd
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_profiles, write_table
+from gradcamo.files.wells import well_name
 from gradcamo.plate.cautions import cautions
 from gradcamo.plate.folder import PlateFolder, stack_name
 from gradcamo.profiles.confound import neighbour_accuracy, variance_explained
@@ -113,7 +114,7 @@ def gather_stacks(
         from gradcamo.cells.null import q_values
 
         cells["q_value"] = q_values(cells["p_value"].to_numpy())
-    if "split" not in cells and (split := _split(cells["well"], checkpoint)) is not None:
+    if "split" not in cells and (split := _split(cells, checkpoint)) is not None:
         cells["split"] = split
     for name in ("image", "inputs", "spacing_um", "run"):
         recipe.pop(name, None)
@@ -213,16 +214,16 @@ def _pictured(labels: pd.Series, thumbnails: Path) -> pd.Series:
     return labels.isin(pd.read_parquet(thumbnails, columns=["label"])["label"])
 
 
-def _split(wells: pd.Series, checkpoint: Checkpoint) -> pd.Series | None:
-    """Which split each well was in, if the checkpoint was trained on this plate."""
+def _split(cells: pd.DataFrame, checkpoint: Checkpoint) -> pd.Series | None:
+    """Which split each cell's well was in, if the checkpoint was trained on this plate."""
     known = {
-        well: split
-        for split in ("train", "test")
-        for well in checkpoint.recipe.get(f"{split}_wells", ())
+        (str(group["plate"]), well_name(group["well"])): group["split"]
+        for group in checkpoint.recipe.get("cells_per_well", ())
+        if group["split"] in ("train", "test")
     }
-    if not known or not wells.isin(known).any():
-        return None
-    return wells.map(known).fillna("")
+    wells = zip(cells["plate"].astype(str), cells["well"].map(well_name), strict=True)
+    split = pd.Series([known.get(well, "") for well in wells], cells.index)
+    return split if split.any() else None
 
 
 def _write_profiles(

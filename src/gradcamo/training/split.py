@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.wells import well_place
+from gradcamo.files.wells import well_name, well_place
 from gradcamo.profiles.doses import in_dose_order
 from gradcamo.settings import TrainSettings
 
@@ -53,7 +53,7 @@ def leave_wells_out(plate: pd.DataFrame, settings: TrainSettings) -> pd.DataFram
             f"{_few(plate['well'].astype(str).unique())}: set train and test columns "
             "(--train-columns, --test-columns), or add a column split (train, test) to the plate"
         )
-    named = chosen.assign(well=chosen["well"].map(_one_name))  # D2 and D02 are one well
+    named = chosen.assign(well=chosen["well"].map(well_name))  # D2 and D02 are one well
     for key, what in ((WELL, "well"), (["image"], "image")):
         splits = named.groupby(key)["split"].nunique()
         if (splits > 1).any():
@@ -82,12 +82,6 @@ def _by_column(plate: pd.DataFrame, settings: TrainSettings) -> pd.Series:
     return plate["well"].map(lambda well: of_column.get(_column(str(well)), ""))
 
 
-def _one_name(well: object) -> str:
-    """A well as every plate map writes it: ``d2`` is ``D02``."""
-    place = well_place(well)
-    return f"{place[0]}{place[1]:02d}" if place else str(well).strip().upper()
-
-
 def _number(column: str) -> int:
     if not column.strip().isdigit():
         raise GradcamoError(f"plate columns are numbers such as 02, got {column!r}")
@@ -114,7 +108,7 @@ def propose_split(plate: pd.DataFrame) -> pd.Series:
     plate : DataFrame
         With ``plate, well, treatment``.
     """
-    wells = plate["plate"] + " " + plate["well"].map(_one_name)
+    wells = plate["plate"] + " " + plate["well"].map(well_name)
     held_out = wells.groupby(plate["treatment"]).transform("last")
     alone = wells.groupby(plate["treatment"]).nunique().min() < 2
     return pd.Series(np.where(alone | (wells != held_out), TRAIN, TEST), plate.index)
