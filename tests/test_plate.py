@@ -15,12 +15,14 @@ import pandas as pd
 import pytest
 
 import gradcamo as gc
+from gradcamo.auditing.stack import COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.stacks import write_labels
 from gradcamo.files.store import read_table
 from gradcamo.plate import cluster as plate_cluster
 from gradcamo.plate.folder import short_hash, stack_name
 from gradcamo.plate.plan import plan_plate
+from gradcamo.plate.reading import MADE_HERE
 from gradcamo.plate.results import gather_stacks, profile_plate
 from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
 from gradcamo.plate.tasks import Outcome, audit_stack
@@ -487,6 +489,15 @@ def test_a_stack_twice_is_refused_before_anything_runs(plate, model, tmp_path):
     with pytest.raises(GradcamoError, match="no layer 'block_99'"):
         audit_plate(plate, model, tmp_path, settings)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", sorted({*COLUMNS[1:], *MADE_HERE, "p_value"}))
+def test_no_column_of_a_plate_takes_the_place_of_a_result(plate, name):
+    rows = gc.read_plate(plate)
+    with pytest.raises(GradcamoError, match=rf"columns {name}, which.*rename"):
+        open_plate(rows.assign(**{"batch": "7", name: "77"}))
+    kept = rows.assign(split="train", batch="7")  # a plate may say so itself
+    assert open_plate(kept).equals(kept)
 
 
 def test_a_dry_run_says_what_is_to_do_and_writes_nothing(out, plate, model, tmp_path):

@@ -175,11 +175,14 @@ def open_plate(
     Raises
     ------
     GradcamoError
-        If it cannot be read or two rows are the same plate, well and site.
+        If it cannot be read, two rows are the same plate, well and site, or a column has the name
+        of one that the audit adds.
     """
+    from gradcamo.auditing.stack import COLUMNS
     from gradcamo.files.omezarr import is_zarr
     from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
     from gradcamo.files.plates import read_plate
+    from gradcamo.plate.reading import MADE_HERE
 
     settings = settings or PlateSettings()
     if isinstance(plate, pd.DataFrame):
@@ -195,6 +198,12 @@ def open_plate(
         name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
     ]:
         raise GradcamoError(f"the plate lacks the columns {', '.join(lacking)}: add them")
+    added = {*COLUMNS, *MADE_HERE, "p_value", "q_value", "_index"} - {"image"}  # _index: AnnData's
+    if taken := [str(name) for name in rows if name in added]:
+        raise GradcamoError(
+            f"the plate has the columns {', '.join(taken)}, which the table of cells has of its "
+            "own: rename them"
+        )
     if rows.empty:
         raise GradcamoError("the plate has no rows: one row per stack is expected")
     twice = rows[rows.duplicated(["plate", "well", "site"])]
