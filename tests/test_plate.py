@@ -608,6 +608,14 @@ def test_names_of_stacks_are_safe_and_never_meet():
         {"plate": plate, "well": "D02", "site": "1"}
         for plate in ("P 1", "P/1", "P-1", "P_1", "../P", "Pµ")
     ]
+    rows += [
+        {"plate": plate, "well": well, "site": site}
+        for plate, well, site in (
+            ("2024", "A_D02", "1"),
+            ("2024_A", "D02", "1"),
+            ("2024", "A", "D02_1"),
+        )
+    ]
     names = [stack_name(row) for row in rows]
     assert len(set(names)) == len(names)
     assert all(Path(name).name == name for name in names)

@@ -107,10 +107,10 @@ def short_hash(recipe: Any) -> str:
 
 
 def stack_name(row: Mapping[str, Any] | pd.Series) -> str:
-    """Plate, well and site as a file name."""
-    raw = "_".join(str(row[column]) for column in ("plate", "well", "site"))
-    clean = re.sub(r"[^\w.-]+", "-", raw)
-    return clean if clean == raw else f"{clean}-{short_hash(raw)[:6]}"
+    """Plate, well and site as a file name, with a hash where these cannot be read off it."""
+    parts = [str(row[column]) for column in ("plate", "well", "site")]
+    name = "_".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
+    return name if name.split("_") == parts else f"{name}-{short_hash(parts)[:6]}"
 
 
 def stack_inputs(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
