@@ -480,6 +480,12 @@ def test_cells_treated_otherwise_than_their_stack_are_told_apart(
     ]
 
 
+def test_what_to_choose_is_told_by_the_name_that_a_plate_has_for_it(plate, model, tmp_path):
+    wrong = SETTINGS.model_copy(update={"audit": AuditSettings(channels=("a", "b") * 3)})
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", wrong)
+    assert "with --audit-channels" in audit_stack(stack_jobs(open_plate(plate), folder)[0]).reason
+
+
 def test_a_stack_twice_is_refused_before_anything_runs(plate, model, tmp_path):
     rows = gc.read_plate(plate)
     rows.loc[3, "site"] = rows.loc[2, "site"]

@@ -67,6 +67,56 @@ def test_missing_columns_are_named_beside_those_found(folder):
         read_plate(path)
 
 
+def test_tabs_and_other_encodings_are_told(folder):
+    tabbed = write(folder, LINES[0].replace(",", "\t"), header=HEADER.replace(",", "\t"))
+    with pytest.raises(GradcamoError, match="tabs: save it with commas"):
+        read_plate(tabbed)
+    for encoding in ("utf-16", "utf-16-le", "latin-1"):
+        (folder / "plate.csv").write_bytes((HEADER + LINES[1]).encode(encoding))
+        with pytest.raises(GradcamoError, match="save it as UTF-8 CSV"):
+            read_plate(folder / "plate.csv")
+
+
+def test_a_comma_without_quotes_cuts_no_value_off(folder):
+    def treatments(quote: str, *rows: int) -> list[str]:
+        lines = LINES.copy()
+        for row, dose in zip(rows, "012", strict=False):
+            lines[row] = ",".join(LINES[row].split(",")[:5])
+            lines[row] += f", {quote}drug A, {dose} µM{quote},0.00,007\n"
+        return list(read_plate(write(folder, *lines))["treatment"])
+
+    with pytest.raises(GradcamoError, match=r"9 fields in rows 2, 3, 4 where the header has 8"):
+        treatments("", 0, 1, 2)
+    with pytest.raises(GradcamoError, match=r"9 fields in row 3 where .*put quotes around"):
+        treatments("", 1)
+    assert treatments('"', 0, 1, 2) == ["drug A, 0 µM", "drug A, 1 µM", "drug A, 2 µM"]
+    (folder / "cells.csv").write_text("label,treatment\n7,drug A, 0 µM\n", encoding="utf-8")
+    with pytest.raises(GradcamoError, match=r"3 fields in row 2 where the header has 2"):
+        treatment_of_cells({"cells": str(folder / "cells.csv")})
+
+
+def test_rows_end_early_only_where_nothing_is_lost(folder):
+    whole = read_plate(write(folder, *LINES[:2], LINES[2]))
+    for end in ("\n", ",,,\n"):
+        line = LINES[2].replace(",\n", end)
+        assert read_plate(write(folder, *LINES[:2], line)).equals(whole)
+    with pytest.raises(GradcamoError, match=r"in row 3.*check the quotes"):
+        read_plate(write(folder, LINES[0], LINES[1].replace("NA", '"NA'), LINES[2]))
+
+
+def test_rows_are_numbered_as_a_spreadsheet_shows_them(folder):
+    lines = [LINES[0].replace("007", '"two\nlines"'), "\n", "  \n", LINES[1].replace("NA", "")]
+    with pytest.raises(GradcamoError, match="no treatment in row 5"):
+        read_plate(write(folder, *lines))
+    with pytest.raises(GradcamoError, match="no treatment in row 7"):
+        read_plate(write(folder, *lines, header="\n\n" + HEADER))
+    lines[3] = LINES[1]
+    assert list(read_plate(write(folder, *lines)).index) == [0, 1]
+    (folder / "cells.csv").write_text("label,treatment\n7,x\n\n7,y\n")
+    with pytest.raises(GradcamoError, match="in row 4"):
+        treatment_of_cells({"cells": str(folder / "cells.csv")})
+
+
 def test_missing_files_are_all_counted_and_the_first_named(folder):
     gone = [f"gone{i}.tif,,P,A01,{i},x,,\n" for i in range(8)]
     with pytest.raises(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def read_plate(path: str | Path) -> pd.DataFrame:
             table[name] = [
                 str((folder / value).resolve()) if value else "" for value in table[name]
             ]
-    return checked(table, path)
+    return checked(table, path).reset_index(drop=True)
 
 
 def checked(
@@ -120,34 +121,51 @@ def treatment_of_cells(row: Mapping[str, Any] | pd.Series) -> dict[int, str]:
 def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
     """A CSV with every value as text, spaces around it removed.
 
+    Its index counts the rows from the first line on, blank ones too, as `rows` expects it.
+
     Raises
     ------
     GradcamoError
-        If the file is missing, no CSV or lacks a required column.
+        If the file is missing, no CSV, lacks a required column, or a row has too many values.
     """
     path = Path(path)
     if not path.is_file():
         raise GradcamoError(f"there is no table {path}: check the path")
+    lines: list[list[str]] = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = [name.strip() for name in next(csv.reader(file), [])]
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
-        )
-    except (OSError, ValueError, csv.Error) as error:
-        raise GradcamoError(f"{path} cannot be read as a CSV ({error}): save it as CSV") from error
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it holds zero bytes")
+        for line in csv.reader(io.StringIO(text), strict=True, skipinitialspace=True):
+            lines.append([value.strip() for value in line])
+    except (OSError, ValueError) as error:
+        raise GradcamoError(
+            f"{path} cannot be read as a CSV ({error}): save it as UTF-8 CSV"
+        ) from error
+    except csv.Error as error:
+        raise GradcamoError(
+            f"{path} cannot be read as a CSV ({error} in {rows([len(lines) - 1])}): check the "
+            "quotes there"
+        ) from error
+    numbered = [(i, line) for i, line in enumerate(lines, -1) if line not in ([], [""])]
+    header = numbered[0][1] if numbered else []
     if missing := [name for name in required if name not in header]:
-        hint = (
-            "; it seems separated by semicolons: save it with commas"
-            if ";" in "".join(header)
-            else ": add them"
-        )
+        used = {"\t": "tabs", ";": "semicolons"}
+        wrong = next((used[mark] for mark in used if mark in "".join(header)), None)
+        hint = f"; it seems separated by {wrong}: save it with commas" if wrong else ": add them"
         raise GradcamoError(
             f"{path} lacks the columns {', '.join(missing)} (it has {', '.join(header)}){hint}"
         )
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         raise GradcamoError(f"{path} has the columns {', '.join(repeated)} twice: rename them")
-    return table.set_axis(header, axis=1).map(lambda value: str(value).strip())
+    width = len(header)
+    if long := [(i, len(line)) for i, line in numbered if any(line[width:])]:
+        raise GradcamoError(
+            f"{path} has {long[0][1]} fields in {rows(i for i, _ in long)} where the header has "
+            f"{width}: put quotes around values that hold commas"
+        )
+    table = [(line + [""] * width)[:width] for _, line in numbered[1:]]
+    return pd.DataFrame(table, [i for i, _ in numbered[1:]], header, dtype=str)
 
 
 def rows(index: Iterable[Any]) -> str:

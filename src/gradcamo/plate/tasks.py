@@ -66,6 +66,7 @@ def audit_stack(job: StackJob, device: str | None = None) -> Outcome:
     except Exception as error:  # one stack must not stop the others, whatever is wrong with it
         said = isinstance(error, GradcamoError)
         reason = str(error) if said else f"{type(error).__name__}: {error}"
+        reason = reason.replace(" --channels", " --audit-channels")  # as a plate's settings say
         details = traceback.format_exc()
         return Outcome(job.name, reason=reason, details=details, cannot_write=_no_room(error))
     return Outcome(job.name, cells, time.process_time() - start, os.getpid())
