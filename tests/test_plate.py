@@ -20,7 +20,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.stacks import write_labels
 from gradcamo.files.store import read_table
 from gradcamo.plate import cluster as plate_cluster
-from gradcamo.plate.folder import short_hash, stack_name
+from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
 from gradcamo.plate.results import gather_stacks, profile_plate
@@ -209,6 +209,36 @@ def test_a_stack_whose_file_changed_is_computed_again_alone(out, plate, model, w
     assert first.computed == 2  # other files, though of the same names
     os.utime(two["image"][1], (1, 1))
     assert audit_plate(two, model, out, SETTINGS, workers.scheduler_address).computed == 1
+
+
+def test_a_zarr_store_is_another_input_once_any_of_its_chunks_changed(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    image = zarr.create_group(tmp_path / "a.ome.zarr", zarr_format=2)
+    labels = image.create_group("labels").create_group("cells")
+    for group in (image, labels):
+        group.create_array(
+            "0", data=np.ones((4, 8, 8), np.uint8), chunks=(2, 8, 8), compressors=None
+        )
+    row = {
+        "image": str(tmp_path / "a.ome.zarr"),
+        "labels": str(tmp_path / "a.ome.zarr/labels/cells"),
+    }
+    seen = [stack_inputs(row)]
+
+    def changed() -> set[str]:
+        seen.append(stack_inputs(row))
+        return {name for name in row if seen[-1][name] != seen[-2][name]}
+
+    assert changed() == set()
+    image["0"][0] = 2  # as many bytes as before
+    assert changed() == {"image"}
+    labels["0"][3] = 2
+    assert changed() == {"labels"}
+    image.create_array("1", data=np.ones((2, 4, 4), np.uint8))
+    assert changed() == {"image"}
+    oldest = next(path for path in (tmp_path / "a.ome.zarr/0").iterdir() if path.name[0] != ".")
+    os.utime(oldest, (1, 1))  # a copy of an earlier day
+    assert changed() == {"image"}
 
 
 def test_bad_stacks_are_named_and_the_others_go_on(plate, model, workers, tmp_path):

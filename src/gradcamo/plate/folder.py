@@ -114,7 +114,7 @@ def stack_name(row: Mapping[str, Any] | pd.Series) -> str:
 
 
 def stack_inputs(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
-    """What tells whether the files of a stack are still the same: size and time of each."""
+    """What tells whether the files of a stack are still the same: their sizes and times."""
     return {
         column: [str(row[column]), *_stamp(Path(row[column]))]
         for column in ("image", "labels")
@@ -122,11 +122,18 @@ def stack_inputs(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
     }
 
 
-def _stamp(path: Path) -> list[int]:
-    """Size and time of a file, or of what describes a Zarr store; zeros where nothing is."""
-    described = [path / name for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray")]
-    for file in [path] if path.is_file() else described:
-        if file.is_file():
+def _stamp(path: Path) -> list[Any]:
+    """Size and time of a file; size of a Zarr store and a hash of its files' sizes and times.
+
+    Labels inside an image's store are no part of the image: they have a stamp of their own.
+    """
+    if path.is_file():
+        stat = path.stat()
+        return [stat.st_size, stat.st_mtime_ns]
+    stamps = []
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path)
+        if "labels" not in name.parts and file.is_file():
             stat = file.stat()
-            return [stat.st_size, stat.st_mtime_ns]
-    return [0, 0]
+            stamps.append((str(name), stat.st_size, stat.st_mtime_ns))
+    return [sum(size for _, size, _ in stamps), short_hash(stamps)]
