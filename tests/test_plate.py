@@ -23,7 +23,7 @@ from gradcamo.plate import cluster as plate_cluster
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
-from gradcamo.plate.results import gather_stacks, profile_plate
+from gradcamo.plate.results import gather_stacks, measure, profile_plate
 from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
 from gradcamo.plate.tasks import Outcome, audit_stack
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
@@ -187,6 +187,48 @@ def test_wells_served_to_train_only_on_the_plate_that_the_network_learnt_from(
     on = found.whitened[(found.whole["treatment"] == "control").to_numpy()]
     np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
     assert not any("served to train" in caution for caution in found.cautions)
+
+
+def test_profiles_that_cannot_be_whitened_cost_no_score(out, finished, plate, model):
+    rows = gc.read_plate(plate)
+    few = rows.drop(rows.index[rows["treatment"] == "control"][1:])
+    settings = SETTINGS.model_copy(update={"whitening_epsilon": 0.0})  # takes more controls
+    summary = audit_plate(few, model, out, settings, "tcp://nobody-is-needed:1")
+    assert summary.exit_status == 0
+    assert any("not whitened: there are" in caution for caution in summary.cautions)
+    table = read_table(finished / "cells.parquet")
+    table = table[table["image"].isin(few["image"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(read_table(out / "cells.parquet"), table)
+    assert "whitened" not in anndata.read_h5ad(out / "profiles.h5ad").layers
+
+
+def test_a_control_whose_stacks_failed_is_no_reason_to_lose_the_others(finished, plate, model):
+    rows = gc.read_plate(plate)
+    checkpoint = gc.Checkpoint.load(model)
+    settings = SETTINGS.model_copy(update={"control": "control"})
+    folder = open_folder(checkpoint, finished, settings)
+    landed = [stack_name(row) for _, row in rows[rows["treatment"] != "control"].iterrows()]
+    table, profiles, _ = gather_stacks(rows, folder, landed, checkpoint)
+    found = profile_plate(table, profiles, folder, checkpoint)
+    assert found.whitened is None
+    assert found.cautions[0] == "there are 0 whole control cells: profiles were not whitened"
+    assert measure(found, folder)[1]["treatment"].unique().tolist() == ["40.00x"]
+
+
+def test_a_control_that_nothing_was_treated_with_is_refused_before_any_work(plate, model, tmp_path):
+    rows = gc.read_plate(plate).assign(cells="")
+    settings = SETTINGS.model_copy(update={"control": "5.00x"})
+    for run in (audit_plate, plan_plate):
+        with pytest.raises(GradcamoError, match=r"'5\.00x'.*choose one of control, 40\.00x"):
+            run(rows, model, tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+    own = tmp_path / "own.csv"
+    own.write_text("label,treatment\n2,5.00x\n")
+    rows.loc[3, "cells"] = str(own)
+    assert open_plate(rows, settings).equals(rows)
+    own.write_text("label,treatment\n2,5.00x,\nx,5.00x\n")
+    with pytest.raises(GradcamoError, match="label 'x' in row 3"):
+        open_plate(rows)
 
 
 def test_another_layer_never_mixes_with_what_was_there(out, finished, plate, model, workers):

@@ -83,7 +83,9 @@ class PlateResults:
         path = self.folder / "profiles.h5ad"
         obs = read_table(path)
         if whitened and not self.whitened:
-            raise GradcamoError(f"the profiles in {path} were not whitened: there is no control")
+            raise GradcamoError(
+                f"the profiles in {path} were not whitened: the plate's report says why"
+            )
         try:
             with h5py.File(path) as file:
                 values = np.asarray(file["layers/whitened" if whitened else "X"], np.float32)

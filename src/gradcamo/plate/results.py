@@ -177,13 +177,7 @@ def measure(found: PlateProfiles, folder: PlateFolder) -> tuple[pd.DataFrame, pd
 
 def _control(table: pd.DataFrame, folder: PlateFolder) -> str | None:
     wanted = folder.settings.control
-    names = list(dict.fromkeys(table["treatment"].astype(str)))
-    if wanted is not None and wanted not in names:
-        raise GradcamoError(
-            f"no stack has the treatment {wanted!r} that was given as control: choose one of "
-            f"{', '.join(names)}"
-        )
-    return wanted if wanted is not None else find_control(names)
+    return wanted if wanted is not None else find_control(table["treatment"].astype(str))
 
 
 def _whiten(
@@ -203,7 +197,10 @@ def _whiten(
     n = int(chosen.sum())
     if n < 2:
         return None, [f"there are {n} whole control cells: profiles were not whitened"]
-    whitened, caution = whiten_on(values, chosen, folder.settings.whitening_epsilon)
+    try:
+        whitened, caution = whiten_on(values, chosen, folder.settings.whitening_epsilon)
+    except GradcamoError as error:  # scores do not hang on it
+        return None, [f"profiles were not whitened: {error}"]
     return whitened, [caution] if caution else []
 
 

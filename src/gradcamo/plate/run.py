@@ -175,13 +175,13 @@ def open_plate(
     Raises
     ------
     GradcamoError
-        If it cannot be read, two rows are the same plate, well and site, or a column has the name
-        of one that the audit adds.
+        If it or a table of its cells cannot be read, two rows are the same plate, well and site, a
+        column has the name of one that the audit adds, or nothing has the control's treatment.
     """
     from gradcamo.auditing.stack import COLUMNS
     from gradcamo.files.omezarr import is_zarr
     from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
-    from gradcamo.files.plates import read_plate
+    from gradcamo.files.plates import read_plate, treatment_of_cells
     from gradcamo.plate.reading import MADE_HERE
 
     settings = settings or PlateSettings()
@@ -212,6 +212,14 @@ def open_plate(
         raise GradcamoError(
             f"plate {one['plate']}, well {one['well']}, site {one['site']} is there more than once "
             f"({len(twice)} rows too many): each stack has one row; number the sites apart"
+        )
+    names = dict.fromkeys(rows["treatment"].astype(str))
+    for _, row in rows.iterrows():
+        names |= dict.fromkeys(treatment_of_cells(row).values())
+    if settings.control is not None and settings.control not in names:
+        raise GradcamoError(
+            f"nothing has the treatment {settings.control!r} that was given as control: choose one "
+            f"of {', '.join(names)}"
         )
     return rows
 
