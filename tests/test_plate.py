@@ -26,6 +26,7 @@ from gradcamo.plate.reading import MADE_HERE
 from gradcamo.plate.results import gather_stacks, measure, profile_plate
 from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
 from gradcamo.plate.tasks import Outcome, audit_stack
+from gradcamo.profiles.confound import variance_explained
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -556,6 +557,32 @@ def test_what_to_choose_is_told_by_the_name_that_a_plate_has_for_it(plate, model
     wrong = SETTINGS.model_copy(update={"audit": AuditSettings(channels=("a", "b") * 3)})
     folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", wrong)
     assert "with --audit-channels" in audit_stack(stack_jobs(open_plate(plate), folder)[0]).reason
+
+
+def test_cells_that_a_stack_lacks_are_named_and_cells_without_treatment_not_compared(
+    out, finished, plate, model, tmp_path
+):
+    rows = gc.read_plate(plate).assign(cells="")
+    whole = read_table(finished / "cells.parquet").query("image == @rows.image[0]")
+    label = whole.loc[~whole["touches_border"], "label"].iloc[0]
+    (tmp_path / "own.csv").write_text(f"label,treatment\n{label},\n12345,control\n777,\n")
+    rows.loc[0, "cells"] = str(tmp_path / "own.csv")
+    summary = audit_plate(rows, model, out, SETTINGS, "tcp://nobody-is-needed:1")
+    (lacking,) = [text for text in summary.cautions if "labels lack" in text]
+    assert stack_name(rows.loc[0]) in lacking
+    assert "own.csv names 2 cells that the labels lack (777, 12345)" in lacking
+    assert any(text.startswith("1 cells have no treatment") for text in summary.cautions)
+    table = read_table(out / "cells.parquet")
+    assert len(table) == len(read_table(finished / "cells.parquet"))
+    assert table.attrs["recipe"]["cautions"] == list(summary.cautions)
+    costs, before = (read_table(folder / "cutoffs.csv") for folder in (out, finished))
+    fewer = before["cells"] - costs["cells"]
+    assert set(fewer[before["treatment"] != "control"]) == {0}
+    assert fewer[(before["treatment"] == "control") & (before["cutoff"] == 0)].tolist() == [1]
+    named = table[(table["treatment"] != "") & table["grad_camo"].notna()]
+    expected = variance_explained(named, named["grad_camo"].to_numpy(), seed=SETTINGS.seed)
+    found = read_table(out / "confounding.csv").query("of == 'grad_camo'")
+    np.testing.assert_allclose(found["value"], expected["share"], rtol=1e-9)
 
 
 def test_a_stack_twice_is_refused_before_anything_runs(plate, model, tmp_path):

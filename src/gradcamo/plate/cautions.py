@@ -46,7 +46,14 @@ def cautions(table: pd.DataFrame, checkpoint: Checkpoint, layer: str | None) -> 
         said.append(f"{empty} cells have no positive evidence at all: no score, they do not pass")
     if "split" in table and (table["split"] == "train").any():
         said.append("some wells served to train the network: judge it by the others")
+    nameless = (table["treatment"] == "").sum()
+    if 0 < nameless < len(table):
+        said.append(
+            f"{nameless} cells have no treatment: they are in the table, but have no part in "
+            "confounding and cut-offs"
+        )
     wells = scored.groupby("treatment")[["plate", "well"]].apply(lambda w: len(w.drop_duplicates()))
+    wells = wells.drop("", errors="ignore")
     if (wells < 3).any():
         few = "one well" if wells.min() == 1 else "two wells"
         said.append(

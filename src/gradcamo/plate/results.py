@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,8 @@ def finish(
 
     table, profiles, recipe = gather_stacks(plate, folder, landed, checkpoint)
     found = profile_plate(table, profiles, folder, checkpoint)
-    recipe = recipe | {"control": _control(found.table, folder), "cautions": found.cautions}
+    said = (*recipe["cautions"], *found.cautions)
+    recipe |= {"control": _control(found.table, folder), "cautions": said}
     cells = found.table.assign(umap_1=found.layout[:, 0], umap_2=found.layout[:, 1])
     write_table(cells, folder.out / "cells.parquet", recipe)
     _write_profiles(found, cells, folder, recipe)
@@ -75,7 +76,7 @@ def finish(
     write_table(costs, folder.out / "cutoffs.csv", recipe)
     _draw(found.table, folder)
     write_plate_report(folder.out, failed)
-    return len(table), found.cautions
+    return len(table), said
 
 
 def gather_stacks(
@@ -84,11 +85,12 @@ def gather_stacks(
     """Table (N rows), profiles (N, d; NaN for partial cells) and recipe of the stacks that landed.
 
     Rows carry the plate's columns; a column ``split`` says which wells the network was trained
-    on, where the checkpoint knows.
+    on, where the checkpoint knows. ``cautions`` of the recipe name treatments of cells that the
+    stacks lack.
     """
     from gradcamo.files.plates import treatment_of_cells
 
-    tables, profiles = [], []
+    tables, profiles, said = [], [], []
     recipe: dict[str, Any] = {}
     done = set(landed)
     for _, row in plate.iterrows():
@@ -99,9 +101,13 @@ def gather_stacks(
         recipe = recipe or dict(stack.recipe)
         carried = row.drop(["labels", "cells"], errors="ignore")
         table = stack.table.assign(**carried)
-        if row.get("cells") and isinstance(row["cells"], str):
-            own = pd.Series(dict(treatment_of_cells(row)), dtype=object)
+        if own := treatment_of_cells(row):
             table["treatment"] = table["label"].map(own).fillna(row["treatment"])
+            if lacking := sorted(set(own) - set(table["label"])):
+                said.append(
+                    f"{name}: {row['cells']} names {len(lacking)} cells that the labels lack "
+                    f"({', '.join(map(str, lacking[:4]))}{' …' * (len(lacking) > 4)})"
+                )
         table["pictured"] = _pictured(table["label"], folder.thumbnails(name))
         tables.append(table)
         profiles.append(stack.values)
@@ -121,6 +127,7 @@ def gather_stacks(
     recipe["settings"] = folder.settings.audit.model_dump()
     recipe["plate"] = folder.settings.model_dump(mode="json", exclude={"audit"})
     recipe["stacks"] = len(done)
+    recipe["cautions"] = said
     recipe["pictures"] = [str(folder.thumbnails(name).relative_to(folder.out)) for name in landed]
     recipe["input_files"] = [str(image) for image in plate["image"]]
     return cells, np.concatenate(profiles), recipe
@@ -145,8 +152,17 @@ def profile_plate(
 
 
 def measure(found: PlateProfiles, folder: PlateFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of confounding, one figure a row, and the cost of cut-offs."""
-    settings, whole = folder.settings, found.whole
+    """The table of confounding, one figure a row, and the cost of cut-offs.
+
+    Cells without a treatment are left out where others have one.
+    """
+    settings = folder.settings
+    if (named := (found.whole["treatment"] != "").to_numpy()).any() and not named.all():
+        whitened = None if found.whitened is None else found.whitened[named]
+        found = replace(
+            found, rows=found.rows[named], profiles=found.profiles[named], whitened=whitened
+        )
+    whole = found.whole
     scored = whole["grad_camo"].notna().to_numpy()
     passing = scored & ~whole["flagged"].to_numpy(bool)
     kinds = {"profiles": found.profiles}
