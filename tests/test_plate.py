@@ -605,6 +605,15 @@ def test_no_column_of_a_plate_takes_the_place_of_a_result(plate, name):
     assert open_plate(kept).equals(kept)
 
 
+@pytest.mark.parametrize("site", ["1", "3"])
+def test_a_well_written_in_two_ways_is_no_two_wells(plate, site):
+    rows = gc.read_plate(plate)
+    twin = rows.iloc[:1].assign(well=rows["well"][0].replace("0", ""), site=site)
+    with pytest.raises(GradcamoError, match="as D02 and D2: write it one way"):
+        open_plate(pd.concat([rows, twin]))
+    assert len(open_plate(pd.concat([rows, twin.assign(plate="another")]))) == 9
+
+
 def test_a_dry_run_says_what_is_to_do_and_writes_nothing(out, plate, model, tmp_path):
     plan = plan_plate(plate, model, tmp_path / "new", SETTINGS)
     assert (plan.stacks, plan.landed, plan.to_segment) == (8, 0, 0)

@@ -176,12 +176,14 @@ def open_plate(
     ------
     GradcamoError
         If it or a table of its cells cannot be read, two rows are the same plate, well and site, a
-        column has the name of one that the audit adds, or nothing has the control's treatment.
+        well is written in two ways, a column has the name of one that the audit adds, or nothing
+        has the control's treatment.
     """
     from gradcamo.auditing.stack import COLUMNS
     from gradcamo.files.omezarr import is_zarr
     from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
     from gradcamo.files.plates import read_plate, treatment_of_cells
+    from gradcamo.files.wells import well_name
     from gradcamo.plate.reading import MADE_HERE
 
     settings = settings or PlateSettings()
@@ -213,6 +215,12 @@ def open_plate(
             f"plate {one['plate']}, well {one['well']}, site {one['site']} is there more than once "
             f"({len(twice)} rows too many): each stack has one row; number the sites apart"
         )
+    for (name, _), wells in rows["well"].groupby([rows["plate"], rows["well"].map(well_name)]):
+        if wells.nunique() > 1:  # it would count as two wells
+            raise GradcamoError(
+                f"plate {name} writes one well as {' and '.join(map(str, wells.unique()))}: write "
+                "it one way"
+            )
     names = dict.fromkeys(rows["treatment"].astype(str))
     for _, row in rows.iterrows():
         names |= dict.fromkeys(treatment_of_cells(row).values())
