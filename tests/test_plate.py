@@ -710,10 +710,12 @@ def test_an_ome_zarr_plate_scores_as_the_same_stacks_in_files_do(finished, plate
         assert job.inputs["image"][1] > 0
 
 
-def test_local_workers_leave_the_environment_as_it_was():
+def test_local_workers_leave_the_environment_as_it_was_and_ctrl_c_to_the_client():
     before = {**os.environ, "__DASK_PARENT_PID": str(os.getpid())}
     with plate_cluster.cluster(None, workers=1) as client:
         assert client.submit(os.environ.get, "OMP_NUM_THREADS").result() == "1"
+        # a terminal's Ctrl-C reaches them too
+        assert client.submit(lambda: signal.getsignal(signal.SIGINT) == signal.SIG_IGN).result()
     assert {**before, **os.environ} == before
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import time
 import uuid
 import warnings
@@ -115,6 +116,7 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
                 silence_logs=logging.CRITICAL,
                 memory_limit=None,  # few stacks are in flight, and a killed worker helps nobody
                 resources={"GPU": 1} if gpu_devices(device) else None,
+                preload=[__name__],
             )
         stack.callback(_close, local, 60)
         return Client(local, set_as_default=False)
@@ -123,6 +125,11 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
             f"no local workers could be started ({error}): close other programs, or use fewer "
             "--workers"
         ) from error
+
+
+def dask_setup(_worker: Any) -> None:
+    """What each local worker starts with: Ctrl-C is for the client, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _set_environment(values: dict[str, str | None]) -> None:
