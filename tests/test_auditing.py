@@ -14,6 +14,7 @@ from small import SmallResNet
 import gradcamo as gc
 from gradcamo import AuditSettings, Checkpoint, CropSettings, GradcamoError, ZStack
 from gradcamo.auditing.stack import COLUMNS, audit_batches, gather
+from gradcamo.auditing.summary import summarise
 from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import describe_layers
 
@@ -244,6 +245,25 @@ def test_cells_larger_than_their_window_say_how_much_of_them_was_seen(field, che
     table = gc.audit(stack, labels, small).set_index("label")
     assert table.loc[7, "cell_in_crop"] == pytest.approx(8 * 8 / (11 * 15))
     assert table.loc[90_000, "cell_in_crop"] == pytest.approx(5 * 7 / 35)
+
+
+def test_a_cell_in_pieces_outside_its_crop_keeps_a_row_and_the_others_their_scores(
+    field, checkpoint
+):
+    stack, labels = field
+    torn = labels.copy()
+    torn[2, 3:5, 3:6] = torn[2, 52:54, 60:64] = 13  # a window of 24 x 28 between them holds neither
+    table = gc.audit(stack, torn, checkpoint).set_index("label")
+    assert table.loc[13, "cell_in_crop"] == 0
+    assert not table.loc[13, "touches_border"]
+    assert table.loc[13, [*SCORES, "confidence", "predicted"]].isna().all()
+    assert table.loc[13, "flagged"]
+    alone = gc.audit(stack, torn, checkpoint, only=WHOLE).set_index("label")
+    pd.testing.assert_frame_equal(table.loc[WHOLE], alone)
+    text = summarise(table.reset_index(), 0.25)
+    assert "6 cells: 4 scored, 1 partial" in text
+    assert "1 in pieces outside their own crops" in text
+    assert "of 5 whole cells" in text
 
 
 def test_the_recipe_says_how_the_table_was_made(field, checkpoint):

@@ -6,7 +6,9 @@ import pytest
 from small_training import SMALL, edited, settings
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.plates import read_plate
+from gradcamo.files.stacks import read_labels, read_stack, write_labels
+from gradcamo.training.cells import index_cells
 from gradcamo.training.train import train, train_and_save
 
 
@@ -48,6 +50,17 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_training(small_pla
 def test_too_few_cells_for_a_batch_are_refused(small_plate):
     with pytest.raises(GradcamoError, match="a batch takes 64: add stacks or lower the batch size"):
         train(small_plate, settings(batch_size=64))
+
+
+def test_a_cell_of_which_its_crop_holds_nothing_takes_no_part(small_plate, tmp_path):
+    rows = read_plate(small_plate).assign(split="train")
+    labels = read_labels(rows["labels"][0])
+    expected = index_cells(rows, SMALL)
+    labels[4, 2, 2] = labels[4, -3, -3] = 999
+    write_labels(tmp_path / "torn.tif", labels)
+    rows.loc[0, "labels"] = str(tmp_path / "torn.tif")
+    found = index_cells(rows, SMALL)
+    assert found["label"].tolist() == expected["label"].tolist()
 
 
 def test_stacks_without_labels_are_refused(small_plate, tmp_path):

@@ -8,10 +8,12 @@ from conftest import scored_label
 from mouse import click
 from qtpy.QtCore import Qt
 
+from gradcamo.docks.compare import CompareDock
 from gradcamo.docks.heat_options import HeatmapOptions
 from gradcamo.docks.heatmap import crop_map
 from gradcamo.docks.layers import heatmap_layer, marked_layer
 from gradcamo.docks.look import COLORMAPS, Look, hiding
+from gradcamo.docks.review import ReviewDock
 
 pytestmark = pytest.mark.gui
 
@@ -40,6 +42,30 @@ def test_a_click_explains_a_cell_before_any_audit(session, checkpoint, viewer, f
     got = session.results.table.at[label, "grad_camo"]
     assert got == pytest.approx(expected["grad_camo"], rel=1e-5)
     assert heatmap_layer(viewer).visible
+
+
+def test_a_cell_in_pieces_outside_its_crop_can_be_clicked_and_says_why_there_is_no_map(
+    session, checkpoint, viewer, qtbot
+):
+    review = ReviewDock(viewer)
+    viewer.window.add_dock_widget(review)
+    compare = CompareDock(viewer)
+    viewer.window.add_dock_widget(compare)
+    torn = session.labels_layer.data
+    torn[4, 2:6, 2:6] = torn[4, -6:-2, -6:-2] = 7
+    session.set_checkpoint(checkpoint, "small")
+    viewer.dims.set_point(0, session.labels_layer.data_to_world((4, 3, 3))[0])
+    for _ in range(2):  # explained now, and known the second time
+        qtbot.waitUntil(lambda: not session.explaining.running, timeout=60_000)
+        session.choose(0, "table")
+        click(viewer, qtbot, session.labels_layer.data_to_world((4, 3.5, 3.5)))
+        qtbot.waitUntil(lambda: 7 in session.results.table.index, timeout=60_000)
+        assert session.cell == 7
+        assert heatmap_layer(viewer) is None
+        assert "its crop holds none" in review.card.legend.text()
+    qtbot.waitUntil(lambda: "outside its crop" in compare.message.text(), timeout=60_000)
+    counts = session.results.counts()
+    assert (counts["outside"], counts["silent"]) == (1, 0)
 
 
 def test_cells_are_found_before_the_first_click(session, checkpoint, qtbot):

@@ -36,11 +36,11 @@ class AuditBatch:
     """Some cells of a stack, audited.
 
     ``table`` has n rows; ``profiles`` (n, C'), coarse ``maps`` (n, *grid) and ``starts`` (n, 3),
-    the crops' first voxel in the stack, belong to them row by row. Partial cells come as a batch
-    of their own that has rows alone. ``placement`` says where the grid lies in the crop (None:
-    the published way); ``done`` of ``total`` cells are audited. Where permutations were asked for,
-    the last batch brings ``significance`` of all scored cells: ``p_value`` and ``q_value``,
-    indexed by label.
+    the crops' first voxel in the stack, belong to them row by row. Cells that cannot be scored
+    come as a batch of their own that has rows alone. ``placement`` says where the grid lies in the
+    crop (None: the published way); ``done`` of ``total`` cells are audited. Where permutations
+    were asked for, the last batch brings ``significance`` of all scored cells: ``p_value`` and
+    ``q_value``, indexed by label.
     """
 
     table: pd.DataFrame
@@ -84,7 +84,8 @@ def audit(
     Returns
     -------
     DataFrame with the columns `COLUMNS`; ``attrs["recipe"]`` says how it was made. Cells that
-    touch the y or x border are partial: they have a row, but no score. With
+    touch the y or x border are partial: they have a row, but no score. So do cells in pieces of
+    which their crop holds none (``cell_in_crop`` 0). With
     ``settings.permutations``, ``p_value`` and ``q_value`` (`gradcamo.cells.null`) follow.
 
     Raises
@@ -127,7 +128,7 @@ def _around(
 
 
 def gather(batches: Iterable[AuditBatch]) -> tuple[pd.DataFrame, np.ndarray]:
-    """Rows and profiles of all batches in ascending label; partial cells have NaN profiles.
+    """Rows and profiles of all batches in ascending label; profiles of cells without are NaN.
 
     ``p_value`` and ``q_value`` are added where the batches bring them.
     """
@@ -185,16 +186,8 @@ def audit_crops(
     checkpoint.info(layer)
     chosen = chosen_cells(crops, only, crops.stack)
     target = target_class(checkpoint, settings)
-    partial = crops.table["touches_border"].to_numpy()
-    return _run(
-        crops,
-        checkpoint,
-        settings,
-        layer,
-        target,
-        chosen[partial[chosen]],
-        chosen[~partial[chosen]],
-    )
+    scorable = crops.scorable[chosen]
+    return _run(crops, checkpoint, settings, layer, target, chosen[~scorable], chosen[scorable])
 
 
 def _run(
@@ -203,17 +196,17 @@ def _run(
     settings: AuditSettings,
     layer: str,
     target: int | None,
-    partial: np.ndarray,
-    whole: np.ndarray,
+    unscored: np.ndarray,
+    scored: np.ndarray,
 ) -> Iterator[AuditBatch]:
     from gradcamo.networks.infer import explain
 
-    total, done = len(partial) + len(whole), len(partial)
+    total, done = len(unscored) + len(scored), len(unscored)
     none = np.empty((0,))
     if done or not total:
-        table = _table(crops, partial, layer, settings)
+        table = _table(crops, unscored, layer, settings)
         yield AuditBatch(table, none, none, none, None, done, total)
-    cells = (crops[i] for i in whole)
+    cells = (crops[i] for i in scored)
     batches = explain(
         cells,
         checkpoint,
@@ -226,7 +219,7 @@ def _run(
     )
     kept: list[Explained] = []
     for (seen,) in batches:
-        rows = whole[done - len(partial) :][: len(seen.labels)]
+        rows = scored[done - len(unscored) :][: len(seen.labels)]
         done += len(rows)
         if settings.permutations:
             kept.append(seen)
@@ -271,7 +264,8 @@ def _table(
     columns |= {"image": crops.stack.source, "layer": layer}
     columns |= {"alignment": settings.alignment, "gradients": settings.gradients}
     if seen is None:
-        columns |= {"predicted": pd.Series([None] * len(rows), dtype="str"), "flagged": False}
+        columns["predicted"] = pd.Series([None] * len(rows), dtype="str")
+        columns["flagged"] = ~columns["touches_border"]
     else:
         best = seen.probabilities.argmax(1)
         columns["predicted"] = pd.Series([classes[k] for k in best], dtype="str")

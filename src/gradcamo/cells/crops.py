@@ -91,6 +91,8 @@ class CellCrops(Sequence[CellCrop]):
         One row per cell: label, touches_border, volume_um3, centroid_z, centroid_y, centroid_x
         (voxels), start_y, start_x (voxels, may be negative), cell_in_crop (share of the cell's
         voxels that its window holds).
+    scorable : (N,) bool
+        Which cells can be trained on and scored: whole, and at least partly in their windows.
 
     Raises
     ------
@@ -139,6 +141,8 @@ class CellCrops(Sequence[CellCrop]):
                 "cell_in_crop": self._held_by_windows(cells),
             }
         )
+        # a cell in two distant pieces may leave none of itself to a window centred on both
+        self.scorable = ~self._partial & (self.table["cell_in_crop"] > 0).to_numpy()
 
     def _held_by_windows(self, cells: pd.DataFrame) -> np.ndarray:
         size_y, size_x = self.settings.size_yx

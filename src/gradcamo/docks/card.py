@@ -99,6 +99,8 @@ class CellCard(QWidget):
         self.title.setText(title)
         if row["touches_border"]:
             self._hint("Cut off by the border of the image: not scored.")
+        elif row.get("cell_in_crop", 1) == 0:
+            self._hint("In pieces of which its crop holds none: not scored. Check its label.")
         elif not scored:
             self._hint("No positive evidence: the map is empty, there is no score.")
         else:

@@ -94,7 +94,7 @@ class CompareDock(QWidget):
 
             crops = find()
             (place,) = np.flatnonzero(crops.table["label"].to_numpy() == label)
-            if crops.table["touches_border"].iloc[place]:
+            if not crops.scorable[place]:
                 yield label, None
                 return
             views = compare_maps(crops[int(place)], checkpoint, settings, by)
@@ -106,7 +106,8 @@ class CompareDock(QWidget):
         label, pictures = drawn
         self.view.clear()
         if pictures is None:
-            self.message.say(f"Cell {label} is cut by the border: it is not explained.")
+            why = "cut by the border or outside its crop"
+            self.message.say(f"Cell {label} is {why}: it is not explained.")
             return
         self.message.say(f"Cell {label}: Grad-CAMO of each map")
         for title, picture in pictures:

@@ -138,6 +138,7 @@ class ExplainDock(QWidget):
         if complete:
             self.message.say(
                 f"{cells(counts['scored'])} scored; {counts['border']} at the border have no score"
+                + (f"; {counts['outside']} lie outside their crops" if counts["outside"] else "")
                 + (f"; {counts['silent']} show no positive evidence" if counts["silent"] else ""),
                 GOOD,
             )

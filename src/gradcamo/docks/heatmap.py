@@ -182,8 +182,9 @@ class HeatmapView(QObject):
         if label in table.index and chooser not in ("canvas", "layer"):
             where = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
             go_to(session.viewer, session.labels_layer, where, centre=chooser != "audit")
-        at_border = label in table.index and bool(table.at[label, "touches_border"])
-        if not self.show(label) and (not at_border or label in session.results.stale):
+        row = table.loc[label] if label in table.index else {}
+        mapless = row.get("touches_border", False) or row.get("cell_in_crop", 1) == 0
+        if not self.show(label) and (not mapless or label in session.results.stale):
             self._explain(label)
 
     def _explain(self, label: int) -> None:

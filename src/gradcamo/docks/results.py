@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
 
+KINDS = ("cells", "border", "scored", "outside", "silent", "flagged")
+
 
 class Results:
     """Scores, maps and profiles of the cells of one labels image.
@@ -47,7 +49,7 @@ class Results:
         self._parts.append(table)
         self._table = None
         self.stale.difference_update(batch.table["label"].tolist())
-        if not batch.table["touches_border"].all():
+        if len(batch.maps):
             self._cells.update(of_batch(batch))
 
     def fresh(self) -> Results:
@@ -246,15 +248,17 @@ class Results:
     def counts(self) -> dict[str, int]:
         """How many cells there are of each kind."""
         if not len(self):
-            return dict.fromkeys(("cells", "border", "scored", "silent", "flagged"), 0)
+            return dict.fromkeys(KINDS, 0)
         table = self.table
         border = table["touches_border"].to_numpy(bool)
         scored = table["grad_camo"].notna().to_numpy()
+        outside = ~border & (np.asarray(table.get("cell_in_crop", 1.0)) == 0)
         return {
             "cells": len(table),
             "border": int(border.sum()),
             "scored": int(scored.sum()),
-            "silent": int((~border & ~scored).sum()),
+            "outside": int(outside.sum()),
+            "silent": int((~border & ~outside & ~scored).sum()),
             "flagged": int(table["flagged"].to_numpy(bool).sum()),
         }
 

@@ -42,7 +42,10 @@ def cautions(table: pd.DataFrame, checkpoint: Checkpoint, layer: str | None) -> 
             f"score {ceiling:.2f} on average; an earlier layer tells more"
         )
     whole = int((~table["touches_border"].astype(bool)).sum())
-    if empty := whole - len(scored):
+    outside = int(((table["cell_in_crop"] == 0) & ~table["touches_border"].astype(bool)).sum())
+    if outside:
+        said.append(f"cells in pieces outside their own crops: {outside}; they have no score")
+    if empty := whole - len(scored) - outside:
         said.append(f"{empty} cells have no positive evidence at all: no score, they do not pass")
     if "split" in table and (table["split"] == "train").any():
         said.append("some wells served to train the network: judge it by the others")

@@ -80,8 +80,7 @@ def _look_into(
         plane, each = _middle_plane(stack, settings)
         labels, segment_s = np.broadcast_to(plane, stack.shape[1:]), each * stack.shape[1]
     crops = CellCrops(chosen, labels, checkpoint.crop)
-    whole = int((~crops.table["touches_border"]).sum())
-    return StackCost(len(crops), whole, read_s, segment_s), crops
+    return StackCost(len(crops), int(crops.scorable.sum()), read_s, segment_s), crops
 
 
 def _middle_plane(stack: ZStack, settings: PlateSettings) -> tuple[np.ndarray, float]:
@@ -104,8 +103,8 @@ def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateS
 
     audit = settings.audit
     size = audit.batch_size or at_once(choose_device(audit.device))
-    whole = np.flatnonzero(~crops.table["touches_border"])
-    cells = (crops[i] for i in islice(cycle(whole.tolist()), 3 * size))
+    whole = np.flatnonzero(crops.scorable).tolist()
+    cells = (crops[i] for i in islice(cycle(whole), 3 * size))
     batches = explain(
         cells,
         checkpoint,

@@ -112,7 +112,7 @@ def index_cells(
     settings: TrainSettings,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Every whole cell of the stacks of a plate.
+    """Every whole cell of the stacks of a plate that its crop holds.
 
     Parameters
     ----------
@@ -149,9 +149,9 @@ def index_cells(
                 f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
                 "result in the column labels"
             )
-        table = CellCrops(stack, read_labels(row["labels"]), settings.crop).table
-        partial += int(table["touches_border"].sum())
-        table = table.loc[~table["touches_border"], ["label", "start_y", "start_x"]]
+        crops = CellCrops(stack, read_labels(row["labels"]), settings.crop)
+        partial += int(crops.table["touches_border"].sum())
+        table = crops.table.loc[crops.scorable, ["label", "start_y", "start_x"]]
         named = treatment_of_cells(row)
         table["treatment"] = [named.get(label, row["treatment"]) for label in table["label"]]
         table = table[table["treatment"] != ""]
