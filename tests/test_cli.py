@@ -1,5 +1,6 @@
 """The command line says what it takes, does what the library does, and fails in one line."""
 
+import shutil
 import subprocess
 import sys
 
@@ -122,6 +123,57 @@ def test_what_cannot_be_audited_is_said_in_one_line_and_nothing_is_written(
     assert says in result.output
     assert "Traceback" not in result.output
     assert not list(tmp_path.iterdir())
+
+
+def test_no_command_writes_over_what_it_reads(plate, tmp_path):
+    row = pd.read_csv(plate).iloc[0]
+    kept = {}
+    for name in ("image", "labels"):
+        kept[name] = tmp_path / f"{name}.tif"
+        shutil.copy(plate.parent / row[name], kept[name])
+    image, labels = kept.values()
+    table, weights = tmp_path / "cells.csv", tmp_path / "weights.safetensors"
+    table.write_text("label,grad_camo\n1,0.5\n")
+    weights.write_bytes(b"weights")
+    before = {path: path.read_bytes() for path in (image, labels, table, weights)}
+    audit = ("audit", image, "--labels", labels, "--checkpoint")
+    for command in (
+        ("segment", image, "-o", image),
+        ("segment", image, "-o", tmp_path / ".." / tmp_path.name / image.name),
+        ("import", weights, "-o", weights),
+        ("report", table, "-o", table),
+        (*audit, "bundled", "-o", labels),
+        (*audit, weights, "-o", weights),
+        ("train", table, "-o", table),
+    ):
+        result = run(*command)
+        assert result.exit_code == 1, command
+        assert "would be overwritten" in result.output or "should end in" in result.output
+        assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("segment", "{image}", "-o", "{file}/labels.tif"),
+        ("audit", "{image}", "--labels", "x", "--checkpoint", "x", "-o", "{file}/x.csv"),
+        ("audit", "{image}", "--labels", "x", "--checkpoint", "x", "-o", "{long}"),
+        ("audit", "{image}", "--labels", "x", "--checkpoint", "x", "-o", "x.csv", "--maps",
+         "{file}/maps"),
+        ("import", "{image}", "-o", "{file}/model.safetensors"),
+        ("report", "{image}", "-o", "{file}/page.html"),
+        ("plate", "{image}", "--checkpoint", "x", "-o", "{file}/out"),
+        ("layers", "bundled", "--audit", "{image}", "--out", "{file}/out"),
+    ],
+)  # fmt: skip
+def test_where_nothing_can_be_written_no_input_is_read(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    places = {"image": "nowhere.tif", "file": tmp_path / "file", "long": f"{'x' * 250}.csv"}
+    result = run(*(part.format(**places) for part in command))
+    assert result.exit_code == 1
+    assert "cannot be written (" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_layers_lists_where_each_layer_looks():

@@ -41,7 +41,13 @@ def test_a_plate_that_cannot_be_split_is_refused_with_what_is_wrong(
 def test_a_place_that_cannot_be_written_is_refused_before_the_training(small_plate, tmp_path):
     seen = []
     (tmp_path / "file").touch()
-    for out, problem in ((tmp_path, "is a folder"), (tmp_path / "file" / "m", "cannot be written")):
+    (tmp_path / "here.safetensors").mkdir()
+    for out, problem in (
+        (tmp_path / "here.safetensors", "is a folder"),
+        (tmp_path / "file" / "m.safetensors", "cannot be written"),
+        (tmp_path / "m.pt", r"should end in \.safetensors, not '\.pt'"),
+        (small_plate, r"should end in \.safetensors, not '\.csv'"),
+    ):
         with pytest.raises(GradcamoError, match=problem):
             train_and_save(small_plate, out, SMALL, progress=seen.append)
     assert seen == []

@@ -20,6 +20,7 @@ _AXES = click.option(
     "--axes", help="Order of the axes, e.g. CZYX, where the file does not declare it."
 )
 _OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
+_FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path, file_okay=False)}
 
 
 class _Commands(click.Group):
@@ -55,7 +56,7 @@ def main() -> None:
 @main.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    **_FOLDER,
     default=Path("demo"),
     show_default=True,
     help="folder for the plate, the table and the pictures",
@@ -76,9 +77,11 @@ def demo(out: Path, gui: bool, segment_all: bool) -> None:
 @settings_options(s.SegmentSettings)
 def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSettings) -> None:
     """Segment the cells of IMAGE with Cellpose."""
+    from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_stack, write_labels
     from gradcamo.segmentation.planes import segment_planes, stitch
 
+    refuse_unwritable(out, (".tif", ".tiff"), [image])
     stack = read_stack(image, axes)
     planes = [p.masks for p in track(segment_planes(stack, settings), "Segmenting", stack.shape[1])]
     labels = stitch(planes, settings)
@@ -114,8 +117,10 @@ def import_(weights: Path, out: Path, settings: s.ImportSettings) -> None:
 
     Variant and width are read off the weights; what they do not hold is said with the options.
     """
+    from gradcamo.files.landing import refuse_unwritable
     from gradcamo.networks.published import import_published
 
+    refuse_unwritable(out, (".safetensors",), [weights])
     checkpoint = import_published(weights, settings)
     checkpoint.save(out)
     built = checkpoint.architecture
@@ -138,7 +143,7 @@ def import_(weights: Path, out: Path, settings: s.ImportSettings) -> None:
 @click.option("--labels", "labels_path", **_OUT, help="label image of its cells")
 @click.option("--checkpoint", "checkpoint_path", **_OUT, help="network to audit (.safetensors)")
 @click.option("-o", "--out", **_OUT, help="table to write: .csv, .parquet or .h5ad (profiles)")
-@click.option("--maps", type=click.Path(path_type=Path), help="folder for one heatmap per cell")
+@click.option("--maps", **_FOLDER, help="folder for one heatmap per cell")
 @_AXES
 @settings_options(s.AuditSettings)
 def audit(
@@ -153,10 +158,14 @@ def audit(
     """Score every cell of IMAGE: does the network look at it?"""
     from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
     from gradcamo.auditing.summary import summarise
+    from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_labels, read_stack
-    from gradcamo.files.store import write_table
+    from gradcamo.files.store import TABLE_SUFFIXES, write_table
     from gradcamo.networks.checkpoint import Checkpoint
 
+    refuse_unwritable(out, TABLE_SUFFIXES, [image, labels_path, checkpoint_path])
+    if maps is not None:
+        refuse_unwritable(maps / "1.ome.tif")
     stack, labels = read_stack(image, axes), read_labels(labels_path)
     checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
     batches = audit_batches(stack, labels, checkpoint, settings)
@@ -172,7 +181,13 @@ def audit(
 @main.command()
 @click.argument("plate", metavar="PLATE", type=click.Path(path_type=Path))
 @click.option("--checkpoint", "checkpoint_path", **_OUT, help="network to audit (.safetensors)")
-@click.option("-o", "--out", **_OUT, help="folder of results; a run that was killed goes on there")
+@click.option(
+    "-o",
+    "--out",
+    **_FOLDER,
+    required=True,
+    help="folder of results; a run that was killed goes on there",
+)
 @click.option("--scheduler", help="address of a Dask scheduler (default: a local cluster)")
 @click.option("--dry-run", is_flag=True, help="say what would be done, and stop")
 @settings_options(s.PlateSettings)
@@ -194,8 +209,10 @@ def plate(
 
         click.echo(plan_plate(plate, checkpoint_path, out, settings))
         return
+    from gradcamo.files.landing import refuse_unwritable
     from gradcamo.plate.run import audit_plate
 
+    refuse_unwritable(out / "cells.parquet")
     with plate_line() as show:
         summary = audit_plate(plate, checkpoint_path, out, settings, scheduler, show)
     click.echo(summary)
@@ -207,8 +224,10 @@ def plate(
 @click.option("-o", "--out", **_OUT, help="page to write (.html)")
 def report(source: Path, out: Path) -> None:
     """Write one self-contained page about a plate's folder or a table of cells."""
+    from gradcamo.files.landing import refuse_unwritable
     from gradcamo.report import write_report
 
+    refuse_unwritable(out, (".html",), [source])
     click.echo(f"written to {write_report(source, out)}")
 
 
@@ -234,7 +253,7 @@ def open_(image: Path | None, labels: Path | None, checkpoint: Path | None) -> N
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    **_FOLDER,
     help="folder for the table and the plot; in a plate's folder the report takes them up",
 )
 @settings_options(s.LayerAuditSettings)
@@ -265,9 +284,12 @@ def layers(
 def _audit_layers(
     plate: Path, checkpoint: Any, out: Path | None, settings: s.LayerAuditSettings
 ) -> None:
+    from gradcamo.files.landing import refuse_unwritable
     from gradcamo.training.layer_audit import layer_audit_steps
     from gradcamo.training.layer_report import layer_audit_text, save_layer_audit
 
+    if out is not None:
+        refuse_unwritable(out / "layers.parquet")
     for step in track_cells(layer_audit_steps(plate, checkpoint, settings)):
         if step.result is not None:
             click.echo(layer_audit_text(step.result))

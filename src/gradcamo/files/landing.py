@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def landing(path: str | Path) -> Iterator[Path]:
         If the file cannot be written: disk full, no permission, a folder of that name.
     """
     path = Path(path)
-    scratch = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    scratch = _scratch(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield scratch
@@ -48,24 +47,60 @@ def landing(path: str | Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
-def refuse_unwritable(path: str | Path) -> None:
-    """Refuse a place before long work whose result could not land there.
+def refuse_unwritable(
+    path: str | Path, endings: Sequence[str] = (), inputs: Iterable[str | Path] = ()
+) -> None:
+    """Refuse a place before long work whose result could not, or should not, land there.
+
+    Parameters
+    ----------
+    path : path
+    endings : those that the file may have, such as ``.tif``
+    inputs : what the work reads
 
     Raises
     ------
     GradcamoError
-        If it is a folder, or no file can be made beside it.
+        If it has another ending, is a folder or an input, or no file can be made beside it.
     """
     path = Path(path)
-    if path.is_dir():
-        raise GradcamoError(f"{path} is a folder: name a file in it")
+    if endings:
+        ending_of(path, endings)
     try:
+        if path.is_dir():
+            raise GradcamoError(f"{path} is a folder: name a file in it")
+        if path.exists() and any(Path(p).exists() and path.samefile(p) for p in inputs):
+            raise GradcamoError(f"{path} is read, and would be overwritten: name another file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        scratch = _scratch(path)
+        scratch.touch()
+        scratch.unlink()
     except OSError as error:
         raise GradcamoError(
             f"{path} cannot be written ({error.strerror or error}): choose another place"
         ) from error
+
+
+def ending_of(path: str | Path, endings: Sequence[str]) -> str:
+    """The ending of a path, in small letters.
+
+    Raises
+    ------
+    GradcamoError
+        If it is none of ``endings``.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in endings:
+        *others, last = endings
+        raise GradcamoError(
+            f"{path} should end in {', '.join(others)}{' or ' if others else ''}{last}, not "
+            f"{suffix or 'nothing'!r}: the ending says what is stored, and how"
+        )
+    return suffix
+
+
+def _scratch(path: Path) -> Path:
+    return path.with_name(f".{secrets.token_hex(4)}-{path.name}")
 
 
 def to_json(value: Any) -> str:

@@ -23,7 +23,7 @@ from gradcamo.files.formats import (
     storage_type,
     write_obs,
 )
-from gradcamo.files.landing import landing, to_json
+from gradcamo.files.landing import ending_of, landing, to_json
 from gradcamo.files.stacks import ome_spacing
 from gradcamo.types import Profiles
 
@@ -73,7 +73,7 @@ def write_table(
     GradcamoError
         For another suffix, columns that cannot be stored or a file that cannot be written.
     """
-    path, suffix = Path(path), _suffix(path)
+    path, suffix = Path(path), ending_of(path, TABLE_SUFFIXES)
     recipe = dict(table.attrs.get("recipe", {}) if recipe is None else recipe)
     table, features = storable(table), feature_frame(profiles, len(table))
     notes = to_json(
@@ -228,19 +228,9 @@ def cytomining_names(
     return whole
 
 
-def _suffix(path: str | Path) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
-        raise GradcamoError(
-            f"{path} should end in {', '.join(TABLE_SUFFIXES[:-1])} or {TABLE_SUFFIXES[-1]}, "
-            f"not {suffix or 'nothing'!r}: the ending says how the table is stored"
-        )
-    return suffix
-
-
 @contextmanager
 def _reading(path: str | Path) -> Iterator[tuple[Path, str]]:
-    path, suffix = Path(path), _suffix(path)
+    path, suffix = Path(path), ending_of(path, TABLE_SUFFIXES)
     if not path.is_file():
         raise GradcamoError(f"there is no table {path}: check the path")
     try:

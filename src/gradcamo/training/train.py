@@ -141,7 +141,7 @@ def train_and_save(
     While the training runs, ``OUT.state`` holds what ``resume`` needs; it is removed at the end.
     """
     out = Path(out)
-    refuse_unwritable(out)
+    refuse_unwritable(out, (".safetensors",), [plate_csv])
     state_file = out.with_name(out.name + ".state")
     checkpoint = train(plate_csv, settings, progress, stop, state_file, resume)
     if os.environ.get("LOCAL_RANK", "0") != "0":
