@@ -328,6 +328,22 @@ def test_what_is_no_plate_is_refused(tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_layer_in_which_no_cell_has_a_score_is_a_gap_in_the_plot(browser, tmp_path):
+    table = cells()
+    write_table(table, tmp_path / "cells.csv")
+    silent = table.assign(layer="head", grad_camo=np.nan)
+    write_table(pd.concat([table, silent]), tmp_path / "layers.parquet")
+    page = write_report(tmp_path, tmp_path / "report.html")
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+    assert browser.get_log("browser") == []
+    assert js(browser, "document.getElementById('layers').data[2].y") == [
+        pytest.approx(table["grad_camo"].median(), abs=1e-4),
+        None,
+    ]
+    assert js(browser, "document.querySelector('#scores .main-svg') !== null")
+
+
 def test_pass_counts_are_exact_at_every_step_of_the_slider():
     scores = pd.Series([0.0, 0.25, 0.2500001, 0.29, 1.0, np.nan, 0.57])
     counts = at_least(scores)

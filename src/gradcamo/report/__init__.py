@@ -77,6 +77,7 @@ def _write(
         loader=PackageLoader("gradcamo", "report"),
         autoescape=select_autoescape(),
     )
+    templates.policies["json.dumps_kwargs"] = {"allow_nan": False}  # no browser reads NaN
     templates.globals |= {"number": number, "sentence": sentence}
     page = templates.get_template("page.html")
     html = page.render(

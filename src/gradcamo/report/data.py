@@ -152,12 +152,13 @@ def _layers(layers: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for name in dict.fromkeys(layers["layer"]):
         cells = layers[(layers["layer"] == name) & layers["grad_camo"].notna()]
-        low, middle, high = cells["grad_camo"].quantile([0.25, 0.5, 0.75])
-        row = {"layer": name, "low": low, "median": middle, "high": high}
-        row |= {column: cells[column].mean() for column in ("chance", "ceiling")}
-        rows.append({k: v if isinstance(v, str) else round(float(v), 4) for k, v in row.items()})
+        bounds = cells[["chance", "ceiling"]].mean()
+        quartiles = cells["grad_camo"].quantile([0.25, 0.5, 0.75])
+        quartiles.index = pd.Index(["low", "median", "high"])
+        found = pd.concat([quartiles, bounds])
+        rows.append({"layer": name, **dict(zip(found.index, _plain(found), strict=True))})
     return rows
 
 
 def _plain(values: pd.Series) -> list[float | None]:
-    return [None if np.isnan(v) else round(float(v), 4) for v in values]
+    return [round(float(v), 4) if np.isfinite(v) else None for v in values]
