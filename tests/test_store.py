@@ -204,6 +204,16 @@ def test_landing_on_a_folder_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["here"]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("file/x", "file is a file"), ("x" * 250, "File name too long")]
+)
+def test_landing_where_no_file_can_be_is_refused_with_the_reason(tmp_path, name, why):
+    (tmp_path / "file").touch()
+    problem = f"{name} could not be written .*{why}"
+    with pytest.raises(GradcamoError, match=problem), landing(tmp_path / name) as path:
+        path.write_text("x")
+
+
 def test_other_system_errors_inside_a_landing_keep_their_reason(tmp_path):
     with pytest.raises(GradcamoError, match="No space left"), landing(tmp_path / "x"):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,12 @@ def landing(path: str | Path) -> Iterator[Path]:
         os.replace(scratch, path)  # noqa: PTH105
     except OSError as error:
         raise GradcamoError(
-            f"{path} could not be written ({error.strerror or error}); what stood there before is "
+            f"{path} could not be written ({_reason(error)}); what stood there before is "
             "untouched: make room or choose another place"
         ) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # below a file, or under a name too long, there is none
+            scratch.unlink()
 
 
 def refuse_unwritable(
@@ -77,7 +78,7 @@ def refuse_unwritable(
         scratch.unlink()
     except OSError as error:
         raise GradcamoError(
-            f"{path} cannot be written ({error.strerror or error}): choose another place"
+            f"{path} cannot be written ({_reason(error)}): choose another place"
         ) from error
 
 
@@ -101,6 +102,12 @@ def ending_of(path: str | Path, endings: Sequence[str]) -> str:
 
 def _scratch(path: Path) -> Path:
     return path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileExistsError):  # where a folder was to be
+        return f"{error.filename} is a file"
+    return error.strerror or str(error)
 
 
 def to_json(value: Any) -> str:
