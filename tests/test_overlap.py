@@ -193,6 +193,16 @@ def test_a_map_on_the_cell_alone_scores_one_and_beside_it_zero():
     assert got["attainable"][0] == -1  # chance 0.5, ceiling 1: half the room below chance
 
 
+@pytest.mark.parametrize("grid", [(32, 48, 48), (8, 24, 24), (4, 6, 6), (1, 1, 1)])
+def test_a_cell_that_fills_its_crop_scores_one_and_has_nothing_to_attain(random, grid):
+    labels = np.full((4, 11, 64, 64), 7)
+    got = attention_shares(random.random((4, *grid), np.float32), labels, [7] * 4)
+    for name in ("grad_camo", "chance", "ceiling"):
+        np.testing.assert_allclose(got[name], 1, rtol=1e-5)
+        assert (got[name] <= 1).all()
+    assert np.isnan(got["attainable"]).all()
+
+
 def test_an_all_zero_map_has_no_score_but_its_chance_and_ceiling():
     c = case(0)
     got = attention_shares(np.zeros_like(c["cam"])[None], c["labels"][None], c["label"][None])

@@ -18,6 +18,7 @@ from torch import Tensor
 from gradcamo.errors import GradcamoError
 
 CACHED = 2**19  # voxels whose masks fit into a processor's cache
+ROUNDING = 1e-5  # a relative difference between ceiling and chance that is none
 
 
 class Placement(NamedTuple):
@@ -152,9 +153,10 @@ def footprints(
     for masks, matrices in zip(zip(*parts, strict=True), sides, strict=True):
         own, cells = torch.cat(masks, 1)
         full = reduce(lambda product, side: product[..., None] * side, [m.sum(0) for m in matrices])
-        ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1)
+        ceiling = torch.where(full > 0, own / full, 0.0).flatten(1).amax(1).clamp(max=1)
         size = own.flatten(1).sum(1)  # interpolation keeps sums: voxels of the cell
-        found.append(Footprint(own, cells, full, size / math.prod(shape), ceiling))
+        chance = (size / math.prod(shape)).clamp(max=1)
+        found.append(Footprint(own, cells, full, chance, ceiling))
     return found
 
 
@@ -239,17 +241,16 @@ def score(maps: Tensor, on_grid: Footprint) -> Shares:
     flat = maps.flatten(1)
     total = flat @ full.flatten()  # 0 for an empty map: its shares are NaN
     on_own, on_cells = ((flat * part.flatten(1)).sum(1) for part in (own, cells))
-    grad_camo = on_own / total
+    # rounding must not make a share negative, or more than all
+    grad_camo = (on_own / total).clamp(max=1)
+    gained = ((grad_camo - chance) / (ceiling - chance)).clamp(max=1)
     return Shares(
         grad_camo,
-        # rounding must not make a share negative
-        neighbour_share=((on_cells - on_own) / total).clamp(min=0),
-        background_share=((total - on_cells) / total).clamp(min=0),
+        neighbour_share=((on_cells - on_own) / total).clamp(0, 1),
+        background_share=((total - on_cells) / total).clamp(0, 1),
         chance=chance,
         ceiling=ceiling,
-        attainable=torch.where(
-            ceiling > chance, (grad_camo - chance) / (ceiling - chance), torch.nan
-        ),
+        attainable=torch.where(ceiling - chance > ROUNDING * ceiling, gained, torch.nan),
     )
 
 
