@@ -14,6 +14,7 @@ from gradcamo import settings
 from gradcamo.cli.commands import main
 from gradcamo.cli.options import build
 from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.store import read_profiles
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_plate
 
@@ -91,6 +92,17 @@ def test_audit_writes_the_table_of_the_library(plate, tmp_path):
     np.testing.assert_allclose(written["grad_camo"], expected["grad_camo"], rtol=1e-4)
     scored = expected.loc[~expected["touches_border"], "label"]
     assert {int(p.name.split(".")[0]) for p in (tmp_path / "maps").iterdir()} == set(scored)
+
+
+def test_anndata_of_an_audit_holds_profiles_however_its_ending_is_written(plate, tmp_path):
+    row = pd.read_csv(plate).iloc[0]
+    image, labels = plate.parent / row["image"], plate.parent / row["labels"]
+    out = tmp_path / "CELLS.H5AD"
+    result = run("audit", image, "--labels", labels, "--checkpoint", "bundled", "-o", out)
+    assert result.exit_code == 0, result.output
+    profiles = read_profiles(out)
+    whole = ~profiles.table["touches_border"].to_numpy(bool)
+    assert np.isfinite(profiles.values[whole]).all()
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def audit(
         batches = _writing_maps(batches, maps, checkpoint, stack)
     table, profiles = gather(track_cells(batches))
     recipe = audit_recipe(stack, checkpoint, settings)
-    write_table(table, out, recipe, profiles if out.suffix == ".h5ad" else None)
+    write_table(table, out, recipe, profiles if out.suffix.lower() == ".h5ad" else None)
     click.echo(summarise(table, settings.cutoff))
     click.echo(f"written to {out}")
 
