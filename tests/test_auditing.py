@@ -225,6 +225,21 @@ def test_a_map_without_evidence_has_no_score_and_does_not_pass(field, checkpoint
     assert whole[["grad_camo", "neighbour_share", "background_share"]].isna().all(axis=None)
     assert whole["flagged"].all()
     assert whole["ceiling"].notna().all()
+    assert "4 without positive evidence" in summarise(table, 0.25)
+
+
+def test_the_summary_compares_scores_with_chance_and_ceiling_of_the_same_cells(field, checkpoint):
+    stack, labels = field
+    table = gc.audit(stack, labels, checkpoint)
+    table.loc[table["label"] == 40, ["grad_camo", "attainable"]] = np.nan
+    scored = table[table["grad_camo"].notna()]
+    text = summarise(table, 0.0)
+    assert "5 cells: 3 scored, 1 partial" in text
+    assert "1 without positive evidence" in text
+    mean = scored[["grad_camo", "chance", "ceiling"]].mean()
+    assert f"Grad-CAMO {mean['grad_camo']:.2f} ±" in text
+    assert f"would score {mean['chance']:.2f}, the best on this layer {mean['ceiling']:.2f}" in text
+    assert "3 of 4 whole cells score 0 or more" in text
 
 
 def test_channels_are_found_by_name_whatever_their_order(field, checkpoint):

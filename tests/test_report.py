@@ -357,6 +357,10 @@ def test_the_summary_in_words_agrees_with_the_table():
     whole = table[~table["touches_border"]]
     said = " ".join(findings(table, 0.25, {"settings": {"layer": "block_4"}}))
     assert f"{len(table)} cells of 12 stacks in 6 wells under 3 treatments" in said
+    silent = whole["grad_camo"].isna().sum()
+    assert silent > 0
+    assert f"{len(whole) - silent} lie whole in their stack and were scored" in said
+    assert f"{silent} lie whole in it but have no score" in said
     passing = (whole["grad_camo"] >= 0.25).sum()
     assert f"{passing} of {len(whole)} cells" in said
     assert f"{whole['grad_camo'].mean():.2f} ±" in said

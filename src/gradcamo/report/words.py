@@ -97,9 +97,11 @@ def _extent(table: pd.DataFrame, whole: pd.DataFrame) -> str:
     known = (wells["well"] != "").any()
     stacks = table["image"].nunique() if "image" in table else 1
     where = f" in {len(wells)} wells under {table['treatment'].nunique()} treatments"
+    scored = int(whole["grad_camo"].notna().sum())
+    rest = f"{len(whole) - scored:,} lie whole in it but have no score, " * (scored < len(whole))
     return (
         f"{len(table):,} cells of {stacks:,} {'stack' if stacks == 1 else 'stacks'}"
-        f"{where if known else ''}: {len(whole):,} lie whole in their stack and were scored, "
+        f"{where if known else ''}: {scored:,} lie whole in their stack and were scored, {rest}"
         f"{len(table) - len(whole):,} are cut by its border and were not."
     )
 
