@@ -218,10 +218,10 @@ def test_cut_offs_cost_cells_and_power_and_say_so_per_treatment():
     costs = costs.set_index(["treatment", "cutoff"])
     for (treatment, cutoff), row in costs.iterrows():
         mine = table[table["treatment"] == treatment]
-        expected = (mine["grad_camo"].fillna(0) >= cutoff).sum()
+        expected = (mine["grad_camo"] >= cutoff).sum()
         assert row["cells"] == expected
         assert row["share"] == pytest.approx(expected / len(mine))
-    assert costs.loc[("0.06x", 0.0), "power"] == pytest.approx(0.8)
+    assert 0.799 < costs.loc[("0.06x", 0.0), "power"] < 0.8  # a control cell has no score
     assert costs.loc[("40.0x", 0.25), "power"] < costs.loc[("0.06x", 0.25), "power"] < 0.8
     assert costs.loc[("40.0x", 0.9), "cells"] == 0
     assert np.isnan(costs.loc[("40.0x", 0.9), "power"])

@@ -108,7 +108,7 @@ def cost_of_cutoffs(
     Parameters
     ----------
     table : DataFrame, one row per cell
-        With ``plate, well, treatment, grad_camo``; a missing score never passes a cut-off above 0.
+        With ``plate, well, treatment, grad_camo``; a missing score passes no cut-off.
     correlation : of cells of one well, see `well_correlation`
     control : the treatment that others are compared with, if any
     cutoffs : scores from which cells pass
@@ -121,20 +121,19 @@ def cost_of_cutoffs(
     before any cut-off).
     """
     rows = []
-    scored = table.assign(grad_camo=table["grad_camo"].fillna(0.0))
     icc = correlation if np.isfinite(correlation) else 0.0
     before: dict[str, float] = {}
-    for cutoff in (0.0, *cutoffs):  # the first is what the others are compared with
-        kept = scored[scored["grad_camo"] >= cutoff]
+    for cutoff in (None, *cutoffs):  # the first is what the others are compared with
+        kept = table if cutoff is None else table[table["grad_camo"] >= cutoff]
         wells = {
             name: cells.groupby(["plate", "well"]).size().to_numpy()
             for name, cells in kept.groupby("treatment")
         }
         none = np.empty(0, int)
         n_control = effective_cells(wells.get(control or "", none), icc)
-        for name in in_dose_order(scored["treatment"]):
+        for name in in_dose_order(table["treatment"]):
             mine = wells.get(name, none)
-            n, all_cells = effective_cells(mine, icc), int((scored["treatment"] == name).sum())
+            n, all_cells = effective_cells(mine, icc), int((table["treatment"] == name).sum())
             df = len(mine) + len(wells.get(control or "", none)) - 2
             effect = left = np.nan
             if control is not None and name != control:

@@ -48,12 +48,10 @@ def page_data(
 
 
 def at_least(scores: pd.Series) -> list[int]:
-    """How many scores reach 0, 0.01, … 1; missing ones reach none but 0."""
+    """How many scores reach 0, 0.01, … 1; missing ones reach none."""
     steps = np.arange(STEPS + 1) / STEPS
     ranked = np.sort(scores.dropna().to_numpy())
-    counts = len(ranked) - np.searchsorted(ranked, steps, side="left")
-    counts[0] = len(scores)
-    return [int(n) for n in counts]
+    return (len(ranked) - np.searchsorted(ranked, steps, side="left")).tolist()
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +61,7 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _passing(cells: pd.DataFrame, name: str) -> dict[str, Any]:
-    return {"name": name, "at_least": at_least(cells["grad_camo"])}
+    return {"name": name, "cells": len(cells), "at_least": at_least(cells["grad_camo"])}
 
 
 def _wells(whole: pd.DataFrame) -> list[dict[str, Any]]:
@@ -81,6 +79,7 @@ def _wells(whole: pd.DataFrame) -> list[dict[str, Any]]:
                 "column": column,
                 "treatment": ", ".join(dict.fromkeys(cells["treatment"])),
                 "median": None if np.isnan(median) else round(float(median), 4),
+                "cells": len(cells),
                 "at_least": at_least(cells["grad_camo"]),
             }
         )

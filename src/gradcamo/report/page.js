@@ -26,7 +26,7 @@
     if (!data.wells.length) return;
     const plates = [...new Set(data.wells.map((w) => w.plate))];
     const kind = byId("plate-colour").value;
-    const value = (w) => (kind === "median" ? w.median : passing(w.at_least) / w.at_least[0]);
+    const value = (w) => (kind === "median" ? w.median : passing(w.at_least) / w.cells);
     const traces = [], axes = {}, notes = [];
     let most = 1, wide = 0;
     plates.forEach((plate, i) => {
@@ -56,7 +56,7 @@
         texttemplate: "%{text}",
         customdata: grid((w) => `${w.plate ? `${w.plate}, ` : ""}well ${w.well}, ${w.treatment}<br>`
           + `median score ${w.median === null ? "–" : w.median.toFixed(2)}<br>`
-          + `${passing(w.at_least)} of ${w.at_least[0]} cells pass`),
+          + `${passing(w.at_least)} of ${w.cells} cells pass`),
         hovertemplate: "%{customdata}<extra></extra>" });
       axes[`xaxis${n}`] = { type: "category", side: "top", showgrid: false, fixedrange: true,
         domain: [i / plates.length, (i + 0.9) / plates.length] };
@@ -96,8 +96,8 @@
     const rows = data.passing.map((treatment) => {
       const wells = data.wells.filter((w) => w.treatment === treatment.name);
       const left = wells.filter((w) => passing(w.at_least) > 0).length;
-      return [treatment.name, treatment.at_least[0], passing(treatment.at_least),
-        percent(passing(treatment.at_least) / treatment.at_least[0]),
+      return [treatment.name, treatment.cells, passing(treatment.at_least),
+        percent(passing(treatment.at_least) / treatment.cells),
         wells.length ? `${left} of ${wells.length}` : "–"];
     });
     const body = byId("pass-table").tBodies[0];
@@ -208,7 +208,7 @@
   function cutoffMoved() {
     step = Number(byId("cutoff").value);
     byId("cutoff-value").textContent = (step / 100).toFixed(2);
-    const all = data.passing.reduce((n, t) => n + t.at_least[0], 0);
+    const all = data.passing.reduce((n, t) => n + t.cells, 0);
     const pass = data.passing.reduce((n, t) => n + passing(t.at_least), 0);
     byId("passing").textContent = `${pass.toLocaleString("en")} of ${all.toLocaleString("en")} `
       + `cells pass (${percent(pass / all)})`;
