@@ -153,13 +153,22 @@ def test_a_treatment_of_a_single_well_is_not_asked_elsewhere():
     assert accuracy(found, "treatment").accuracy > 0.9
 
 
-def test_what_is_not_known_of_both_all_and_passing_cells_is_left_out():
+def test_all_and_passing_cells_are_compared_where_both_are_known_else_all_stand_alone():
     table = design(columns=("02", "03"))
     passing = (table["well"].str[1:] == "02").to_numpy()  # one well of each treatment is left
     found = neighbour_accuracy(table, planted(table, "treatment"), passing)
-    assert (found.groupby("question")["cells"].nunique() == 2).all()
-    assert "site" in set(found["question"])
-    assert "treatment" not in set(found["question"])
+    known = found.groupby("question")["cells"].agg(list).to_dict()
+    assert known == {"site": ["all", "passing"], "well": ["all"], "treatment": ["all"]}
+    every = neighbour_accuracy(table, planted(table, "treatment"), np.ones(len(table), bool))
+    for question in ("well", "treatment"):
+        pd.testing.assert_series_equal(accuracy(found, question), accuracy(every, question))
+
+
+def test_all_cells_are_asked_where_none_passes():
+    table = design()
+    found = neighbour_accuracy(table, planted(table, "site"), np.zeros(len(table), bool))
+    assert set(found["cells"]) == {"all"}
+    assert accuracy(found, "site").accuracy > 0.9
 
 
 def test_filtering_is_compared_at_equal_numbers_of_cells():

@@ -7,6 +7,7 @@ well's against those between its sites, a site's against those between its cells
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -79,7 +80,7 @@ def neighbour_accuracy(
     Site is asked within each well, well within each treatment, so that neither can be told from
     the treatment; treatment is asked of cells of other wells. All classes give equally many cells,
     the same number before and after filtering, so that the figures compare. Cells are drawn
-    several times where they are few.
+    several times where they are few. Where too few pass to compare, all cells are asked alone.
 
     Parameters
     ----------
@@ -104,30 +105,13 @@ def neighbour_accuracy(
         "treatment": (units["treatment"], pd.Series("", units.index)),
     }
     rows = []
-    for question, (classes, groups) in questions.items():
-        found: dict[str, list[tuple[float, float, int]]] = {"all": [], "passing": []}
-        for _, group in classes.groupby(groups):
-            kept = group[passing[group.index]]
-            n = int(kept.value_counts().reindex(group.unique(), fill_value=0).min())
-            n = min(n, MOST_PER_CLASS)
-            if group.nunique() < 2 or n < FEWEST_PER_CLASS:
-                continue
-            told: dict[str, Told] = {"all": [], "passing": []}
-            for kind, chosen in (("all", group), ("passing", kept)):
-                rng = np.random.default_rng(seed)
-                for _ in range(max(1, min(DRAWS, DRAWN // (n * group.nunique())))):
-                    drawn = np.concatenate(
-                        [rng.permutation(cells.index)[:n] for _, cells in chosen.groupby(chosen)]
-                    )
-                    wells = units.loc[drawn, "well"].to_numpy()
-                    told[kind] += (
-                        _told_elsewhere(profiles[drawn], classes[drawn], wells, neighbours, rng)
-                        if question == "treatment"
-                        else _told(profiles[drawn], classes[drawn], neighbours, rng)
-                    )
-            if all(told.values()):  # what is not known of both does not compare
-                for kind, cells_told in told.items():
-                    found[kind].append((*np.mean(cells_told, axis=0), n))
+    for question in questions:
+        classes, groups = questions[question]
+        wells = units["well"] if question == "treatment" else None
+        ask = partial(_by_group, profiles, classes, groups, wells, neighbours, seed)
+        found = ask(passing)
+        if not found["all"]:  # too few pass to compare
+            found = {"all": ask(np.ones(len(table), bool))["all"]}
         for kind, seen in found.items():
             if not seen:
                 continue
@@ -137,6 +121,47 @@ def neighbour_accuracy(
             rows.append((question, kind, *means, len(seen), int(np.median(n_cells))))
     names = ["question", "cells", "accuracy", "chance", "error", "groups", "per_class"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _by_group(
+    profiles: np.ndarray,
+    classes: pd.Series,
+    groups: pd.Series,
+    wells: pd.Series | None,
+    neighbours: int,
+    seed: int,
+    passing: np.ndarray,
+) -> dict[str, list[tuple[float, float, int]]]:
+    """Group by group, how often classes are told by all cells and by those that pass.
+
+    With accuracy, chance, and how many cells of a class were drawn; groups of which not both are
+    known are left out. Where ``wells`` are given, other wells vote.
+    """
+    found: dict[str, list[tuple[float, float, int]]] = {"all": [], "passing": []}
+    for _, group in classes.groupby(groups):
+        kept = group[passing[group.index]]
+        n = int(kept.value_counts().reindex(group.unique(), fill_value=0).min())
+        n = min(n, MOST_PER_CLASS)
+        if group.nunique() < 2 or n < FEWEST_PER_CLASS:
+            continue
+        told: dict[str, Told] = {"all": [], "passing": []}
+        for kind, chosen in (("all", group), ("passing", kept)):
+            rng = np.random.default_rng(seed)
+            for _ in range(max(1, min(DRAWS, DRAWN // (n * group.nunique())))):
+                drawn = np.concatenate(
+                    [rng.permutation(cells.index)[:n] for _, cells in chosen.groupby(chosen)]
+                )
+                told[kind] += (
+                    _told(profiles[drawn], classes[drawn], neighbours, rng)
+                    if wells is None
+                    else _told_elsewhere(
+                        profiles[drawn], classes[drawn], wells[drawn].to_numpy(), neighbours, rng
+                    )
+                )
+        if all(told.values()):  # what is not known of both does not compare
+            for kind, cells_told in told.items():
+                found[kind].append((*np.mean(cells_told, axis=0), n))
+    return found
 
 
 def _units(table: pd.DataFrame) -> pd.DataFrame:
