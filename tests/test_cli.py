@@ -69,9 +69,22 @@ def test_a_flag_of_a_nested_setting_reaches_it():
     assert built.epochs == 3
 
 
-def test_a_value_out_of_bounds_names_the_flag_and_the_bound():
-    with pytest.raises(gc.GradcamoError, match=r"--cutoff.*less than or equal to 1.*got 3"):
-        build(settings.AuditSettings, {"cutoff": 3})
+@pytest.mark.parametrize(
+    ("model", "value", "problem"),
+    [
+        ("AuditSettings", {"cutoff": 3}, r"--cutoff.*less than or equal to 1.*got 3"),
+        ("PlateSettings", {"audit_cutoff": 3}, r"--audit-cutoff.*less than or equal to 1"),
+        ("TrainSettings", {"crop_size_yx": (0, 64)}, r"--crop-size-yx: each .* 1 or more, got"),
+        ("TrainSettings", {"input_size": (64, -1, 64)}, r"--input-size: each .* 1 or more"),
+        ("TrainSettings", {"brightness_range": (2.0, 1.0)}, r"--brightness-range: .* smaller"),
+        ("TrainSettings", {"gamma_range": (1.5, 0.5)}, r"--gamma-range: .* smaller"),
+        ("TrainSettings", {"gamma_range": (0.0, 1.5)}, r"--gamma-range: .* greater than 0"),
+        ("TrainSettings", {"gamma_range": (0.5, float("nan"))}, r"--gamma-range: .* finite"),
+    ],
+)
+def test_a_value_out_of_bounds_names_the_flag_and_the_bound(model, value, problem):
+    with pytest.raises(gc.GradcamoError, match=problem):
+        build(getattr(settings, model), value)
 
 
 def test_audit_writes_the_table_of_the_library(plate, tmp_path):

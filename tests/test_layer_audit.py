@@ -20,7 +20,8 @@ from gradcamo.training.layer_audit import _probe, layer_audit
 
 def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(small_plate, trained):
     checkpoint = trained[0]
-    found = layer_audit(small_plate, checkpoint, LayerAuditSettings(layers=("block_2", "head")))
+    layers = ("block_2", "head", "block_2")  # asked for twice, scored once
+    found = layer_audit(small_plate, checkpoint, LayerAuditSettings(layers=layers))
     cells = found.cells[found.cells["layer"] == "block_2"]
     expected = []
     for _, row in read_plate(small_plate).iterrows():

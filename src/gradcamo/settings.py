@@ -5,13 +5,33 @@ Command-line flags, dock rows, checkpoints and recipes all read these models.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Alignment = Literal["paper", "receptive-field"]
 Gradients = Literal["averaged", "local"]
+
+
+def _sizes(values: tuple[int, ...]) -> tuple[int, ...]:
+    if min(values) < 1:
+        raise ValueError("each size should be 1 or more")
+    return values
+
+
+def _range(values: tuple[float, float]) -> tuple[float, float]:
+    low, high = values
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError("the first should be the smaller of two finite numbers")
+    return values
+
+
+def _powers(values: tuple[float, float]) -> tuple[float, float]:
+    if not values[0] > 0:
+        raise ValueError("powers should be greater than 0")
+    return _range(values)
 
 
 class Settings(BaseModel):
@@ -35,7 +55,7 @@ class Settings(BaseModel):
 class CropSettings(Settings):
     """The window cut around every cell."""
 
-    size_yx: tuple[int, int] = Field(
+    size_yx: Annotated[tuple[int, int], AfterValidator(_sizes)] = Field(
         (128, 128), description="height and width of the window around each cell, in pixels"
     )
 
@@ -88,7 +108,7 @@ class TrainSettings(Settings):
 
     network: str = Field("efficientnet-b0", description="efficientnet-b0 … efficientnet-b7")
     width: float = Field(1.0, gt=0, le=4, description="factor on the number of filters")
-    input_size: tuple[int, int, int] = Field(
+    input_size: Annotated[tuple[int, int, int], AfterValidator(_sizes)] = Field(
         (64, 224, 224), description="planes, rows and columns that the network sees; 64 at least"
     )
     crop: CropSettings = CropSettings()
@@ -116,13 +136,15 @@ class TrainSettings(Settings):
     brightness_probability: float = Field(
         0.5, ge=0, le=1, description="chance of adding one constant to all intensities"
     )
-    brightness_range: tuple[float, float] = Field(
+    brightness_range: Annotated[tuple[float, float], AfterValidator(_range)] = Field(
         (0.5, 1.25), description="range of the constant added"
     )
     gamma_probability: float = Field(
         0.5, ge=0, le=1, description="chance of raising intensities to a power"
     )
-    gamma_range: tuple[float, float] = Field((0.5, 1.5), description="range of the power")
+    gamma_range: Annotated[tuple[float, float], AfterValidator(_powers)] = Field(
+        (0.5, 1.5), description="range of the power"
+    )
     regularise_weight: float = Field(
         0.0,
         ge=0,
@@ -174,7 +196,7 @@ class ImportSettings(Settings):
     channel_std: tuple[float, ...] = Field(
         (), description="standard deviation of each channel, likewise (default: 1)"
     )
-    input_size: tuple[int, int, int] = Field(
+    input_size: Annotated[tuple[int, int, int], AfterValidator(_sizes)] = Field(
         (64, 224, 224), description="planes, rows and columns that crops are resized to"
     )
     crop: CropSettings = CropSettings()

@@ -31,8 +31,10 @@ def settings_options(model: type[Settings]) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def build(model: type[Settings], values: dict[str, Any]) -> Settings:
+def build(model: type[Settings], values: dict[str, Any], within: str = "") -> Settings:
     """The settings from flat values, those left out (None) at their default.
+
+    ``within`` is what the flags of a nested model start with.
 
     Raises
     ------
@@ -45,12 +47,13 @@ def build(model: type[Settings], values: dict[str, Any]) -> Settings:
         if _is_model(info.annotation):
             parts = _flat(info.annotation)
             inner = {part: own.pop(f"{name}_{part}", None) for part in parts}
-            nested[name] = build(info.annotation, inner)  # type: ignore[arg-type]
+            nested[name] = build(info.annotation, inner, f"{within}{name}-")  # type: ignore[arg-type]
     try:
         return model(**own, **nested)
     except ValidationError as error:
         problems = "; ".join(
-            f"--{'-'.join(map(str, e['loc'])).replace('_', '-')}: {e['msg']}, got {e['input']!r}"
+            f"--{within}{str(e['loc'][0]).replace('_', '-')}: "
+            f"{e['msg'].removeprefix('Value error, ')}, got {e['input']!r}"
             for e in error.errors()
         )
         raise GradcamoError(problems) from error

@@ -76,7 +76,7 @@ def layer_audit_steps(
 ) -> Iterator[LayerAuditStep]:
     """`layer_audit` batch by batch, in one pass over the cells."""
     settings = settings or LayerAuditSettings()
-    names = settings.layers or tuple(checkpoint.layers)
+    names = tuple(dict.fromkeys(settings.layers or checkpoint.layers))
     cells = _cells(plate_csv, checkpoint)
     held_out = (cells["split"] == TEST).to_numpy()
     scores = _Scores(checkpoint, names, settings.alignment, settings.gradients)
