@@ -7,8 +7,7 @@ import contextlib
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.conditions import rows_where

@@ -4,8 +4,7 @@ from math import floor
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from gradcamo import CellCrops, CropSettings, GradcamoError, ZStack
 from gradcamo.cells.crops import cell_extents, rescale, window_start

@@ -1,0 +1,33 @@
+from .auditing.stack import audit as audit
+from .cells.crops import CellCrops as CellCrops
+from .cells.overlap import (
+    attention_shares as attention_shares,
+    grad_camo as grad_camo,
+    upsample_cam as upsample_cam,
+)
+from .errors import GradcamoError as GradcamoError
+from .files.plates import read_plate as read_plate
+from .files.stacks import read_labels as read_labels, read_stack as read_stack
+from .networks.checkpoint import Checkpoint as Checkpoint
+from .networks.efficientnet import efficientnet3d as efficientnet3d
+from .networks.gradcam import grad_cam as grad_cam
+from .networks.published import load_efficientnet_pytorch_3d as load_efficientnet_pytorch_3d
+from .plate.run import audit_plate as audit_plate
+from .profiles.whiten import Whitening as Whitening
+from .segmentation.planes import segment as segment
+from .settings import (
+    AuditSettings as AuditSettings,
+    CropSettings as CropSettings,
+    PlateSettings as PlateSettings,
+    SegmentSettings as SegmentSettings,
+    TrainSettings as TrainSettings,
+)
+from .training.train import train as train
+from .types import (
+    CamResult as CamResult,
+    CellCrop as CellCrop,
+    Profiles as Profiles,
+    ZStack as ZStack,
+)
+
+__version__: str
