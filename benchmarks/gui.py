@@ -59,9 +59,9 @@ def dock_times(viewer: Any, settle: Callable[[], None]) -> None:
 
 def table_times(viewer: Any, settle: Callable[[], None]) -> None:
     """Sort, filter and choose in a table of the paper's size."""
-    from gradcamo.docks.cells import CellsDock
-    from gradcamo.docks.results import Results
-    from gradcamo.docks.session import session_of
+    from gradcamo.docks.panels.cells.cells import CellsDock
+    from gradcamo.docks.state.results import Results
+    from gradcamo.docks.state.session import session_of
 
     session = session_of(viewer)
     dock = CellsDock(viewer)
@@ -101,8 +101,8 @@ def table_times(viewer: Any, settle: Callable[[], None]) -> None:
 
 def colour_times(viewer: Any, settle: Callable[[], None]) -> None:
     """Colour the cells of one large stack by score."""
-    from gradcamo.docks.colouring import colormap_of, warm_up
-    from gradcamo.docks.layers import show_labels
+    from gradcamo.docks.canvas.colouring import colormap_of, warm_up
+    from gradcamo.docks.canvas.layers import show_labels
 
     side = 16
     ids = np.arange(1, LABELS + 1, dtype=np.int32).reshape(50, 100)
@@ -121,7 +121,7 @@ def colour_times(viewer: Any, settle: Callable[[], None]) -> None:
 
 def map_times(viewer: Any, settle: Callable[[], None]) -> None:
     """Pan the profile map with a point for every cell."""
-    from gradcamo.docks.profile_map import ProfileMapDock
+    from gradcamo.docks.panels.plates.profile_map import ProfileMapDock
     from gradcamo.plate.reading import PlateResults
 
     dock = ProfileMapDock(viewer)

@@ -22,7 +22,7 @@ def main() -> None:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from gradcamo.docks.model import ready
+    from gradcamo.docks.work.ready import ready
     from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_stack
@@ -69,8 +69,8 @@ def clicks(viewer: Any, settle: Any, of: tuple[Any, ...], checkpoint: Any) -> No
     """The first click, others that are not cached, and clicks on what is."""
     from dataclasses import replace
 
-    from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
-    from gradcamo.docks.session import session_of
+    from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
+    from gradcamo.docks.state.session import session_of
 
     stack, image, cells = of
     session = session_of(viewer)
@@ -118,7 +118,7 @@ def one_click(session: Any, settle: Any, label: int) -> tuple[float, float]:
 
 
 def heatmap_of(viewer: Any) -> str:
-    from gradcamo.docks.layers import heatmap_layer
+    from gradcamo.docks.canvas.layers import heatmap_layer
 
     layer = heatmap_layer(viewer)
     return "" if layer is None else layer.metadata["cell"]

@@ -34,7 +34,7 @@ def main(out: str, plate: str) -> None:
 
     torch.set_num_threads(1)  # two sum in another order, and the training page's report has one
     folder = Path(plate) if plate else audited_plate(Path(tempfile.mkdtemp()))
-    from gradcamo.docks.session import session_of
+    from gradcamo.docks.state.session import session_of
 
     viewer = window()
     _, bench = viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
@@ -101,7 +101,7 @@ def explain(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
 
 def review(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
     """Look at cells that the network looks at, and at others; move the cut-off."""
-    from gradcamo.docks.cells import CellsDock
+    from gradcamo.docks.panels.cells.cells import CellsDock
 
     click_cell(viewer, session, ranked(session, 0.3))
     wait(seconds=3)  # the table's pictures are drawn
@@ -198,7 +198,7 @@ def networks(viewer: Any, camera: Camera, plate: Path) -> None:
 
 def trained(viewer: Any, camera: Camera) -> None:
     """The training of the docs' page on it, seen in a window of its own."""
-    from gradcamo.docks.rows import put
+    from gradcamo.docks.parts.rows import put
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_plate
 

@@ -79,8 +79,8 @@ def checkpoint(field):
 @pytest.fixture
 def session(viewer, field):
     """The field, open in the window, with its labels."""
-    from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
-    from gradcamo.docks.session import session_of
+    from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
+    from gradcamo.docks.state.session import session_of
 
     stack, labels = field
     session = session_of(viewer)
@@ -95,7 +95,7 @@ def session(viewer, field):
 def batches(field, checkpoint):
     """What an audit of the field brings; computed once for all windows."""
     from gradcamo.auditing.stack import audit_batches
-    from gradcamo.docks.colouring import warm_up
+    from gradcamo.docks.canvas.colouring import warm_up
 
     stack, labels = field
     warm_up(labels.dtype)

@@ -14,8 +14,8 @@ import tifffile
 from conftest import scored_label
 from napari.utils.notifications import notification_manager
 
-from gradcamo.docks.kept import fingerprint, homes_of, read_kept, write_marks, write_scores
-from gradcamo.docks.layers import heatmap_layer, show_labels, show_stack
+from gradcamo.docks.canvas.layers import heatmap_layer, show_labels, show_stack
+from gradcamo.files.kept import fingerprint, homes_of, read_kept, write_marks, write_scores
 from gradcamo.files.landing import to_json
 
 pytestmark = pytest.mark.gui
@@ -217,8 +217,8 @@ def test_python_does_not_end_before_a_flag_is_written(tmp_path):
         import time
         from pathlib import Path
         from qtpy.QtCore import QCoreApplication
-        from gradcamo.docks.kept import write_marks
-        from gradcamo.docks.writer import Writer
+        from gradcamo.files.kept import write_marks
+        from gradcamo.docks.parts.writer import Writer
         app = QCoreApplication([])
         writer = Writer()
         homes = [Path({str(tmp_path / "labels")!r})]

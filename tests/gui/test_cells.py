@@ -8,10 +8,10 @@ import pytest
 from conftest import scored_label
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.keys import KEYS
-from gradcamo.docks.layers import heatmap_layer
-from gradcamo.docks.results import Results
+from gradcamo.docks.canvas.keys import KEYS
+from gradcamo.docks.canvas.layers import heatmap_layer
+from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.state.results import Results
 
 pytestmark = pytest.mark.gui
 CENTROID = ("centroid_z", "centroid_y", "centroid_x")

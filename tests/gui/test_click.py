@@ -8,9 +8,9 @@ from conftest import centre_of, scored_label
 from mouse import canvas_position, click, drag
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.click import label_at
-from gradcamo.docks.layers import heatmap_layer
+from gradcamo.docks.canvas.click import label_at
+from gradcamo.docks.canvas.layers import heatmap_layer
+from gradcamo.docks.panels.cells.cells import CellsDock
 
 pytestmark = pytest.mark.gui
 

@@ -9,9 +9,9 @@ from conftest import scored_label
 from qtpy.QtCore import QThreadPool
 
 from gradcamo.auditing import stack
-from gradcamo.docks.kept import read_kept
-from gradcamo.docks.layer_dock import LayersDock
-from gradcamo.docks.segment import SegmentDock
+from gradcamo.docks.panels.steps.segment import SegmentDock
+from gradcamo.docks.panels.training.layers import LayersDock
+from gradcamo.files.kept import read_kept
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
 from gradcamo.settings import AuditSettings
 

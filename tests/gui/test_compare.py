@@ -6,7 +6,7 @@ import pytest
 from conftest import scored_label
 
 from gradcamo import AuditSettings, audit
-from gradcamo.docks.compare import CompareDock
+from gradcamo.docks.panels.cells.compare import CompareDock
 
 pytestmark = pytest.mark.gui
 

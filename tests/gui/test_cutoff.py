@@ -8,8 +8,8 @@ import pytest
 from conftest import scored_label
 from qtpy.QtCore import QPoint, Qt
 
-from gradcamo.docks.results import Results
-from gradcamo.docks.review import ReviewDock
+from gradcamo.docks.panels.steps.review import ReviewDock
+from gradcamo.docks.state.results import Results
 from gradcamo.profiles.cutoffs import passing
 
 pytestmark = pytest.mark.gui

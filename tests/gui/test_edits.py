@@ -9,9 +9,9 @@ from mouse import click
 from qtpy.QtCore import Qt
 
 from gradcamo import CellCrops, audit
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.explain import ExplainDock
-from gradcamo.docks.layers import heatmap_layer
+from gradcamo.docks.canvas.layers import heatmap_layer
+from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.steps.explain import ExplainDock
 
 pytestmark = pytest.mark.gui
 SHARES = ["grad_camo", "neighbour_share", "background_share"]

@@ -9,8 +9,8 @@ import tifffile
 from conftest import scored_label
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.heatmap import crop_map
+from gradcamo.docks.canvas.heatmap import crop_map
+from gradcamo.docks.panels.cells.cells import CellsDock
 from gradcamo.files.stacks import read_labels, read_stack
 from gradcamo.files.store import read_profiles, read_table
 
@@ -264,7 +264,7 @@ def test_files_that_hold_no_flags_of_this_stack_change_nothing(
 
 
 def test_the_dialog_opens_from_the_menu(cells, viewer, qtbot):
-    from gradcamo.docks.export_dialog import ExportDialog
+    from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 
     action = cells.toolbar.file.menu().actions()[0]
     action.trigger()
@@ -275,7 +275,7 @@ def test_the_dialog_opens_from_the_menu(cells, viewer, qtbot):
 
 
 def test_a_table_that_was_closed_since_stops_no_export(audited, tmp_path):
-    from gradcamo.docks.export import Request, prepare
+    from gradcamo.docks.work.export import Request, prepare
 
     audited.order = np.array([*audited.results.table.index[::-1], 99_999])
     audited.columns = ["label", "grad_camo", "of another table"]

@@ -8,12 +8,12 @@ from conftest import scored_label
 from mouse import click
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.compare import CompareDock
-from gradcamo.docks.heat_options import HeatmapOptions
-from gradcamo.docks.heatmap import crop_map
-from gradcamo.docks.layers import heatmap_layer, marked_layer
-from gradcamo.docks.look import COLORMAPS, Look, hiding
-from gradcamo.docks.review import ReviewDock
+from gradcamo.docks.canvas.heatmap import crop_map
+from gradcamo.docks.canvas.layers import heatmap_layer, marked_layer
+from gradcamo.docks.panels.cells.compare import CompareDock
+from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
+from gradcamo.docks.panels.steps.review import ReviewDock
+from gradcamo.docks.state.look import COLORMAPS, Look, hiding
 
 pytestmark = pytest.mark.gui
 

@@ -8,9 +8,9 @@ import torch
 from qtpy.QtCore import Qt
 
 from gradcamo import Checkpoint, grad_cam
-from gradcamo.docks.memory import recall
-from gradcamo.docks.model import ModelDock, described
-from gradcamo.docks.session import session_of
+from gradcamo.docks.panels.steps.model import ModelDock, described
+from gradcamo.docks.parts.memory import recall
+from gradcamo.docks.state.session import session_of
 
 pytestmark = pytest.mark.gui
 STAINS = "Hoechst, concanavalin, SYTO14, WGA, phalloidin, MitoTracker"
@@ -86,8 +86,8 @@ def test_means_and_deviations_are_measured_on_the_whole_cells(session, dialog, f
 
 
 def test_folders_and_settings_come_back_at_the_next_launch(viewer, tmp_path):
-    from gradcamo.docks.memory import ask_path
-    from gradcamo.docks.segment import SegmentDock
+    from gradcamo.docks.panels.steps.segment import SegmentDock
+    from gradcamo.docks.parts.memory import ask_path
 
     dock = SegmentDock(viewer)
     dock.rows.inputs["model"].setCurrentText("bundled")

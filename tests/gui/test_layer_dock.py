@@ -6,9 +6,9 @@ import pytest
 from legible import illegible
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.explain import ExplainDock
-from gradcamo.docks.layer_dock import LayersDock
-from gradcamo.docks.session import session_of
+from gradcamo.docks.panels.steps.explain import ExplainDock
+from gradcamo.docks.panels.training.layers import LayersDock
+from gradcamo.docks.state.session import session_of
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
 from gradcamo.training.layer_audit import layer_audit
 

@@ -8,8 +8,8 @@ from conftest import scored_label
 from mouse import canvas_position
 
 from gradcamo.cells.overlap import upsample_cam
-from gradcamo.docks.heatmap import crop_map
-from gradcamo.docks.layers import (
+from gradcamo.docks.canvas.heatmap import crop_map
+from gradcamo.docks.canvas.layers import (
     colours_of,
     contrast_limits,
     heatmap_layer,

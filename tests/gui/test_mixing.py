@@ -13,9 +13,9 @@ from qtpy.QtCore import Qt
 
 from gradcamo.auditing.stack import audit_batches
 from gradcamo.cells.overlap import upsample_cam
-from gradcamo.docks.explain import ExplainDock
-from gradcamo.docks.export import Request, prepare
-from gradcamo.docks.layers import heatmap_layer, show_labels
+from gradcamo.docks.canvas.layers import heatmap_layer, show_labels
+from gradcamo.docks.panels.steps.explain import ExplainDock
+from gradcamo.docks.work.export import Request, prepare
 from gradcamo.settings import AuditSettings
 
 pytestmark = pytest.mark.gui

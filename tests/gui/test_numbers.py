@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QLocale, Qt
 
-from gradcamo.docks.cutoff import CutoffBox
-from gradcamo.docks.rows import SettingRows
-from gradcamo.docks.voxel_size import VoxelSize
+from gradcamo.docks.panels.steps.cutoff import CutoffBox
+from gradcamo.docks.panels.steps.voxel_size import VoxelSize
+from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.settings import TrainSettings
 
 pytestmark = pytest.mark.gui

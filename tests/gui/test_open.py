@@ -12,8 +12,8 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QRadioButton
 
-from gradcamo.docks.load import LoadDock
-from gradcamo.docks.session import session_of
+from gradcamo.docks.panels.steps.load import LoadDock
+from gradcamo.docks.state.session import session_of
 from gradcamo.files.stacks import write_stack
 
 pytestmark = pytest.mark.gui

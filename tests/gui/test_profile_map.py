@@ -12,10 +12,10 @@ import pytest
 from mouse import click
 from qtpy.QtCore import QPoint, QPointF, Qt
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.palette import Colours
-from gradcamo.docks.profile_map import ProfileMapDock
-from gradcamo.docks.session import session_of
+from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.plates.palette import Colours
+from gradcamo.docks.panels.plates.profile_map import ProfileMapDock
+from gradcamo.docks.state.session import session_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from tiny import tiny_checkpoint, tiny_plate
@@ -230,7 +230,7 @@ def test_umap_runs_beside_the_window_and_stops_at_once(audited, viewer, qtbot):
 
 
 def test_very_many_points_lie_where_few_would(viewer, qtbot):
-    from gradcamo.docks.scatter import LARGE, PointPlot
+    from gradcamo.docks.panels.plates.scatter import LARGE, PointPlot
 
     plot = PointPlot()
     viewer.window.add_dock_widget(plot)
@@ -266,7 +266,7 @@ def test_numbers_get_a_bar_and_names_a_colour_each():
 
 @pytest.mark.parametrize("far", [10.0, -400.0])
 def test_the_points_fill_the_plot_wherever_they_lie(far, viewer, qtbot):
-    from gradcamo.docks.scatter import PointPlot
+    from gradcamo.docks.panels.plates.scatter import PointPlot
 
     plot = PointPlot()
     viewer.window.add_dock_widget(plot)

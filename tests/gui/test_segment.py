@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.layers import contrast_limits, show_stack
-from gradcamo.docks.segment import SegmentDock
-from gradcamo.docks.session import session_of
-from gradcamo.docks.workbench import Workbench
+from gradcamo.docks.canvas.layers import contrast_limits, show_stack
+from gradcamo.docks.panels.steps.segment import SegmentDock
+from gradcamo.docks.panels.steps.workbench import Workbench
+from gradcamo.docks.state.session import session_of
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
 from gradcamo.segmentation.planes import segment

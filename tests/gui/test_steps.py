@@ -9,12 +9,13 @@ from conftest import scored_label
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.explain import ExplainDock
-from gradcamo.docks.load import LoadDock
-from gradcamo.docks.model import ModelDock
-from gradcamo.docks.session import session_of
-from gradcamo.docks.workbench import WIDTH, Workbench, open_docks
+from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.steps.explain import ExplainDock
+from gradcamo.docks.panels.steps.load import LoadDock
+from gradcamo.docks.panels.steps.model import ModelDock
+from gradcamo.docks.panels.steps.workbench import Workbench, open_docks
+from gradcamo.docks.parts.steps import WIDTH
+from gradcamo.docks.state.session import session_of
 from gradcamo.settings import AuditSettings, SegmentSettings, TrainSettings
 
 pytestmark = pytest.mark.gui
@@ -301,7 +302,7 @@ def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot):
 def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explained(
     session, checkpoint, viewer, qtbot
 ):
-    from gradcamo.docks.compare import CompareDock
+    from gradcamo.docks.panels.cells.compare import CompareDock
 
     session.set_checkpoint(checkpoint, "small")
     compare = docked(viewer, CompareDock)
@@ -316,10 +317,10 @@ def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explai
 
 
 def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
-    from gradcamo.docks.figures_dock import FiguresDock
-    from gradcamo.docks.gallery import GalleryDock
-    from gradcamo.docks.review import ReviewDock
-    from gradcamo.docks.train import TrainDock
+    from gradcamo.docks.panels.cells.gallery import GalleryDock
+    from gradcamo.docks.panels.plates.figures import FiguresDock
+    from gradcamo.docks.panels.steps.review import ReviewDock
+    from gradcamo.docks.panels.training.train import TrainDock
 
     def choose(box, data):
         box.setCurrentIndex(box.findData(data))

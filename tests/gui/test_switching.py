@@ -11,12 +11,12 @@ from conftest import scored_label
 from test_autosave import saved
 from test_open import drop
 
-from gradcamo.docks.explain import ExplainDock
-from gradcamo.docks.layers import heatmap_layer, marked_layer, show_labels, show_stack
-from gradcamo.docks.load import LoadDock
-from gradcamo.docks.model import ModelDock
-from gradcamo.docks.segment import SegmentDock
-from gradcamo.docks.voxel_size import VoxelSize
+from gradcamo.docks.canvas.layers import heatmap_layer, marked_layer, show_labels, show_stack
+from gradcamo.docks.panels.steps.explain import ExplainDock
+from gradcamo.docks.panels.steps.load import LoadDock
+from gradcamo.docks.panels.steps.model import ModelDock
+from gradcamo.docks.panels.steps.segment import SegmentDock
+from gradcamo.docks.panels.steps.voxel_size import VoxelSize
 from gradcamo.files.stacks import write_stack
 from gradcamo.files.store import read_table
 

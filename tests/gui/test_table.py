@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.results import Results
-from gradcamo.docks.table_model import CellTableModel, sorted_order, written
+from gradcamo.docks.panels.cells.table_model import CellTableModel, sorted_order, written
+from gradcamo.docks.state.results import Results
 
 pytestmark = pytest.mark.gui
 

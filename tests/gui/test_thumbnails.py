@@ -7,9 +7,9 @@ import pytest
 from conftest import scored_label
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.heatmap import crop_map
-from gradcamo.docks.thumbnails import SIZE, drawer
+from gradcamo.docks.canvas.heatmap import crop_map
+from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.work.thumbnails import SIZE, drawer
 
 pytestmark = pytest.mark.gui
 
@@ -106,7 +106,7 @@ def test_cells_that_an_audit_brings_while_pictures_are_drawn_wait_their_turn(
     session, checkpoint, batches, viewer, qtbot
 ):
     from gradcamo.auditing.stack import audit_recipe
-    from gradcamo.docks.thumbnails import Thumbnails
+    from gradcamo.docks.work.thumbnails import Thumbnails
     from gradcamo.settings import AuditSettings
 
     session.set_checkpoint(checkpoint, "small")

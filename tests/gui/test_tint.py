@@ -6,9 +6,9 @@ import pytest
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QColor
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.tint import BAD, FAINT, GOOD, INK, PAPER, WARN, legible
-from gradcamo.docks.workbench import Workbench
+from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.steps.workbench import Workbench
+from gradcamo.docks.parts.tint import BAD, FAINT, GOOD, INK, PAPER, WARN, legible
 
 pytestmark = pytest.mark.gui
 

@@ -11,11 +11,11 @@ import pytest
 from qtpy.QtCore import Qt
 from small_training import same_weights
 
-from gradcamo.docks.explain import ExplainDock
-from gradcamo.docks.layers import contrast_limits, show_labels, show_stack
-from gradcamo.docks.model import ModelDock
-from gradcamo.docks.open_stacks import SPLIT, TREATMENT, WELL
-from gradcamo.docks.train import TrainDock
+from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
+from gradcamo.docks.panels.steps.explain import ExplainDock
+from gradcamo.docks.panels.steps.model import ModelDock
+from gradcamo.docks.panels.training.open_stacks import SPLIT, TREATMENT, WELL
+from gradcamo.docks.panels.training.train import TrainDock
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.progress import TrainingProgress
 
@@ -197,7 +197,7 @@ def test_docks_open_before_what_is_slow_to_import_is_needed():
     command = [sys.executable, "-c", textwrap.dedent(code)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     *before, figures, _, every = (set(line.split()) for line in lines)
-    assert "gradcamo.docks.session" in before[0]
+    assert "gradcamo.docks.state.session" in before[0]
     assert not {"pandas", "scipy.ndimage"} & figures
     slow = {"torch", "lightning", "monai", "cellpose", "sklearn", "distributed", "matplotlib"}
     assert not slow & every

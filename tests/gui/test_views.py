@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.cells import CellsDock
-from gradcamo.docks.figures_dock import FiguresDock
-from gradcamo.docks.gallery import GalleryDock
-from gradcamo.docks.plate import PlateDock
-from gradcamo.docks.session import session_of
+from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.cells.gallery import GalleryDock
+from gradcamo.docks.panels.plates.figures import FiguresDock
+from gradcamo.docks.panels.plates.plate import PlateDock
+from gradcamo.docks.state.session import session_of
 
 pytestmark = pytest.mark.gui
 

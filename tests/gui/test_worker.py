@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gradcamo.docks.worker import Job
+from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError
 
 pytestmark = pytest.mark.gui

@@ -237,7 +237,7 @@ def report(source: Path, out: Path) -> None:
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="network to explain")
 def open_(image: Path | None, labels: Path | None, checkpoint: Path | None) -> None:
     """Open napari with the Grad-CAMO workbench and what is named loaded."""
-    from gradcamo.docks.opening import open_window
+    from gradcamo.docks.entry.opening import open_window
 
     open_window(image, labels, checkpoint and _checkpoint_path(checkpoint), run=True)
 

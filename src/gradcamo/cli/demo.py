@@ -179,7 +179,7 @@ def _findings(cells: pd.DataFrame, checkpoint: Any) -> str:
 
 
 def _open_napari(row: pd.Series, out: Path) -> None:
-    from gradcamo.docks.opening import open_window
+    from gradcamo.docks.entry.opening import open_window
     from gradcamo.networks.checkpoint import BUNDLED
 
     labels = _labels_path(row, out, True)

@@ -1,0 +1,1 @@
+"""What is worked on, shown on napari's layers."""

@@ -1,0 +1,121 @@
+"""Labels coloured by what was found, in colours that everybody can tell apart."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from napari.layers import Labels
+    from napari.utils.colormaps import DirectLabelColormap
+
+    from gradcamo.docks.state.session import Session
+
+MODES = ("label", "score", "flagged")
+SCORE_COLORMAP = "viridis"
+STEPS = 64  # few colours keep the label texture small
+UNSCORED = (0.55, 0.55, 0.58, 0.35)
+FLAGGED = (0.90, 0.62, 0.0, 1.0)
+PASSING = (0.34, 0.71, 0.91, 0.55)
+
+
+def score_range(table: pd.DataFrame) -> tuple[float, float]:
+    """The scores that the two ends of the colour scale stand for."""
+    scores = table["grad_camo"].dropna() if "grad_camo" in table else []
+    return (0.0, max(0.5, float(np.max(scores)))) if len(scores) else (0.0, 1.0)
+
+
+def score_colours(scores: np.ndarray, top: float) -> np.ndarray:
+    """RGBA (N, 4) of scores between 0 and ``top``."""
+    from napari.utils.colormaps import ensure_colormap
+
+    steps = np.rint(np.clip(scores / top, 0, 1) * (STEPS - 1)) / (STEPS - 1)
+    return ensure_colormap(SCORE_COLORMAP).map(np.nan_to_num(steps))
+
+
+def colormap_of(table: pd.DataFrame, mode: str) -> DirectLabelColormap:
+    """The colour of every label, by score or by flag; cells without a score are grey."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    scores = table["grad_camo"].to_numpy(float)
+    if mode == "score":
+        colours = score_colours(scores, score_range(table)[1])
+    else:
+        colours = np.where(table["flagged"].to_numpy(bool)[:, None], FLAGGED, PASSING)
+    colours[np.isnan(scores)] = UNSCORED
+    colours = dict(zip(table["label"].tolist(), colours.astype(np.float32), strict=True))
+    return DirectLabelColormap(color_dict={None: np.array(UNSCORED, np.float32), **colours})
+
+
+def warm_up(dtype: np.dtype) -> None:
+    """Let napari compile its label colours, which takes seconds, beside the window."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colours = DirectLabelColormap(color_dict={None: "transparent", 1: "white"})
+    colours.map(np.ones((2, 2), dtype))
+
+
+class LabelColours(QObject):
+    """Keeps the colours of the labels layer in step with the scores."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = weakref.ref(session)
+        self.mode = "score"
+        self.outlines = True
+        self._layer: Labels | None = None
+        self._plain = None  # the layer's own colours
+        session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+        session.labels_changed.connect(self._on_labels)
+        session.flags_changed.connect(self._on_flags)
+        session.results_changed.connect(self.apply)
+
+    def set_mode(self, mode: str) -> None:
+        """Colour by ``label``, ``score`` or ``flagged``."""
+        self.mode = mode
+        self.apply()
+
+    def set_outlines(self, outlines: bool) -> None:
+        """Colour the outlines only, or whole cells."""
+        self.outlines = outlines
+        layer = self._session().labels_layer
+        if layer is not None:
+            layer.contour, layer.opacity = (2, 1.0) if outlines else (0, 0.45)
+            if outlines and self._session().viewer.dims.ndisplay == 3:
+                layer.opacity = 0.2  # there are no outlines in 3D
+
+    def apply(self) -> None:
+        session = self._session()
+        layer = session.labels_layer
+        if layer is None or layer is not self._layer:
+            return
+        table = session.results.table
+        if self.mode == "label" or "grad_camo" not in table or not len(table):
+            if self._plain is not None and layer.colormap is not self._plain:
+                layer.colormap = self._plain
+            return
+        if session.auditing.running:
+            return  # once, at the end
+        if layer.colormap is self._plain:  # the first time; afterwards the user decides
+            self.set_outlines(self.outlines)
+        layer.colormap = colormap_of(table, self.mode)
+
+    def _on_labels(self) -> None:
+        if self._layer is not None and self._layer.colormap is not self._plain:
+            self._layer.colormap = self._plain
+            self._layer.contour, self._layer.opacity = 0, 0.45
+        self._layer = self._session().labels_layer
+        self._plain = None if self._layer is None else self._layer.colormap
+
+    def _on_ndisplay(self) -> None:
+        layer = self._session().labels_layer
+        if layer is not None and layer.colormap is not self._plain:
+            self.set_outlines(self.outlines)
+
+    def _on_flags(self) -> None:
+        if self.mode == "flagged":
+            self.apply()

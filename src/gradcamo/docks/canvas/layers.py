@@ -1,0 +1,307 @@
+"""Z-stacks, labels and heatmaps as napari layers that lie where they belong."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcamo.docks.state.look import Look
+from gradcamo.errors import GradcamoError
+from gradcamo.types import ZStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import napari
+    from napari.layers import Image, Labels, Layer
+
+# what a stain's name contains -> the colour it is usually shown in, and whether it is shown first
+STAINS = (
+    (("hoechst", "dapi", "dna", "nucle", "h2b", "draq"), "bop blue", True),
+    (("phalloidin", "actin", "agp"), "bop orange", True),
+    (("concanavalin", "conca", "er"), "green", False),
+    (("syto", "rna"), "yellow", False),
+    (("wga", "wheat", "golgi", "membrane", "agglutinin"), "cyan", False),
+    (("mito",), "magenta", False),
+)
+OTHERS = ("gray", "green", "magenta", "cyan", "yellow", "red")
+HEATMAP_NAME = "Grad-CAM"
+OUTLINE_NAME = "chosen cell"
+
+
+def colours_of(channels: Sequence[str]) -> list[tuple[str, bool]]:
+    """A colour map's name per channel, and whether the channel is shown at first."""
+    found: list[tuple[str, bool] | None] = [None] * len(channels)
+    for number, name in enumerate(channels):
+        words = name.lower().replace("_", " ").replace("-", " ")
+        for keys, colour, shown in STAINS:
+            if any(key in words if len(key) > 2 else key in words.split() for key in keys):
+                found[number] = (colour, shown)
+                break
+    spare = iter(OTHERS * (1 + len(channels) // len(OTHERS)))
+    colours = [hit or (next(spare), len(channels) < 4) for hit in found]
+    if len(channels) < 4 or not any(shown for _, shown in colours):
+        colours = [(colour, number < 3) for number, (colour, _) in enumerate(colours)]
+    return colours
+
+
+def contrast_limits(channel: Any) -> tuple[float, float]:
+    """The 1st and 99.8th percentile of a channel's middle plane, for display only.
+
+    A plane without finite intensities is passed over for the next one to the middle.
+    """
+    middle = channel.shape[0] // 2
+    for z in sorted(range(channel.shape[0]), key=lambda z: abs(z - middle)):
+        plane = np.asarray(channel[z])[::2, ::2]
+        seen = plane[np.isfinite(plane)]
+        if seen.size:
+            low, high = np.percentile(seen, (1.0, 99.8))
+            return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
+    return 0.0, 1.0
+
+
+def show_stack(
+    viewer: napari.Viewer, stack: ZStack, limits: Sequence[tuple[float, float]]
+) -> dict[str, Image]:
+    """One image layer per channel, coloured by stain, scaled in µm."""
+    return {
+        keywords["name"]: viewer.add_image(data, **keywords)
+        for data, keywords in channel_layers(stack, limits)
+    }
+
+
+def channel_layers(
+    stack: ZStack, limits: Sequence[tuple[float, float]]
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Data and keyword arguments of one image layer per channel."""
+    placed = _placement_of(stack.spacing_um)
+    return [
+        (
+            stack.data[number],
+            {
+                "name": name,
+                "colormap": colour,
+                "blending": "additive",
+                "visible": shown,
+                "contrast_limits": limits[number],
+                "metadata": {"source": stack.source},
+                **placed,
+            },
+        )
+        for number, (name, (colour, shown)) in enumerate(
+            zip(stack.channels, colours_of(stack.channels), strict=True)
+        )
+    ]
+
+
+def show_labels(
+    viewer: napari.Viewer,
+    labels: np.ndarray,
+    like: Layer | None,
+    name: str = "Cells",
+    path: Any = None,
+) -> Labels:
+    """A labels layer in the place of a reference layer, which knows the file that it is from."""
+    placed = {} if like is None else place_like(like)
+    about = {} if path is None else {"path": str(path)}  # here from the start: listeners read it
+    return viewer.add_labels(labels, name=name, opacity=0.45, metadata=about, **placed)
+
+
+def show_preview(
+    viewer: napari.Viewer, masks: np.ndarray, like: Layer, start: Sequence[float]
+) -> Labels:
+    """Masks of one plane, (1, Y, X), where they belong, in a layer that is used again."""
+    layer = marked_layer(viewer, "preview")
+    placed = place_like(like, start)
+    if layer is None:
+        layer = viewer.add_labels(
+            masks, name="Preview", opacity=0.6, metadata={"gradcamo": "preview"}, **placed
+        )
+    else:
+        draw_again(layer, masks, placed)
+        set_visible(layer, True)
+    return layer
+
+
+def stack_from_layers(layers: Sequence[Image]) -> ZStack:
+    """The Z-stack that open image layers make up, one channel each, without copying it.
+
+    Raises
+    ------
+    GradcamoError
+        If there is none, or they are not (Z, Y, X) of one shape.
+    """
+    import dask.array as da
+
+    if not layers:
+        raise GradcamoError("no image layer is open: open a Z-stack first")
+    shapes = {tuple(layer.data.shape) for layer in layers}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 3:
+        raise GradcamoError(
+            "the channels of a Z-stack are (Z, Y, X) layers of one shape, these are "
+            f"{ {layer.name: tuple(layer.data.shape) for layer in layers} }: select those that "
+            "belong together in the layer list"
+        )
+    data = da.stack([da.asarray(layer.data) for layer in layers])
+    source = layers[0].metadata.get("source") or layers[0].source.path or layers[0].name
+    return ZStack(data, tuple(layer.name for layer in layers), spacing_of(layers[0]), str(source))
+
+
+def spacing_of(layer: Layer) -> tuple[float, float, float] | None:
+    """Voxel size in µm of a layer whose units are lengths."""
+    try:
+        lengths = [
+            float((step * unit).to("micrometer").magnitude)
+            for step, unit in zip(layer.scale, layer.units, strict=True)
+        ]
+    except Exception:  # pixels have no length; pint's errors are many
+        return None
+    return tuple(lengths[-3:]) if len(lengths) >= 3 else None
+
+
+def place_like(layer: Layer, start: Sequence[float] | None = None) -> dict[str, Any]:
+    """Keyword arguments that put a new layer's first voxel on a voxel of another layer."""
+    origin = layer.data_to_world(np.zeros(layer.ndim) if start is None else np.asarray(start))
+    return {
+        "scale": layer.scale,
+        "translate": layer.affine.inverse(origin),  # affine acts after translate
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine.affine_matrix,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
+
+
+def draw_again(layer: Image | Labels, data: np.ndarray, placed: dict[str, Any]) -> None:
+    """Give a layer other data where `place_like` would put a new one.
+
+    Every attribute that is set makes napari draw everything anew, so only what differs is set.
+    """
+    in_place = layer.data.shape == data.shape
+    if layer.units != placed["units"]:
+        layer.units = placed["units"]
+    if in_place:
+        layer.data[...] = data
+    else:
+        layer.data = data
+    given = {"affine": layer.affine.affine_matrix}
+    for name in ("affine", "scale", "rotate", "shear", "translate"):
+        if not np.array_equal(given.get(name, getattr(layer, name)), placed[name]):
+            setattr(layer, name, placed[name])
+            in_place = False
+    if in_place:
+        layer.refresh()
+
+
+def set_visible(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; napari draws everything anew even where nothing changes."""
+    if layer.visible != visible:
+        layer.visible = visible
+
+
+@contextmanager
+def kept_active(viewer: napari.Viewer) -> Iterator[None]:
+    """Inside, a new layer does not stay the active one, which it makes itself: nobody asked."""
+    active = viewer.layers.selection.active
+    yield
+    if active is not None:
+        viewer.layers.selection.active = active
+
+
+def show_heatmap(
+    viewer: napari.Viewer,
+    cam: np.ndarray,
+    like: Layer,
+    start: Sequence[float],
+    name: str,
+    look: Look | None = None,
+) -> Image:
+    """Put a cell's upsampled map (Z, Y, X) on its crop, in one layer that is used again.
+
+    ``cam`` is made visible over all other layers with its own range; what the user changed about
+    the layer (colour map, opacity, rendering) stays.
+    """
+    layer = heatmap_layer(viewer)
+    top = float(cam.max()) or 1.0
+    placed = place_like(like, start)
+    if layer is None:
+        look = look or Look()
+        layer = viewer.add_image(
+            cam,
+            name=HEATMAP_NAME,
+            blending="additive",
+            attenuation=0.02,
+            contrast_limits=(0.0, top),
+            metadata={"gradcamo": "heatmap", "cell": name},
+            **look.keywords(),
+            **placed,
+        )
+        look.apply(layer)
+        return layer
+    draw_again(layer, cam, placed)
+    layer.contrast_limits_range = (0.0, top)
+    layer.contrast_limits = (0.0, top)
+    layer.metadata["cell"] = name
+    return layer
+
+
+def heatmap_layer(viewer: napari.Viewer) -> Image | None:
+    """The heatmap layer, where there is one."""
+    return marked_layer(viewer, "heatmap")
+
+
+def marked_layer(viewer: napari.Viewer, kind: str) -> Any:
+    """The layer of ours that is of this kind (heatmap, outline, preview), where there is one."""
+    found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == kind]
+    return found[0] if found else None
+
+
+def go_to(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float], centre: bool) -> None:
+    """Show the plane of a voxel, and with ``centre`` move it to the middle of the canvas."""
+    world = np.array(layer.data_to_world(voxel))
+    offset = viewer.dims.ndim - len(world)
+    for axis, where in enumerate(world):
+        if axis + offset not in viewer.dims.displayed:
+            viewer.dims.set_point(axis + offset, where)
+    if centre and not _on_canvas(viewer, layer, voxel):
+        viewer.camera.center = tuple(world[-3:])
+
+
+def show_outline(
+    viewer: napari.Viewer, mask: np.ndarray, like: Labels, start: Sequence[float]
+) -> Labels:
+    """Draw a white line around a cell, given as a mask (Z, Y, X), in a layer used again."""
+    layer = marked_layer(viewer, "outline")
+    placed = place_like(like, start)
+    if layer is None:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        layer = viewer.add_labels(
+            mask.astype(like.data.dtype),
+            name=OUTLINE_NAME,
+            colormap=DirectLabelColormap(color_dict={None: "transparent", 1: "white"}),
+            metadata={"gradcamo": "outline"},
+            **placed,
+        )
+        layer.contour = 1
+    else:
+        draw_again(layer, mask, placed)
+    return layer
+
+
+def _on_canvas(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float]) -> bool:
+    if viewer.dims.ndisplay == 3:
+        return False
+    shown = [axis for axis in range(layer.ndim) if axis in viewer.dims.displayed]
+    low, high = layer.corner_pixels
+    margin = (high - low) / 30
+    return all(low[a] + margin[a] < voxel[a] < high[a] - margin[a] for a in shown)
+
+
+def _placement_of(spacing_um: tuple[float, float, float] | None) -> dict[str, Any]:
+    if spacing_um is None:
+        return {"axis_labels": ("z", "y", "x")}
+    return {"scale": spacing_um, "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}

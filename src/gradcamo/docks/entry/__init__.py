@@ -1,0 +1,1 @@
+"""What the manifest and the command line call."""

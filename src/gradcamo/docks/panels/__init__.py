@@ -1,0 +1,1 @@
+"""What is docked: the steps of the workbench, and views of cells, plates and networks."""

@@ -1,0 +1,122 @@
+"""Compare: the chosen cell under the map of every treatment, or of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QListView,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gradcamo.docks.parts.memory import keep_choice
+from gradcamo.docks.parts.widgets import Message, line_of
+from gradcamo.docks.parts.worker import Job
+from gradcamo.docks.state.session import Session, session_of
+
+if TYPE_CHECKING:
+    import napari
+
+SIZE = 132
+BY = {"treatments": "every treatment", "layers": "every layer"}
+
+
+class CompareDock(QWidget):
+    """Follows the chosen cell; maps are computed in the background."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.job = Job(self)
+        self._drawn: tuple[Any, ...] = ()
+        self.by = QComboBox()
+        for by, title in BY.items():
+            self.by.addItem(title, by)
+        keep_choice(self.by, "compare by")
+        self.by.setToolTip(
+            "the evidence for each treatment at the layer that Explain names, or that for one "
+            "treatment at each layer"
+        )
+        self.message = Message()
+        self.view = QListWidget()
+        self.view.setViewMode(QListView.ViewMode.IconMode)
+        self.view.setResizeMode(QListView.ResizeMode.Adjust)
+        self.view.setMovement(QListView.Movement.Static)
+        self.view.setSelectionMode(QListWidget.SelectionMode.NoSelection)
+        self.view.setIconSize(QSize(SIZE, SIZE))
+        self.view.setGridSize(QSize(SIZE + 12, SIZE + 26))
+        self.view.setToolTip("the cell's middle plane; each map is drawn on its own scale")
+        line = line_of(self.message, self.by)
+        line.setStretch(0, 1)
+        box = QVBoxLayout(self)
+        box.addLayout(line)
+        box.addWidget(self.view, 1)
+
+        self.by.activated.connect(self.draw)
+        self.job.stepped.connect(self._show)
+        self.job.failed.connect(self.message.fail)
+        self.job.ended.connect(self.draw)  # where another cell was chosen meanwhile
+        session = self.session
+        session.cell_changed.connect(self.draw)
+        session.checkpoint_changed.connect(self.draw)
+        session.edits.changed.connect(self.draw)
+        self.draw()
+
+    def draw(self, *_: Any) -> None:
+        """Draw the cell that is looked at, unless it is drawn already."""
+        session = self.session
+        label, settings = session.cell, session.next_settings
+        wanted = (label, self.by.currentData(), session.edits.count, id(session.checkpoint))
+        wanted = (*wanted, settings)
+        if session.lacking() or not label:
+            self.view.clear()
+            self._drawn = ()
+            lacking = session.lacking() or ["a cell: click one"]
+            self.message.say(f"Needed first: {' and '.join(lacking)}.")
+            return
+        if wanted == self._drawn or self.job.running:
+            return
+        self._drawn = wanted
+        self.message.say(f"comparing the maps of cell {label} …")
+        checkpoint, find, by = session.checkpoint, session.found.finder(settings), wanted[1]
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.auditing.compare import compare_maps
+            from gradcamo.views import overlay
+
+            crops = find()
+            (place,) = np.flatnonzero(crops.table["label"].to_numpy() == label)
+            if not crops.scorable[place]:
+                yield label, None
+                return
+            views = compare_maps(crops[int(place)], checkpoint, settings, by)
+            yield label, [(v.title, (overlay(v) * 255).round().astype(np.uint8)) for v in views]
+
+        self.job.start(steps)
+
+    def _show(self, drawn: tuple[int, list[tuple[str, np.ndarray]] | None]) -> None:
+        label, pictures = drawn
+        self.view.clear()
+        if pictures is None:
+            why = "cut by the border or outside its crop"
+            self.message.say(f"Cell {label} is {why}: it is not explained.")
+            return
+        self.message.say(f"Cell {label}: Grad-CAMO of each map")
+        for title, picture in pictures:
+            height, width, _ = picture.shape
+            image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+            pixmap = QPixmap.fromImage(image).scaled(
+                SIZE,
+                SIZE,
+                Qt.AspectRatioMode.KeepAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
+            )
+            self.view.addItem(QListWidgetItem(QIcon(pixmap), title))

@@ -1,0 +1,153 @@
+"""Export: which cells, what of them, and where to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gradcamo.docks.parts.tint import GOOD
+from gradcamo.docks.parts.widgets import Message
+from gradcamo.docks.parts.worker import Job
+from gradcamo.docks.work import export
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    from gradcamo.docks.state.session import Session
+
+WHICH = {
+    "all": "all cells",
+    "visible": "cells that the table shows now",
+    "selected": "selected cells",
+    "flagged": "flagged cells",
+    "passing": "passing cells",
+}
+
+
+class ExportDialog(QDialog):
+    """Stays open, so that several things can be written one after the other."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Export cells")
+        self.session = session
+        self.job = Job(self)
+        self.which = QComboBox()
+        self.which.setToolTip("rows come in the order that the table shows")
+        for which in export.CHOICES:
+            self.which.addItem(WHICH[which], which)
+        self.what = QButtonGroup(self)
+        kinds = QVBoxLayout()
+        for number, (title, explained) in enumerate(export.KINDS.values()):
+            button = QRadioButton(title)
+            button.setToolTip(explained)
+            self.what.addButton(button, number)
+            kinds.addWidget(button)
+        self.what.button(0).setChecked(True)
+        self.explained = Message()
+        self.explained.setMinimumHeight(36)  # two lines
+        self.explained.setAlignment(Qt.AlignmentFlag.AlignTop)
+        kinds.addWidget(self.explained)
+        self.shown_only = QCheckBox("only the columns that the table shows")
+        self.shown_only.setChecked(True)
+        self.shown_only.setToolTip("else every column; image and label are always written")
+        self.cytomining = QCheckBox("names for pycytominer and its kin (Metadata_…, Cells_…)")
+        self.cytomining.setToolTip(
+            "flags become Metadata_cqc_gradcamo, by which pycytominer drops cells; profiles "
+            "follow as Cells_…"
+        )
+        self.write_button = QPushButton("Write…")
+        self.write_button.setDefault(True)
+        self.message = Message()
+        form = QFormLayout()
+        form.addRow("Cells", self.which)
+        form.addRow("As", kinds)
+        form.addRow("Columns", self.shown_only)
+        form.addRow("", self.cytomining)
+        line = QHBoxLayout()
+        line.addWidget(self.message, 1)
+        line.addWidget(self.write_button)
+        box = QVBoxLayout(self)
+        box.addLayout(form)
+        box.addLayout(line)
+        self.setMinimumWidth(480)
+
+        self.what.idToggled.connect(self._enable)
+        self.write_button.clicked.connect(self._choose)
+        self.job.stepped.connect(self._on_written)
+        self.job.failed.connect(self.message.fail)
+        self.job.began.connect(self._enable)
+        self.job.ended.connect(self._enable)
+        for signal in (session.order_changed, session.flags_changed, session.selection_changed):
+            signal.connect(self._count)
+        self._count()
+        self._enable()
+
+    @property
+    def kind(self) -> str:
+        """What is to be written, a key of ``export.KINDS``."""
+        return list(export.KINDS)[self.what.checkedId()]
+
+    def request(self) -> export.Request:
+        """What the dialog asks for."""
+        columns = self.session.columns if self.shown_only.isChecked() else None
+        return export.Request(
+            self.which.currentData(), self.kind, columns or None, self.cytomining.isChecked()
+        )
+
+    def write(self, path: str) -> None:
+        """Write in the background what the dialog asks for."""
+        try:
+            work = export.prepare(self.session, self.request(), path)
+        except GradcamoError as error:
+            self.message.fail(error)
+            return
+
+        def steps() -> Iterator[str]:
+            yield work()
+
+        self.message.say("writing …")
+        self.job.start(steps)
+
+    def _on_written(self, said: str) -> None:
+        self.message.say(said, GOOD)
+
+    def _choose(self) -> None:
+        which = self.which.currentData()
+        if self.kind == "maps":
+            path = QFileDialog.getExistingDirectory(self, "Folder for one heatmap per cell")
+        else:
+            table = self.kind == "table"
+            name = f"{which}.csv" if table else f"{which}_{self.kind}.ome.tif"
+            kinds = export.FILES if table else export.IMAGES
+            path, _ = QFileDialog.getSaveFileName(self, "Export", name, kinds)
+        if path:
+            self.write(path)
+
+    def _count(self, *_: Any) -> None:
+        for number, which in enumerate(export.CHOICES):
+            try:
+                count = len(export.chosen(self.session, which))
+            except GradcamoError:
+                count = 0
+            self.which.setItemText(number, f"{WHICH[which]} ({count:,})")
+
+    def _enable(self, *_: Any) -> None:
+        self.explained.say(export.KINDS[self.kind][1])
+        for box in (self.shown_only, self.cytomining):
+            box.setEnabled(self.kind == "table")
+        self.write_button.setEnabled(not self.job.running)

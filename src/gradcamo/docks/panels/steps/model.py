@@ -1,0 +1,208 @@
+"""Model: the network to explain, what it expects, and which channel of the stack is which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
+
+from gradcamo.docks.panels.steps.importing import ImportDialog
+from gradcamo.docks.parts.memory import ask_path, keep, recall
+from gradcamo.docks.parts.tint import WARN
+from gradcamo.docks.parts.widgets import Message, line_of
+from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.work.ready import ready
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    import napari
+
+    from gradcamo.networks.checkpoint import Checkpoint
+
+FILES = "Checkpoints (*.safetensors);;Published weights (*.pth *.pt);;All files (*)"
+
+
+class ModelDock(QWidget):
+    """Load a checkpoint, read what it is, match its channels."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.open = QPushButton("Open…")
+        self.open.setToolTip("a checkpoint (.safetensors) that 'gradcamo train' wrote")
+        self.import_ = QPushButton("Import weights…")
+        self.import_.setToolTip(
+            "make a checkpoint of weights (.pth) that were trained with EfficientNet-PyTorch-3D"
+        )
+        self.demo = QPushButton("Demo network")
+        self.demo.setToolTip("the network that comes with this package, for the built-in plate")
+        self.summary = Message()
+        self.note = Message()
+        self.matching = QWidget()
+        self.matches: dict[str, QComboBox] = {}
+        self.message = Message()
+        self.dialog: ImportDialog | None = None
+        QFormLayout(self.matching).setContentsMargins(0, 0, 0, 0)
+
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addLayout(line_of(self.open, self.import_, self.demo))
+        for part in (self.summary, self.note, self.matching, self.message):
+            box.addWidget(part)
+
+        self.open.clicked.connect(self._choose)
+        self.import_.clicked.connect(self.import_weights)
+        self.demo.clicked.connect(self.load_demo)
+        session = self.session
+        self._loading = session.checkpoint_loading
+        self._loading.stepped.connect(self._on_loaded)
+        self._loading.failed.connect(self.message.fail)
+        for signal in (self._loading.began, self._loading.ended, session.auditing.began):
+            signal.connect(self._enable)
+        session.auditing.ended.connect(self._enable)
+        session.checkpoint_changed.connect(self._describe)
+        session.stack_changed.connect(self._describe)
+        session.spacing_changed.connect(self._warn)
+        self._describe()
+
+    def load(self, path: str | Path) -> None:
+        """Read a checkpoint in the background; published weights are asked about first."""
+        path = Path(path)
+        if path.suffix in (".pth", ".pt"):
+            self.import_weights()
+            self.dialog.choose(path)
+            return
+
+        def read() -> Iterator[Any]:
+            from gradcamo.networks.checkpoint import Checkpoint
+
+            yield ready(Checkpoint.load(path)), path.stem
+
+        try:
+            self._loading.start(read)
+        except GradcamoError as error:
+            self.message.fail(error)
+        else:
+            self.message.say(f"reading {path.name} …")
+
+    def load_demo(self) -> None:
+        """Read the checkpoint that comes with the package."""
+        from gradcamo.networks.checkpoint import BUNDLED
+
+        self.load(BUNDLED)
+
+    def import_weights(self) -> None:
+        """Ask what published weights do not say, in a window of its own."""
+        if self.dialog is None:
+            self.dialog = ImportDialog(self.session, self)
+        self.dialog.show()
+        self.dialog.raise_()
+
+    def _on_loaded(self, item: tuple[Checkpoint, str]) -> None:
+        self.message.say("")
+        self.session.set_checkpoint(*item)
+
+    def _describe(self) -> None:
+        checkpoint, stack = self.session.checkpoint, self.session.stack
+        self._match_channels(checkpoint, stack)
+        self._warn()
+        self._enable()
+        if checkpoint is None:
+            self.summary.say(
+                "Open the network that should be explained. 'gradcamo train' makes one; the demo "
+                "network knows the built-in plate."
+            )
+        else:
+            self.summary.say(described(checkpoint, self.session.checkpoint_name))
+
+    def _warn(self) -> None:
+        checkpoint, stack = self.session.checkpoint, self.session.stack
+        note = None
+        if checkpoint is not None and stack is not None:
+            from gradcamo.auditing.matching import voxel_note
+
+            note = voxel_note(stack, checkpoint)
+        self.note.say(note[0].upper() + note[1:] + "." if note else "", WARN)
+
+    def _match_channels(self, checkpoint: Checkpoint | None, stack: Any) -> None:
+        form = self.matching.layout()
+        while form.rowCount():
+            form.removeRow(0)
+        self.matches = {}
+        fits = checkpoint and stack and set(checkpoint.channels) <= set(stack.channels)
+        if checkpoint is None or stack is None or fits:
+            self.matching.hide()
+            self._on_matched()
+            return
+        missing = Message()
+        form.addRow(missing)
+        wanted, there = len(checkpoint.channels), len(stack.channels)
+        if there < wanted:
+            missing.say(
+                f"The network takes {wanted} channels, the stack has {there}: open a stack with "
+                "all of them, or a network for these.",
+                WARN,
+            )
+            self.matching.show()
+            self._on_matched()
+            return
+        missing.say("The network's channels are not found by name. Say which is which:", WARN)
+        kept = recall("channels", {})  # of this network or another: names tell
+        for number, channel in enumerate(checkpoint.channels):
+            box = QComboBox()
+            box.addItems(stack.channels)
+            known = next((n for n in (channel, kept.get(channel)) if n in stack.channels), "")
+            place = stack.channels.index(known) if known else min(number, len(stack.channels) - 1)
+            box.setCurrentIndex(place)
+            box.setToolTip(f"the stack's channel that shows what the network knows as {channel}")
+            box.currentTextChanged.connect(self._on_matched)
+            box.activated.connect(self._keep_matches)
+            self.matches[channel] = box
+            form.addRow(channel, box)
+        self.matching.show()
+        self._on_matched()
+
+    def _on_matched(self, *_: Any) -> None:
+        self.session.channels = tuple(box.currentText() for box in self.matches.values()) or None
+
+    def _keep_matches(self, *_: Any) -> None:
+        keep("channels", {name: box.currentText() for name, box in self.matches.items()})
+
+    def _enable(self, *_: Any) -> None:
+        idle = not self._loading.running and not self.session.auditing.running
+        for button in (self.open, self.import_, self.demo):
+            button.setEnabled(idle)
+
+    def _choose(self) -> None:
+        path = ask_path(self, "Open a checkpoint", filters=FILES)
+        if path:
+            self.load(path)
+
+
+def described(checkpoint: Checkpoint, name: str) -> str:
+    """A checkpoint in a few lines."""
+    grid = " × ".join(str(n) for n in checkpoint.layers[checkpoint.layer].grid)
+    seen = " × ".join(str(n) for n in checkpoint.input_size)
+    window = " × ".join(str(n) for n in checkpoint.crop.size_yx)
+    lines = [
+        f"<b>{name}</b> tells {len(checkpoint.classes)} treatments apart: "
+        f"{', '.join(checkpoint.classes)}.",
+        f"Channels: {', '.join(checkpoint.channels)}.",
+        f"Crops of {window} px, resized to {seen}; explained at {checkpoint.layer}, a grid of "
+        f"{grid}.",
+    ]
+    if checkpoint.spacing_um:
+        lines.append(f"Voxels: {' × '.join(f'{s:.4g}' for s in checkpoint.spacing_um)} µm.")
+    accuracy = checkpoint.recipe.get("accuracy") or {}
+    told = [
+        f"{accuracy[split]:.0%} of {words}"
+        for split, words in (("test", "held-out cells"), ("train", "training cells"))
+        if accuracy.get(split) is not None
+    ]
+    if told:
+        lines.append(f"Right for {', '.join(told)} (chance: {1 / len(checkpoint.classes):.0%}).")
+    if source := checkpoint.recipe.get("imported_from"):
+        lines.append(f"Imported from {source}.")
+    return "<br>".join(lines)

@@ -1,0 +1,99 @@
+"""Review: the cell that is looked at, the cut-off, the colours, the export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gradcamo.docks.canvas.colouring import MODES
+from gradcamo.docks.panels.cells.card import CellCard
+from gradcamo.docks.panels.cells.export_dialog import ExportDialog
+from gradcamo.docks.panels.steps.cutoff import CutoffBox
+from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
+from gradcamo.docks.parts.memory import keep, keep_choice, recall
+from gradcamo.docks.state.session import Session, session_of
+
+if TYPE_CHECKING:
+    import napari
+
+MODE_NAMES = {"score": "Grad-CAMO score", "flagged": "flagged or passing", "label": "cell"}
+
+
+class ReviewDock(QWidget):
+    """Decide which cells to keep."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.cut = CutoffBox(self.session)
+        self.mode = QComboBox()
+        for mode in sorted(MODES, key=list(MODE_NAMES).index):
+            self.mode.addItem(MODE_NAMES[mode], mode)
+        self.mode.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.mode.setToolTip("what the colours of the cells stand for; grey cells have no score")
+        keep_choice(self.mode, "colours of cells")
+        if self.mode.currentData() != self.session.colours.mode:
+            self.session.colours.set_mode(self.mode.currentData())
+        self.outlines = QCheckBox("outlines")
+        self.session.colours.outlines = bool(recall("outlines", True))
+        self.outlines.setChecked(self.session.colours.outlines)
+        self.outlines.setToolTip("colour outlines only, so that the image stays visible")
+        self.heatmap = HeatmapOptions(self.session)
+        self.export_button = QPushButton("Export…")
+        self.export_button.setToolTip("write cells as a table, a label image or heatmaps")
+        self.card = CellCard(self.export_button)
+
+        form = QFormLayout()
+        colours = QHBoxLayout()
+        colours.addWidget(self.mode, 1)
+        colours.addWidget(self.outlines)
+        form.addRow("Colours", colours)
+        form.addRow("Heatmap", self.heatmap)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(self.card)
+        box.addWidget(self.cut)
+        box.addLayout(form)
+
+        session = self.session
+        self.mode.activated.connect(self._on_mode)
+        self.outlines.toggled.connect(self._on_outlines)
+        self.export_button.clicked.connect(self.open_export)
+        session.results_changed.connect(self._on_results)
+        session.cell_changed.connect(self._on_cell)
+        self._on_results()
+
+    def open_export(self) -> ExportDialog:
+        """The dialog that asks which cells to write, and how."""
+        dialog = ExportDialog(self.session, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
+        return dialog
+
+    def _on_results(self) -> None:
+        self.export_button.setEnabled(len(self.session.results) > 0)
+        self._on_cell(self.session.cell, "")
+
+    def _on_cell(self, label: int, chooser: str) -> None:
+        table = self.session.results.table if label else None
+        known = table is not None and label in table.index
+        self.card.show_cell(table.loc[label] if known else None)
+
+    def _on_outlines(self, outlines: bool) -> None:
+        keep("outlines", outlines)
+        self.session.colours.set_outlines(outlines)
+
+    def _on_mode(self) -> None:
+        self.session.colours.set_mode(self.mode.currentData())

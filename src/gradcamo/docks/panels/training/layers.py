@@ -1,0 +1,188 @@
+"""Layers: every layer of the network scored on held-out wells, and one taken to explain with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gradcamo.docks.parts.memory import ask_path
+from gradcamo.docks.parts.rows import SettingRows
+from gradcamo.docks.parts.tint import GOOD, WARN
+from gradcamo.docks.parts.widgets import JobRow, Message, line_of
+from gradcamo.docks.state.session import Session, session_of
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import LayerAuditSettings
+
+if TYPE_CHECKING:
+    import napari
+
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.training.layer_audit import LayerAudit
+
+DPI = 80  # on the screen, where docks are narrow
+SHEET = 4.5  # inches, as wide as a dock
+LEAST_HEIGHT = 420  # pixels
+
+
+class LayersDock(QWidget):
+    """Choose a plate, score all layers, look at the trade-off, take a layer."""
+
+    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session: Session = session_of(napari_viewer)
+        self.job = self.session.layer_auditing
+        self.plate: Path | None = None
+        self.result: LayerAudit | None = None
+        self._scored: Checkpoint | None = None
+        self.figure: Any = None
+        self._canvas: Any = None
+        self.open = QPushButton("Open plate…")
+        self.open.setToolTip("the plate on whose held-out wells the layers are scored")
+        self.run = QPushButton("Score every layer")
+        self.run.setToolTip("one pass over the plate's cells, all layers at once")
+        self.rows = SettingRows(LayerAuditSettings, ("alignment", "gradients"))
+        self.rows.keep_as("layers")
+        self.progress = JobRow(self.job, "cells")
+        self.progress.cancel.setToolTip("stop after this batch")
+        self.message = Message()
+        self.layer = QComboBox()
+        self.take = QPushButton("Explain at this layer")
+        self.take.setToolTip("set this layer in the Explain dock")
+        self.save = QPushButton("Save…")
+        self.save.setToolTip(
+            "keep table and plot in a folder; in a plate's folder the report takes them up"
+        )
+        box = QVBoxLayout(self)
+        box.addLayout(line_of(self.open, self.run))
+        for part in (self.rows, self.progress, self.message):
+            box.addWidget(part)
+        self.place = QVBoxLayout()
+        box.addLayout(self.place, 1)
+        self.chosen = QWidget()
+        self.chosen.setLayout(line_of(self.layer, self.take, self.save))
+        box.addWidget(self.chosen)
+        box.addStretch()
+        self.chosen.hide()
+
+        self.open.clicked.connect(self._choose)
+        self.run.clicked.connect(self.start)
+        self.take.clicked.connect(self._take)
+        self.save.clicked.connect(self._choose_folder)
+        self.job.began.connect(self._enable)
+        self.job.stepped.connect(self._on_step)
+        self.job.failed.connect(self.message.fail)
+        self.job.ended.connect(self._on_end)
+        self.session.checkpoint_changed.connect(self._on_checkpoint)
+        self._on_checkpoint()
+
+    def load(self, path: str | Path) -> None:
+        """Take this plate."""
+        self.plate = Path(path)
+        self._on_checkpoint()
+
+    def start(self) -> None:
+        """Score every layer in the background."""
+        plate, checkpoint = self.plate, self.session.checkpoint
+        try:
+            settings = self.rows.settings()
+
+            def steps() -> Iterator[Any]:
+                from gradcamo.figures import layer_audit
+                from gradcamo.training.layer_audit import layer_audit_steps
+
+                for step in layer_audit_steps(plate, checkpoint, settings):
+                    if step.result is None:
+                        yield step
+                    else:
+                        figure = layer_audit(step.result.summary, checkpoint.layer, SHEET)
+                        yield step.result, figure, checkpoint
+
+            self.job.start(steps)
+        except GradcamoError as error:
+            self.message.fail(error)
+        else:
+            self.message.say("reading the labels …")
+
+    def write(self, folder: str | Path) -> None:
+        """Keep table and plot in a folder."""
+        from gradcamo.training.layer_report import save_layer_audit
+
+        try:
+            files = save_layer_audit(self.result, folder, self._scored.layer)
+        except GradcamoError as error:
+            self.message.fail(error)
+        else:
+            names = ", ".join(path.name for path in files)
+            self.message.say(f"written to {folder}: {names}", GOOD)
+
+    def _on_step(self, item: Any) -> None:
+        if not isinstance(item[0], int):
+            self._show(*item)
+            return
+        self.message.say("")
+        self.progress.show_progress(item.done, item.total)
+
+    def _show(self, result: LayerAudit, figure: Any, checkpoint: Checkpoint) -> None:
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
+        self.result, self._scored = result, checkpoint
+        if self._canvas is not None:
+            self.place.removeWidget(self._canvas)
+            self._canvas.deleteLater()
+        self.figure = figure
+        figure.set_dpi(DPI)
+        self._canvas = FigureCanvasQTAgg(figure)
+        self._canvas.setMinimumSize(320, LEAST_HEIGHT)
+        self.place.addWidget(self._canvas)
+        summary = self.result.summary
+        self.layer.clear()
+        self.layer.addItems(list(summary["layer"]))
+        self.layer.setCurrentText(checkpoint.layer)
+        self.chosen.setVisible(checkpoint is self.session.checkpoint)
+        self.message.say(f"{summary['cells'].iloc[0]} held-out cells, every layer", GOOD)
+
+    def _on_end(self, complete: bool) -> None:
+        if self.job.cancelling:
+            self.message.say("stopped; nothing was scored", WARN)
+        self._enable()
+
+    def _on_checkpoint(self) -> None:
+        self.plate = self.plate or self.session.trained_on
+        self.chosen.setVisible(self.result is not None and self._scored is self.session.checkpoint)
+        if self.session.checkpoint is None:
+            self.message.say("No network yet: open one under Explain, or train one.")
+        elif self.plate is None:
+            self.message.say("Open the plate that the network was trained on.")
+        else:
+            self.message.say(f"{self.plate.parent.name}/{self.plate.name}")
+        self._enable()
+
+    def _enable(self, *_: Any) -> None:
+        idle = not self.job.running
+        for part in (self.open, self.rows, self.save):
+            part.setEnabled(idle)
+        ready = None not in (self.plate, self.session.checkpoint)
+        self.run.setEnabled(idle and ready)
+
+    def _take(self) -> None:
+        self.session.propose_layer(self.layer.currentText())
+        self.message.say(f"the cells are explained at {self.layer.currentText()} from now on", GOOD)
+
+    def _choose(self) -> None:
+        path = ask_path(self, "Open a plate", filters="Plates (*.csv)")
+        if path:
+            self.load(path)
+
+    def _choose_folder(self) -> None:
+        folder = ask_path(self, "A folder for table and plot", QFileDialog.getExistingDirectory)
+        if folder:
+            self.write(folder)

@@ -1,0 +1,287 @@
+"""What audits brought, batch by batch, keyed by label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcamo.docks.state.columns import COLUMNS
+from gradcamo.docks.state.explained import ExplainedCell, alike, from_arrays, of_batch, to_arrays
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gradcamo.auditing.stack import AuditBatch
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.settings import AuditSettings
+
+KINDS = ("cells", "border", "scored", "outside", "silent", "flagged")
+
+
+class Results:
+    """Scores, maps and profiles of the cells of one labels image.
+
+    ``table`` has one row per audited cell, indexed by label, in ascending order. Its ``flagged``
+    column follows the cut-off, except for cells that somebody flagged or cleared by hand.
+    """
+
+    def __init__(self, cutoff: float) -> None:
+        self.recipe: dict[str, Any] = {}  # how the scores were made
+        self.audited = False  # else the cells that are there were only looked at
+        self.marked: dict[int, bool] = {}  # flagged or cleared by hand
+        self.notes: dict[int, str] = {}
+        self.stale: set[int] = set()
+        self._cutoff = cutoff
+        self._cells: dict[int, ExplainedCell] = {}
+        self._parts: list[pd.DataFrame] = []
+        self._carried: pd.DataFrame | None = None  # a plate's columns, which no audit knows
+        self._table: pd.DataFrame | None = None
+
+    def add(self, batch: AuditBatch) -> None:
+        """Take in a batch; a cell that was audited before is replaced."""
+        table = batch.table
+        if self._carried is not None:
+            others = self._carried.columns.difference(table.columns)
+            table = table.join(self._carried[others], on="label")
+        self._parts.append(table)
+        self._table = None
+        self.stale.difference_update(batch.table["label"].tolist())
+        if len(batch.maps):
+            self._cells.update(of_batch(batch))
+
+    def fresh(self) -> Results:
+        """The flags and notes alone."""
+        results = Results(self._cutoff)
+        results.marked, results.notes = self.marked, self.notes
+        return results
+
+    def differ_from(self, checkpoint: Checkpoint, settings: AuditSettings) -> str:
+        """In what these scores differ from what would be found now; empty where they do not.
+
+        Rows name their layer and alignment themselves, so these may differ from row to row.
+        """
+        recipe = self.recipe
+        if not recipe:
+            return ""
+        if recipe.get("checkpoint") != checkpoint.hash:
+            return "another network"
+        if recipe["channels"] != list(settings.channels or checkpoint.channels):
+            return "other channels"
+        if recipe["settings"].get("target") != settings.target:
+            return "another choice of treatment"
+        return ""
+
+    def respace(self, before: tuple[float, ...] | None, after: tuple[float, ...]) -> None:
+        """Volumes for another voxel size; where none was known, the next audit counts them."""
+        if len(self):
+            factor = prod(after) / prod(before) if before else np.nan
+            self.table["volume_um3"] *= factor
+            self.recipe = {**self.recipe, "spacing_um": list(after)}
+
+    def expire(self, labels: set[int]) -> None:
+        """The scores of these cells are out of date, and their maps are let go."""
+        self.stale |= labels
+        for label in labels:
+            self._cells.pop(label, None)
+
+    def outdate(self, places: np.ndarray) -> None:
+        """The shares of the cells whose crops hold any of these voxels are out of date.
+
+        ``places`` are (y, x), (N, 2). Their maps are not, since no label enters a map.
+        """
+        table = self.table
+        if not len(table) or not self.recipe:
+            return
+        whole = table[~table["touches_border"].to_numpy(bool)]
+        size = np.array(self.recipe["crop"]["size_yx"])
+        # where the crop lies is not known without a map: too many rather than too few
+        middle = whole[["centroid_y", "centroid_x"]].to_numpy(float)
+        first, last = middle - size, middle + size
+        for row, label in enumerate(whole["label"].tolist()):
+            if label in self._cells:
+                first[row] = self._cells[label].start[1:]
+                last[row] = first[row] + size - 1
+        low, high = places.min(0), places.max(0)
+        near = np.flatnonzero(((first <= high) & (last >= low)).all(1))
+        sees = [((places >= first[row]) & (places <= last[row])).all(1).any() for row in near]
+        self.stale.update(whole["label"].to_numpy()[near[sees]].tolist())
+
+    def forget(self, labels: set[int]) -> None:
+        """These cells are no more."""
+        if not labels:
+            return
+        table = self.table
+        self.expire(labels)
+        self.stale -= labels
+        if len(table):
+            self._parts = [table[~table["label"].isin(labels)]]
+            self._table = None
+
+    @classmethod
+    def of_table(
+        cls, table: pd.DataFrame, cutoff: float, arrays: Mapping[str, np.ndarray] | None = None
+    ) -> Results:
+        """Results read back; maps that ``arrays`` lacks are made again when they are asked for."""
+        results = cls(cutoff)
+        if "predicted" in table:  # files write missing text as empty text
+            named = table["predicted"] != ""
+            table = table.assign(predicted=table["predicted"].where(named, None))
+        results._parts = [table]
+        results.recipe = {k: v for k, v in table.attrs.get("recipe", {}).items() if k != "run"}
+        results.audited = True
+        results._cells = from_arrays(arrays or {}, table)
+        others = [name for name in table if name not in COLUMNS]
+        if others:
+            results._carried = table.set_index("label")[others]
+        return results
+
+    def arrays(self) -> Callable[[], dict[str, np.ndarray]]:
+        """What gathers the present maps and profiles (`to_arrays`), in any thread."""
+        cells = self._cells.copy()
+        return lambda: to_arrays(cells)
+
+    def __len__(self) -> int:
+        return len(self.table) if self._parts else 0
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the table's columns; none where nothing was audited."""
+        return list(self.table) if self._parts else []
+
+    @property
+    def table(self) -> pd.DataFrame:
+        import pandas as pd  # half a second, which a dock that opens empty need not wait
+
+        if self._table is None:
+            if not self._parts:
+                return pd.DataFrame({"label": np.zeros(0, np.int64)}, index=pd.Index([], name="id"))
+            table = pd.concat(self._parts, ignore_index=True)
+            table = table.drop_duplicates("label", keep="last").sort_values("label")
+            table.index = pd.Index(table["label"].to_numpy(), name="id")
+            self._parts = [table]
+            self._table = table
+            self.reflag()
+        return self._table
+
+    @property
+    def cutoff(self) -> float:
+        return self._cutoff
+
+    @cutoff.setter
+    def cutoff(self, cutoff: float) -> None:
+        self._cutoff = float(cutoff)
+        self.reflag()
+
+    def mark(self, labels: Iterable[int], flagged: bool | None) -> None:
+        """Flag or clear cells by hand, or (None) let the cut-off decide again."""
+        for label in labels:
+            if flagged is None:
+                self.marked.pop(int(label), None)
+            else:
+                self.marked[int(label)] = flagged
+        self.reflag()
+
+    def note(self, label: int, text: str) -> None:
+        """Keep a remark on a cell."""
+        if text.strip():
+            self.notes[label] = text
+        else:
+            self.notes.pop(label, None)
+        self.reflag()
+
+    def take_up(self, marks: Mapping[str, Any]) -> None:
+        """Add flags and notes that were kept; those that are there count more."""
+        self.marked = {**marks.get("flagged_by_hand", {}), **self.marked}
+        self.notes = {**marks.get("notes", {}), **self.notes}
+        self.stale.update(marks.get("stale", ()))
+        self.reflag()
+
+    def read_back(self, found: pd.DataFrame) -> tuple[int, int, list[int]]:
+        """Take up flags and notes, indexed by label; a note that differs from ours joins it.
+
+        Returns how many flags and notes changed, and labels that have no score: theirs are kept
+        until they have one.
+        """
+        known = found.index.isin(self.table.index)
+        flags = 0
+        if "flagged" in found:
+            now = self.table["flagged"].reindex(found.index)
+            differs = (found["flagged"] != now).to_numpy()  # from a missing one, too
+            self.marked.update(found.loc[differs, "flagged"].to_dict())
+            flags = int((known & differs).sum())
+        notes = 0
+        for label, text in found.get("note", {}).items():
+            ours = self.notes.get(label, "")
+            if text.strip() and text not in ours:
+                self.notes[label] = f"{ours} / {text}" if ours and ours not in text else text
+                notes += 1
+        self.reflag()
+        return flags, notes, found.index[~known].tolist()
+
+    def cam(self, label: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The coarse map of a cell and the first voxel of its crop, where there is one."""
+        cell = self._cells.get(label)
+        return None if cell is None else (cell.cam, cell.start)
+
+    def placement_of(self, label: int) -> Any:
+        """Where the grid of a cell's map lies in its crop, None for the published way."""
+        cell = self._cells.get(label)
+        return None if cell is None else cell.placement
+
+    def profiles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (N,) and profiles (N, C') of the cells that were explained in the same way."""
+        cells = alike(self._cells)
+        labels = np.array(sorted(cells), np.int64)
+        return labels, np.array([cells[label].profile for label in labels.tolist()])
+
+    def with_profiles(self, table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
+        """The rows that have a profile, and their profiles; all rows and None if none has."""
+        cells = alike(self._cells)
+        if not cells:
+            return table, None
+        table = table[table["label"].isin(list(cells))].reset_index(drop=True)
+        return table, np.array([cells[label].profile for label in table["label"].tolist()])
+
+    def counts(self) -> dict[str, int]:
+        """How many cells there are of each kind."""
+        if not len(self):
+            return dict.fromkeys(KINDS, 0)
+        table = self.table
+        border = table["touches_border"].to_numpy(bool)
+        scored = table["grad_camo"].notna().to_numpy()
+        outside = ~border & (np.asarray(table.get("cell_in_crop", 1.0)) == 0)
+        return {
+            "cells": len(table),
+            "border": int(border.sum()),
+            "scored": int(scored.sum()),
+            "outside": int(outside.sum()),
+            "silent": int((~border & ~outside & ~scored).sum()),
+            "flagged": int(table["flagged"].to_numpy(bool).sum()),
+        }
+
+    def flags_at(self, cutoff: float) -> np.ndarray:
+        """Which rows would be flagged at a cut-off, hand-made flags included."""
+        table = self.table if self._table is None else self._table
+        passes = (table["grad_camo"] >= cutoff).to_numpy(bool)
+        flagged = ~passes & ~table["touches_border"].to_numpy(bool)  # an empty map does not pass
+        by_hand = table.index.get_indexer(np.fromiter(self.marked, np.int64, len(self.marked)))
+        there = by_hand >= 0
+        flagged[by_hand[there]] = np.fromiter(self.marked.values(), bool)[there]
+        return flagged
+
+    def reflag(self) -> None:
+        """Write flags and notes into the table."""
+        if self._table is None:
+            return
+        table = self._table
+        table["flagged"] = self.flags_at(self._cutoff)
+        notes = np.full(len(table), "", object)
+        for row, text in zip(
+            table.index.get_indexer(list(self.notes)), self.notes.values(), strict=True
+        ):
+            if row >= 0:
+                notes[row] = text
+        table["note"] = notes

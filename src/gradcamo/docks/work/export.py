@@ -1,0 +1,168 @@
+"""Which cells go to a file, and what is written of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gradcamo.docks.state.session import Session
+
+FILES = "CSV (*.csv);;Parquet (*.parquet);;AnnData (*.h5ad)"
+IMAGES = "OME-TIFF (*.ome.tif)"
+CHOICES = ("all", "visible", "selected", "flagged", "passing")
+KINDS = {  # what, title, explanation
+    "table": ("Table", "scores, flags and notes; AnnData holds the profiles too"),
+    "labels": ("Label image", "these cells alone, under their numbers, as OME-TIFF"),
+    "volume": (
+        "Heatmaps, one image",
+        "in the frame of the stack, as OME-TIFF: each map from 0 to 1, the larger value where "
+        "crops overlap",
+    ),
+    "maps": ("Heatmaps, one file per cell", "as OME-TIFF with the network's own values"),
+}
+KEYS = ("image", "label")  # a cell cannot be told without them
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which cells (``CHOICES``), what of them (``KINDS``), and how a table is written."""
+
+    which: str = "all"
+    what: str = "table"
+    columns: Sequence[str] | None = None  # None: all
+    cytomining: bool = False
+
+
+def chosen(session: Session, which: str) -> pd.DataFrame:
+    """The rows of `CHOICES`, in the order that the table of cells shows.
+
+    Raises
+    ------
+    GradcamoError
+        If there are none.
+    """
+    table = session.results.table
+    if not len(table):
+        raise GradcamoError("there are no scores to export: audit the cells first")
+    order = session.order[np.isin(session.order, table.index)]  # the table may be closed since
+    if len(order):
+        hidden = np.setdiff1d(table["label"], order)
+        table = table.loc[order if which == "visible" else [*order, *hidden]]
+    if which == "flagged":
+        table = table[table["flagged"]]
+    elif which == "passing":
+        table = table[~table["flagged"] & ~table["touches_border"].astype(bool)]
+    elif which == "selected":
+        table = table[table["label"].isin(session.selection)]
+    if not len(table):
+        raise GradcamoError(f"no cell is {which}: nothing was written")
+    return table
+
+
+def prepare(session: Session, request: Request, path: str | Path) -> Callable[[], str]:
+    """What writes the cells, in any thread, and says what was written.
+
+    Raises
+    ------
+    GradcamoError
+        If there is nothing to write.
+    """
+    table = chosen(session, request.which).reset_index(drop=True)
+    if request.what == "table":
+        return _table(session, request, table, path)
+    if session.labels_layer is None:
+        raise GradcamoError("the labels layer was removed: open the labels again to export images")
+    labels, spacing = session.labels_layer.data, session.stack and session.stack.spacing_um
+    if request.what == "labels":
+        return _labels(labels, table["label"].tolist(), spacing, path)
+    return _maps(session, request, table, labels.shape, spacing, path)
+
+
+def _table(
+    session: Session, request: Request, table: pd.DataFrame, path: str | Path
+) -> Callable[[], str]:
+    path, before = Path(path), len(table)
+    recipe, profiles = session.recipe(), None
+    if path.suffix.lower() == ".h5ad" or request.cytomining:
+        table, profiles = session.results.with_profiles(table)
+    if request.columns is not None:
+        always = (*KEYS, "flagged") if request.cytomining else KEYS
+        columns = [*(k for k in always if k not in request.columns), *request.columns]
+        table = table[[name for name in columns if name in table]]
+
+    def write() -> str:
+        from gradcamo.files.store import cytomining_names, write_table
+
+        rows, features = table, profiles
+        if request.cytomining and path.suffix.lower() == ".h5ad":
+            rows = cytomining_names(table)
+        elif request.cytomining:
+            rows, features = cytomining_names(table, profiles), None
+        write_table(rows, path, recipe=recipe, profiles=features)
+        left = before - len(rows)
+        without = f"; {left:,} without a profile were left out" if left else ""
+        return f"{len(rows):,} cells written to {path}{without}"
+
+    return write
+
+
+def _labels(labels: Any, keep: list[int], spacing: Any, path: str | Path) -> Callable[[], str]:
+    def write() -> str:
+        from gradcamo.auditing.images import only_labels
+        from gradcamo.files.stacks import write_labels
+
+        image = only_labels(labels, keep)
+        write_labels(path, image, spacing)
+        there = np.intersect1d(image, keep)
+        lost = f"; {len(keep) - len(there)} are no longer in the image" * (len(there) < len(keep))
+        return f"labels of {len(there):,} cells written to {path}{lost}"
+
+    return write
+
+
+def _maps(
+    session: Session,
+    request: Request,
+    table: pd.DataFrame,
+    shape: tuple[int, ...],
+    spacing: Any,
+    path: str | Path,
+) -> Callable[[], str]:
+    results, recipe = session.results, session.recipe()
+    found = {n: cam for n in table["label"].tolist() if (cam := results.cam(n)) is not None}
+    if not found:
+        raise GradcamoError("none of these cells has a heatmap here: audit them first")
+    cams, starts = [cam for cam, _ in found.values()], [start for _, start in found.values()]
+    placements = [results.placement_of(label) for label in found]
+    crop = (shape[0], *recipe["crop"]["size_yx"])
+    left = len(table) - len(found)
+    without = f"; {left:,} without a heatmap were left out" if left else ""
+    about = {"recipe": recipe}
+
+    def write() -> str:
+        from gradcamo.auditing.images import (
+            VOLUME_NOTE,
+            fine_maps,
+            heatmap_volume,
+            write_volume,
+        )
+        from gradcamo.files.store import write_maps
+
+        maps = fine_maps(cams, crop, placements)
+        if request.what == "maps":
+            write_maps(path, list(found), maps, starts, spacing, about)
+        else:
+            volume = heatmap_volume(shape, maps, starts)
+            write_volume(path, volume, spacing, {"values": VOLUME_NOTE, **about})
+        return f"heatmaps of {len(found):,} cells written to {path}{without}"
+
+    return write

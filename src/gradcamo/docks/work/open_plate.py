@@ -1,0 +1,133 @@
+"""The results of a plate beside the open stack, shared by the docks that look at them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from gradcamo.docks.canvas.sites import read_site, show_site
+from gradcamo.docks.parts.widgets import notify
+from gradcamo.docks.parts.worker import Job
+from gradcamo.files.kept import Kept
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gradcamo.docks.state.results import Results
+    from gradcamo.docks.state.session import Session
+    from gradcamo.plate.reading import PlateResults
+
+
+class OpenPlate(QObject):
+    """Reads a folder of results; opens the stack of any of its cells with scores and network."""
+
+    changed = Signal()  # other results were read
+    moved = Signal()  # another stack is open, of this plate or not
+    said = Signal(str)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = weakref.ref(session)
+        self.results: PlateResults | None = None
+        self.here = ""  # the image of the open stack, where it is one of the plate's
+        self._labels: dict[str, str] = {}
+        self._coming: tuple[str, int] | None = None
+        self.reading = Job(self)
+        self.opening = Job(self)
+        self.reading.stepped.connect(self._on_read)
+        self.reading.failed.connect(notify)
+        self.opening.stepped.connect(self._on_opened)
+        self.opening.failed.connect(notify)
+        session.labels_changed.connect(self._locate)
+        session.autosave.looking.ended.connect(self._restore)
+
+    def open(self, folder: str | Path) -> None:
+        """Read results in the background.
+
+        Raises
+        ------
+        GradcamoError
+            If others are being read.
+        """
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.plate.reading import read_results
+
+            results = read_results(folder)
+            images = results.stacks["image"]
+            yield results, {str(results.labels_of(image)): image for image in images}
+
+        self.reading.start(steps)
+        self.said.emit(f"reading {Path(folder).name} …")
+
+    def open_cell(self, row: int) -> None:
+        """Open the stack of a cell, given by its row in the results, and choose the cell.
+
+        Raises
+        ------
+        GradcamoError
+            If another stack is being opened.
+        """
+        results = self.results
+        cell = results.cells.loc[row]
+        image, label = str(cell["image"]), int(cell["label"])
+        path = next(path for path, of in self._labels.items() if of == image)
+        known = self._session().checkpoint
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.networks.checkpoint import Checkpoint
+
+            checkpoint = known
+            if checkpoint is None or checkpoint.hash != results.recipe["checkpoint"]:
+                checkpoint = Checkpoint.load(results.checkpoint)
+                _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
+            yield image, label, read_site(image, path), checkpoint
+
+        self.opening.start(steps)
+        self.said.emit(f"opening {cell['well']} site {cell['site']} …")
+
+    def _on_read(self, item: tuple) -> None:
+        self.results, self._labels = item
+        self.said.emit("")
+        self._locate()
+        self.changed.emit()
+
+    def _locate(self) -> None:
+        layer = self._session().labels_layer
+        path = "" if layer is None else str(layer.metadata.get("path") or layer.source.path or "")
+        self.here = self._labels.get(path, "")
+        self.moved.emit()
+
+    def _on_opened(self, item: tuple) -> None:
+        image, label, site, checkpoint = item
+        session = self._session()
+        if checkpoint is not session.checkpoint:
+            session.set_checkpoint(checkpoint, self.results.checkpoint.stem)
+        self._coming = image, label
+        show_site(session, site)
+        if not session.autosave.looking.running:
+            self._restore()
+
+    def _restore(self, _: bool = True) -> None:
+        # after the autosave looked: flags and notes that were kept with these labels stay
+        if self._coming is None:
+            return
+        (image, label), self._coming = self._coming, None
+        session, results = self._session(), self.results
+        before, table = session.results, results.audited(image)
+        cutoff = before.cutoff if before.marked or before.notes else results.cutoff
+        arrays = before.arrays()() if _same_audit(before, table) else {}
+        session.restore(Kept(table, arrays, {"cutoff": cutoff}))
+        session.choose(label, "plate")
+        self.said.emit("")
+
+
+def _same_audit(before: Results, table: pd.DataFrame) -> bool:
+    """Whether maps that are there were made by the network and at the layer of these scores."""
+    if before.recipe.get("checkpoint") != table.attrs["recipe"]["checkpoint"]:
+        return False
+    return set(before.table["layer"]) <= set(table["layer"])
