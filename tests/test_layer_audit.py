@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from small_training import edited
 
 import gradcamo as gc
+from gradcamo.auditing.layers import _probe, layer_audit
 from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError
 from gradcamo.files.plates import read_plate
@@ -15,7 +16,6 @@ from gradcamo.files.store import read_table, write_table
 from gradcamo.networks.checkpoint import BUNDLED
 from gradcamo.report import write_report
 from gradcamo.settings import AuditSettings, LayerAuditSettings, TrainSettings
-from gradcamo.training.layer_audit import _probe, layer_audit
 
 
 def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(small_plate, trained):

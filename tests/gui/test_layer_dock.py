@@ -6,11 +6,11 @@ import pytest
 from legible import illegible
 from qtpy.QtCore import Qt
 
+from gradcamo.auditing.layers import layer_audit
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.training.layers import LayersDock
 from gradcamo.docks.state.session import session_of
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
-from gradcamo.training.layer_audit import layer_audit
 
 pytestmark = pytest.mark.gui
 MINUTES = 600_000

@@ -284,9 +284,9 @@ def layers(
 def _audit_layers(
     plate: Path, checkpoint: Any, out: Path | None, settings: s.LayerAuditSettings
 ) -> None:
+    from gradcamo.auditing.layer_report import layer_audit_text, save_layer_audit
+    from gradcamo.auditing.layers import layer_audit_steps
     from gradcamo.files.landing import refuse_unwritable
-    from gradcamo.training.layer_audit import layer_audit_steps
-    from gradcamo.training.layer_report import layer_audit_text, save_layer_audit
 
     if out is not None:
         refuse_unwritable(out / "layers.parquet")

@@ -26,7 +26,7 @@ from gradcamo.networks.vit import attention_layers, is_transformer
 from gradcamo.settings import CropSettings
 
 FORMAT = "gradcamo-checkpoint-1"
-BUNDLED = Path(str(files("gradcamo.samples") / "demo_checkpoint.safetensors"))
+BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"))
 """A small network trained on the built-in plate, for the demo and to try things."""
 
 

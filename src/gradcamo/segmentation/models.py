@@ -19,7 +19,7 @@ from gradcamo.settings import SegmentSettings
 if TYPE_CHECKING:
     import torch
 
-BUNDLED = Path(str(files("gradcamo.samples") / "cellpose_gradcamo.safetensors"))
+BUNDLED = Path(str(files("gradcamo") / "weights" / "cellpose_gradcamo.safetensors"))
 """The Cellpose network that ``scripts/train_cellpose.py`` trains on the built-in plate."""
 
 

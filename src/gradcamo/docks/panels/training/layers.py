@@ -25,8 +25,8 @@ from gradcamo.settings import LayerAuditSettings
 if TYPE_CHECKING:
     import napari
 
+    from gradcamo.auditing.layers import LayerAudit
     from gradcamo.networks.checkpoint import Checkpoint
-    from gradcamo.training.layer_audit import LayerAudit
 
 DPI = 80  # on the screen, where docks are narrow
 SHEET = 4.5  # inches, as wide as a dock
@@ -96,8 +96,8 @@ class LayersDock(QWidget):
             settings = self.rows.settings()
 
             def steps() -> Iterator[Any]:
+                from gradcamo.auditing.layers import layer_audit_steps
                 from gradcamo.figures import layer_audit
-                from gradcamo.training.layer_audit import layer_audit_steps
 
                 for step in layer_audit_steps(plate, checkpoint, settings):
                     if step.result is None:
@@ -114,7 +114,7 @@ class LayersDock(QWidget):
 
     def write(self, folder: str | Path) -> None:
         """Keep table and plot in a folder."""
-        from gradcamo.training.layer_report import save_layer_audit
+        from gradcamo.auditing.layer_report import save_layer_audit
 
         try:
             files = save_layer_audit(self.result, folder, self._scored.layer)

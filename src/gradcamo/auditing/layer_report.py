@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gradcamo.auditing.layers import LayerAudit
 from gradcamo.files.landing import landing
-from gradcamo.training.layer_audit import LayerAudit
 
 
 def layer_audit_text(audit: LayerAudit) -> str:
