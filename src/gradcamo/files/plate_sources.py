@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.plates import STACK, checked, read_text_table
+from gradcamo.files.plate_checks import STACK, checked
+from gradcamo.files.text_tables import read_text_table
 
 _FIELDS = {"well": r"[A-Za-z]{1,2}\d{1,2}", "site": r"\d+"}
 

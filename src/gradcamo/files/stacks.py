@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.axes import arranged
+from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage
 from gradcamo.types import ZStack
@@ -45,8 +47,8 @@ def read_stack(
         If the file is missing, damaged, truncated, no image or more than one, or if its axes are
         undeclared or cannot be brought to (C, Z, Y, X).
     """
-    raw = _open(path)
-    data = _arranged(raw, axes, path)
+    raw = open_image(path)
+    data = arranged(raw, axes, path)
     names = list(channels) if channels is not None else _names(raw.channels, data.shape[0])
     if len(names) != data.shape[0]:
         raise GradcamoError(
@@ -67,7 +69,7 @@ def stack_of_array(data: Any, axes: str, source: str = "") -> ZStack:
     GradcamoError
         If the axes do not describe the array, or cannot be brought to (C, Z, Y, X).
     """
-    data = _arranged(RawImage(data, "?" * data.ndim), axes, source or "the array")
+    data = arranged(RawImage(data, "?" * data.ndim), axes, source or "the array")
     return ZStack(data, tuple(_names((), data.shape[0])), None, source)
 
 
@@ -91,10 +93,10 @@ def read_labels(path: str | Path, axes: str | None = None) -> np.ndarray:
     GradcamoError
         As `read_stack`, and if there are several channels, negative numbers or fractions.
     """
-    raw = _open(path)
+    raw = open_image(path)
     if axes is None and raw.axes == "?YX":
         axes = "ZYX"
-    data = _arranged(raw, axes, path)
+    data = arranged(raw, axes, path)
     if data.shape[0] != 1:
         raise GradcamoError(
             f"{path} has {data.shape[0]} channels, a label image has one number per voxel: is it "
@@ -192,72 +194,6 @@ def ome_spacing(spacing_um: Sequence[float] | None) -> dict[str, Any]:
         return {}
     sizes = {f"PhysicalSize{axis}": float(s) for axis, s in zip("ZYX", spacing_um, strict=True)}
     return {**sizes, **{f"{name}Unit": "µm" for name in sizes}}
-
-
-def _open(path: str | Path) -> RawImage:
-    path = Path(path)
-    if not path.exists():
-        raise GradcamoError(f"there is no image {path}: check the path")
-    if path.is_dir():
-        from gradcamo.files.omezarr import read_omezarr
-
-        return read_omezarr(path)
-    from gradcamo.files.tiffs import read_tiff
-
-    return read_tiff(path)
-
-
-def _arranged(raw: RawImage, axes: str | None, path: str | Path) -> Any:
-    """The array as (C, Z, Y, X)."""
-    data, shape = raw.data, tuple(raw.data.shape)
-    order = raw.axes if axes is None else axes.upper()
-    if axes is not None and (
-        len(order) != len(shape)
-        or len(set(order)) != len(order)
-        or not set("YX") <= set(order) <= set("TCZYX")
-    ):
-        raise GradcamoError(
-            f"{path} has shape {shape}, which axes={axes!r} does not describe: give one letter "
-            f"per dimension, Y and X among them, such as axes={_example(raw.axes)!r}"
-        )
-    for letter, n in zip(order, shape, strict=True):
-        if letter not in "CZYX" and n > 1:
-            raise GradcamoError(_why_not(letter, order, shape, path))
-    if missing := [letter for letter in "YX" if letter not in order]:
-        raise GradcamoError(
-            f"{path} has the axes {order} and no {missing}: say which is which with "
-            f"axes={_example(order)!r}"
-        )
-    data = data[tuple(slice(None) if letter in "CZYX" else 0 for letter in order)]
-    order = "".join(letter for letter in order if letter in "CZYX")
-    data = data.transpose([order.index(letter) for letter in "CZYX" if letter in order])
-    return data[tuple(slice(None) if letter in order else np.newaxis for letter in "CZYX")]
-
-
-def _why_not(letter: str, order: str, shape: tuple[int, ...], path: str | Path) -> str:
-    if letter == "?":
-        return (
-            f"{path} does not say what its axes are (shape {shape}): say which is which with "
-            f"axes={_example(order)!r} (C channels, Z planes, Y rows, X columns)"
-        )
-    if letter == "S":
-        return (
-            f"{path} is a colour image (axes {order}, shape {shape}): if its samples are channels, "
-            f"say so with axes={order.replace('S', 'C')!r}"
-        )
-    kind = "time points" if letter == "T" else f"positions along axis {letter}"
-    as_planes = f", or if these are planes, say axes={order.replace(letter, 'Z')!r}"
-    return (
-        f"{path} has {shape[order.index(letter)]} {kind} (axes {order}, shape {shape}), a Z-stack "
-        f"has one: export it on its own{as_planes if 'Z' not in order else ''}"
-    )
-
-
-def _example(order: str) -> str:
-    """What to pass as ``axes`` for a file with these, ``?`` where it declares none."""
-    known = order.replace("S", "C")
-    free = [letter for letter in "TCZ" if letter not in known][-order.count("?") :]
-    return "".join(free.pop(0) if letter == "?" and free else letter for letter in known)
 
 
 def _names(declared: Sequence[str | None], count: int) -> list[str]:

@@ -1,0 +1,28 @@
+"""Whatever file or folder an image lies in, opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.rawimage import RawImage
+
+
+def open_image(path: str | Path) -> RawImage:
+    """An image as its file declares it, without reading its voxels.
+
+    Raises
+    ------
+    GradcamoError
+        If there is none, or it is damaged or of another kind.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise GradcamoError(f"there is no image {path}: check the path")
+    if path.is_dir():
+        from gradcamo.files.omezarr import read_omezarr
+
+        return read_omezarr(path)
+    from gradcamo.files.tiffs import read_tiff
+
+    return read_tiff(path)

@@ -1,0 +1,51 @@
+"""What every plate's table has to hold, wherever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.text_tables import rows
+
+REQUIRED = ("image", "plate", "well", "site", "treatment")
+PATHS = ("image", "labels", "cells")
+STACK = ["plate", "well", "site"]
+
+
+def checked(
+    table: pd.DataFrame, source: str | Path, may_be_empty: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The plate, if nothing in it is missing or there twice.
+
+    Raises
+    ------
+    GradcamoError
+        As `read_plate`.
+    """
+    if table.empty:
+        raise GradcamoError(f"{source} has no rows: one row per stack is expected")
+    for name in REQUIRED:
+        empty = table.index[table[name] == ""]
+        if len(empty) and name not in may_be_empty:
+            raise GradcamoError(f"{source} has no {name} in {rows(empty)}: fill it in")
+    for names, what in ((STACK, "the same plate, well and site"), (["image"], "the same image")):
+        twice = table[table.duplicated(names, keep=False)].sort_values(names, kind="stable")
+        if len(twice):
+            first = twice[(twice[names] == twice[names].iloc[0]).all(axis=1)]
+            raise GradcamoError(
+                f"{source} has {what} in {rows(first.index)} ({', '.join(first[names].iloc[0])}; "
+                f"{len(twice)} such rows): each stack has one row; number the sites apart"
+            )
+    paths = [name for name in PATHS if name in table]
+    gone = [(i, value) for name in paths for i, value in table[name].items() if value]
+    gone = [(i, value) for i, value in gone if not Path(value).exists()]
+    if gone:
+        listed = "; ".join(value for _, value in gone[:5])
+        raise GradcamoError(
+            f"{source} names {len(gone)} files that are not there ({rows(i for i, _ in gone)}): "
+            f"{listed}{' …' if len(gone) > 5 else ''}; paths are relative to the table"
+        )
+    return table
