@@ -13,8 +13,9 @@ from small import SmallResNet
 
 import gradcamo as gc
 from gradcamo import AuditSettings, Checkpoint, CropSettings, GradcamoError, ZStack
-from gradcamo.auditing.stack import COLUMNS, audit_batches, gather
+from gradcamo.auditing.stack import audit_batches, gather
 from gradcamo.auditing.summary import summarise
+from gradcamo.columns import CELL_COLUMNS
 from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import describe_layers
 
@@ -90,7 +91,7 @@ def test_every_number_of_a_row_is_that_of_the_long_way(field, checkpoint, target
 def test_the_table_has_one_row_a_cell_in_ascending_label_and_all_columns(field, checkpoint):
     stack, labels = field
     table = gc.audit(stack, labels, checkpoint)
-    assert tuple(table) == COLUMNS
+    assert tuple(table) == tuple(CELL_COLUMNS)
     assert table["label"].tolist() == [7, 12, 40, 41, 90_000]
     assert set(table["image"]) == {"field.tif"}
     assert set(table["layer"]) == {"layer1"}
@@ -111,7 +112,7 @@ def test_the_types_of_columns_do_not_depend_on_the_cells(field, checkpoint):
     tables = [gc.audit(stack, labels, checkpoint, only=ids) for ids in ([7, 12], [7], [12], [])]
     for table in tables[1:3]:
         pd.testing.assert_series_equal(table.dtypes, tables[0].dtypes)
-    assert tuple(tables[3]) == COLUMNS
+    assert tuple(tables[3]) == tuple(CELL_COLUMNS)
     assert len(tables[3]) == 0
 
 
@@ -301,7 +302,7 @@ def test_a_2d_image_and_a_network_of_ones_own_give_the_same_table(field):
     network = SmallResNet(2, 2)
     crop = CropSettings(size_yx=(32, 32))
     table = gc.audit(flat, labels[3:4], network=network, layer=network.layer1, crop=crop)
-    assert tuple(table) == COLUMNS
+    assert tuple(table) == tuple(CELL_COLUMNS)
     assert set(table["layer"]) == {"layer1"}
     assert set(table["predicted"].dropna()) <= {"0", "1", "2"}
     crops = gc.CellCrops(flat, labels[3:4], crop)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import gradcamo as gc
-from gradcamo.auditing.stack import COLUMNS
+from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.stacks import write_labels
 from gradcamo.files.store import read_table
@@ -596,7 +596,7 @@ def test_a_stack_twice_is_refused_before_anything_runs(plate, model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", sorted({*COLUMNS[1:], *MADE_HERE, "p_value"}))
+@pytest.mark.parametrize("name", sorted({*list(CELL_COLUMNS)[1:], *MADE_HERE, "p_value"}))
 def test_no_column_of_a_plate_takes_the_place_of_a_result(plate, name):
     rows = gc.read_plate(plate)
     with pytest.raises(GradcamoError, match=rf"columns {name}, which.*rename"):

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from gradcamo.colours import NEIGHBOURS, OWN
 from gradcamo.types import CellCrop, ZStack
 
 HEAT = "inferno"
-OWN, NEIGHBOUR = "#56B4E9", "#BBBBBB"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def overlay(view: CellView, heat: float = 0.85, outlines: bool = True) -> np.nda
     opacity = (heat * view.cam)[..., None]
     colours = matplotlib.colormaps[HEAT](0.25 + 0.75 * view.cam)[..., :3]
     picture = view.image[..., None] * (1 - opacity) + colours * opacity
-    for mask, colour in ((view.others, NEIGHBOUR), (view.own, OWN)) if outlines else ():
+    for mask, colour in ((view.others, NEIGHBOURS), (view.own, OWN)) if outlines else ():
         picture[_outline(mask)] = to_rgb(colour)
     return picture
 

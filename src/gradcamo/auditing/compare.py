@@ -44,6 +44,7 @@ def compare_maps(
         If the layer or the treatment is unknown, or the network is a transformer (its attention
         is the same for every treatment) and treatments are compared.
     """
+    from gradcamo.cells.overlap import fine_map
     from gradcamo.networks.infer import explain
 
     settings = settings or AuditSettings()
@@ -70,13 +71,8 @@ def compare_maps(
             score = one.shares["grad_camo"][0]
             told = "no evidence" if np.isnan(score) else f"{score:.2f}"
             views.append(
-                cell_view(crop, _fine(one.maps[0], crop, one.placement), f"{name}: {told}")
+                cell_view(
+                    crop, fine_map(one.maps[0], crop.labels.shape, one.placement), f"{name}: {told}"
+                )
             )
     return views
-
-
-def _fine(cam: np.ndarray, crop: CellCrop, placement: object) -> np.ndarray:
-    from gradcamo.cells.overlap import upsample_cam
-
-    fine = upsample_cam(cam, crop.labels.shape[-cam.ndim :], placement)  # type: ignore[arg-type]
-    return np.asarray(fine).reshape(-1, *crop.labels.shape[1:])

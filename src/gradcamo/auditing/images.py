@@ -28,11 +28,10 @@ def fine_maps(
     cams: Iterable[np.ndarray], shape: tuple[int, ...], placements: Iterable[Placement | None]
 ) -> Iterator[np.ndarray]:
     """Coarse maps on their crops' own grid, one by one, each (Z, Y, X) = ``shape``."""
-    from gradcamo.cells.overlap import upsample_cam
+    from gradcamo.cells.overlap import fine_map
 
     for cam, placement in zip(cams, placements, strict=True):
-        fine = np.asarray(upsample_cam(cam, shape[-cam.ndim :], placement))
-        yield np.broadcast_to(fine.reshape(-1, *shape[1:]), shape)
+        yield np.broadcast_to(fine_map(cam, shape, placement), shape)
 
 
 def heatmap_volume(

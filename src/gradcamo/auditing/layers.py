@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import LayerAuditSettings, TrainSettings
 from gradcamo.training.cells import index_cells
-from gradcamo.training.explained import SCORES, ExplainedCells
+from gradcamo.training.explained import ExplainedCells
 from gradcamo.training.split import TEST, leave_wells_out
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from gradcamo.auditing.matching import chosen_cells, fitting_stack, target_class
 from gradcamo.cells.crops import CellCrops
+from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings, CropSettings
 from gradcamo.types import ZStack
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from gradcamo.cells.overlap import Placement
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.networks.infer import Explained
-
-COLUMNS = (
-    *("image", "label", "predicted", "confidence", "layer", "alignment", "gradients"),
-    *("grad_camo", "neighbour_share", "background_share", "chance", "ceiling", "attainable"),
-    *("cell_in_crop", "touches_border", "volume_um3"),
-    *("centroid_z", "centroid_y", "centroid_x", "flagged"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +77,9 @@ def audit(
 
     Returns
     -------
-    DataFrame with the columns `COLUMNS`; ``attrs["recipe"]`` says how it was made. Cells that
-    touch the y or x border are partial: they have a row, but no score. So do cells in pieces of
-    which their crop holds none (``cell_in_crop`` 0). With
+    DataFrame with the columns `CELL_COLUMNS`; ``attrs["recipe"]`` says how it was made. Cells
+    that touch the y or x border are partial: they have a row, but no score. So do cells in pieces
+    of which their crop holds none (``cell_in_crop`` 0). With
     ``settings.permutations``, ``p_value`` and ``q_value`` (`gradcamo.cells.null`) follow.
 
     Raises
@@ -273,7 +267,7 @@ def _table(
         columns |= {name: values.astype(np.float64) for name, values in seen.shares.items()}
         # an empty map is no evidence for the cell, so it does not pass
         columns["flagged"] = ~(columns["grad_camo"] >= settings.cutoff)
-    return pd.DataFrame(columns, index=range(len(rows))).reindex(columns=COLUMNS)
+    return pd.DataFrame(columns, index=range(len(rows))).reindex(columns=list(CELL_COLUMNS))
 
 
 def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:

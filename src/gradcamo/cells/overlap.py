@@ -44,12 +44,6 @@ def upsampling_matrix(coarse: int, fine: int, step: float, origin: float) -> Ten
     return (1 - distance.abs()).clamp(min=0).float()
 
 
-def plain_matrix(coarse: int, fine: int) -> Tensor:
-    """Half-pixel-centre interpolation along one axis, (fine, coarse)."""
-    (step,), (origin,) = plain_placement((coarse,), (fine,))
-    return upsampling_matrix(coarse, fine, step, origin)
-
-
 def upsample_cam(cam: Any, shape: Sequence[int], placement: Placement | None = None) -> Any:
     """Localization maps on the crop's own grid, by linear interpolation.
 
@@ -69,6 +63,22 @@ def upsample_cam(cam: Any, shape: Sequence[int], placement: Placement | None = N
     for axis, matrix in enumerate(matrices, start=maps.ndim - len(shape)):
         maps = _apply(matrix, maps, axis)
     return maps if isinstance(cam, Tensor) else maps.numpy()
+
+
+def fine_map(
+    cam: np.ndarray, shape: Sequence[int], placement: Placement | None = None
+) -> np.ndarray:
+    """One cell's map (*grid) on its crop's own grid, (Z, Y, X); a 2D network's has one plane.
+
+    Parameters
+    ----------
+    cam : array, (*grid)
+    shape : of the crop, (Z, Y, X)
+    placement : Placement, optional
+        As in `upsample_cam`.
+    """
+    fine = upsample_cam(cam, shape[len(shape) - cam.ndim :], placement)
+    return np.asarray(fine).reshape(-1, *shape[1:])
 
 
 def project_mask(mask: Tensor, grid: Sequence[int], placement: Placement | None = None) -> Tensor:

@@ -150,7 +150,7 @@ def _view(cell: pd.Series, image: str, labels_path: Path, checkpoint: Any) -> An
     """One cell with its heatmap, explained once more."""
     from gradcamo.auditing.stack import audit_batches
     from gradcamo.cells.crops import CellCrops
-    from gradcamo.cells.overlap import upsample_cam
+    from gradcamo.cells.overlap import fine_map
     from gradcamo.files.stacks import read_labels, read_stack
     from gradcamo.views import cell_view
 
@@ -158,7 +158,7 @@ def _view(cell: pd.Series, image: str, labels_path: Path, checkpoint: Any) -> An
     (seen,) = audit_batches(stack, labels, checkpoint, only=[cell["label"]])
     crops = CellCrops(stack.select(checkpoint.channels), labels, checkpoint.crop)
     crop = crops[int(np.flatnonzero(crops.table["label"] == cell["label"])[0])]
-    cam = upsample_cam(seen.maps[0], crop.labels.shape, seen.placement)
+    cam = fine_map(seen.maps[0], crop.labels.shape, seen.placement)
     title = f"{cell['grad_camo']:.2f}  {cell['treatment']} ({cell['well']})"
     return cell_view(crop, cam, title)
 

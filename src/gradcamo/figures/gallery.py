@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcamo.colours import NEIGHBOURS, OWN
 from gradcamo.errors import GradcamoError
 from gradcamo.figures.paper import GREY, sheet
-from gradcamo.views import HEAT, NEIGHBOUR, OWN, CellView, overlay
+from gradcamo.views import HEAT, CellView, overlay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ def heatmap_gallery(
         top.imshow(view.image, cmap="gray", vmin=0, vmax=1)
         bottom.imshow(overlay(view, outlines=False))
         for axes in (top, bottom):
-            _outline(axes, view.others, NEIGHBOUR)
+            _outline(axes, view.others, NEIGHBOURS)
             _outline(axes, view.own, OWN)
         top.set_title(view.title, fontsize=8)
     _heat_bar(figure, grid)

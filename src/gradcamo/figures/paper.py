@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SITES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
-BUDGET = {
-    "grad_camo": ("own cell", "#0072B2"),
-    "neighbour_share": ("neighbours", "#E69F00"),
-    "background_share": ("background", "#BBBBBB"),
-}
 GREY = "#555555"
 SMALL = 8  # points
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from gradcamo.colours import SHARES
 from gradcamo.figures.paper import (
-    BUDGET,
     GREY,
     SITES,
     SMALL,
@@ -127,9 +127,9 @@ def attention_budget(
     GradcamoError
         If columns are missing or no cell has a score.
     """
-    scored = scored_cells(table, [*BUDGET, group], group)
+    scored = scored_cells(table, [*SHARES, group], group)
     treatments = in_dose_order(scored[group])
-    means = scored.groupby(group)[list(BUDGET)].mean().loc[treatments]
+    means = scored.groupby(group)[list(SHARES)].mean().loc[treatments]
     counts = scored[group].value_counts()
     inches = width or max(5.0, 1.5 + 0.9 * len(treatments))
     figure = sheet(inches, 3.8)
@@ -137,7 +137,7 @@ def attention_budget(
     base = np.zeros(len(treatments))
     room = room_of(inches, len(treatments))
     size = SMALL + 1 if room > ROOM else SMALL - 1
-    for column, (name, colour) in BUDGET.items():
+    for column, (name, colour) in SHARES.items():
         share = means[column].to_numpy()
         axes.bar(range(len(treatments)), share, 0.7, base, color=colour, label=name)
         for t, value in enumerate(share):

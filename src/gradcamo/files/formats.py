@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.columns import TEXT
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
-
-# Columns that are text whatever their values look like: well "02" is not the number 2.
-_TEXT = ["image", "labels", "cells", "plate", "well", "site", "treatment", "split"]
-_TEXT += ["predicted", "layer", "alignment", "gradients", "note"]
 
 
 def refuse_repeated(names: Sequence[str]) -> None:
@@ -86,7 +83,7 @@ def csv_notes(path: Path) -> dict[str, Any]:
 def read_csv(path: Path, notes: Mapping[str, Any]) -> pd.DataFrame:
     """The whole CSV, each column as the type it was written from."""
     header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
-    dtypes = {**dict.fromkeys(_TEXT, "text"), **notes.get("columns", {})}
+    dtypes = {**dict.fromkeys(TEXT, "text"), **notes.get("columns", {})}
     dtypes = {name: dtypes[name] for name in header if name in dtypes}
     dtypes.update({name: "float32" for name in notes.get("features", []) if name in header})
     text: dict[Any, Any] = {name: str for name, dtype in dtypes.items() if dtype == "text"}

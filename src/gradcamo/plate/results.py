@@ -24,8 +24,6 @@ from gradcamo.profiles.embed import sample_rows, umap_layout
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
-PLATE_COLUMNS = ("plate", "well", "site", "treatment")
-
 
 @dataclass(frozen=True, eq=False)
 class PlateProfiles:

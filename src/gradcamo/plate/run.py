@@ -179,7 +179,7 @@ def open_plate(
         well is written in two ways, a column has the name of one that the audit adds, or nothing
         has the control's treatment.
     """
-    from gradcamo.auditing.stack import COLUMNS
+    from gradcamo.columns import CELL_COLUMNS
     from gradcamo.files.omezarr import is_zarr
     from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
     from gradcamo.files.plates import read_plate, treatment_of_cells
@@ -200,7 +200,8 @@ def open_plate(
         name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
     ]:
         raise GradcamoError(f"the plate lacks the columns {', '.join(lacking)}: add them")
-    added = {*COLUMNS, *MADE_HERE, "p_value", "q_value", "_index"} - {"image"}  # _index: AnnData's
+    others = ("p_value", "q_value", "_index")  # the last is AnnData's
+    added = {*CELL_COLUMNS, *MADE_HERE, *others} - {"image"}
     if taken := [str(name) for name in rows if name in added]:
         raise GradcamoError(
             f"the plate has the columns {', '.join(taken)}, which the table of cells has of its "

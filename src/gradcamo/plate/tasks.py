@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing, to_json
 from gradcamo.plate.folder import PlateFolder
@@ -83,7 +84,7 @@ def load_once(path: Path) -> Checkpoint:
 
 
 def _audit(job: StackJob, device: str | None) -> int:
-    from gradcamo.auditing.stack import COLUMNS, audit_batches, audit_recipe, gather
+    from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
     from gradcamo.files.stacks import read_labels, read_stack
     from gradcamo.files.store import write_table
 
@@ -95,7 +96,7 @@ def _audit(job: StackJob, device: str | None) -> int:
     labels = read_labels(job.labels) if job.labels else _segmented(job, stack, device)
     width = checkpoint.layers[settings.layer or checkpoint.layer].channels
     if not np.any(labels):  # an empty field is a result, not a failure
-        table, profiles = pd.DataFrame({name: [] for name in COLUMNS}), np.empty((0, width))
+        table, profiles = pd.DataFrame({name: [] for name in CELL_COLUMNS}), np.empty((0, width))
     else:
         wanted = tuple(settings.channels or checkpoint.channels)
         if set(wanted) <= set(stack.channels):  # else the audit says what is missing
@@ -143,7 +144,7 @@ def _write_thumbnails(
 ) -> None:
     """Pictures of some cells, evenly from the best score to the worst."""
     from gradcamo.cells.crops import CellCrops
-    from gradcamo.cells.overlap import upsample_cam
+    from gradcamo.cells.overlap import fine_map
     from gradcamo.views import cell_view, thumbnail
 
     places = [
@@ -163,8 +164,7 @@ def _write_thumbnails(
     rows = []
     for score, label, batch, i in (places[rank] for rank in ranks):
         crop = crops[int(index[label])]
-        shape = crop.labels.shape[-(batch.maps.ndim - 1) :]
-        cam = upsample_cam(batch.maps[i], shape, batch.placement)
+        cam = fine_map(batch.maps[i], crop.labels.shape, batch.placement)
         rows.append((job.image, label, score, thumbnail(cell_view(crop, cam))))
     table = pd.DataFrame(rows, columns=["image", "label", "grad_camo", "jpeg"])
     with landing(job.folder.thumbnails(job.name)) as scratch:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradcamo.figures import BUDGET, SITES
+from gradcamo.colours import SHARES
+from gradcamo.figures import SITES
 from gradcamo.files.wells import well_place
 from gradcamo.profiles.doses import in_dose_order
 
@@ -102,14 +103,14 @@ def _groups(scored: pd.DataFrame, treatments: list[str], sites: list[str]) -> li
 
 
 def _budget(scored: pd.DataFrame, treatments: list[str]) -> dict[str, Any] | None:
-    if any(column not in scored for column in BUDGET) or scored.empty:
+    if any(column not in scored for column in SHARES) or scored.empty:
         return None
-    columns = [*BUDGET, *(["chance"] if "chance" in scored else [])]
+    columns = [*SHARES, *(["chance"] if "chance" in scored else [])]
     means = scored.groupby("treatment")[columns].mean().reindex(treatments)
     return {
         "shares": [
             {"name": name, "colour": colour, "values": _plain(means[column])}
-            for column, (name, colour) in BUDGET.items()
+            for column, (name, colour) in SHARES.items()
         ],
         "chance": _plain(means["chance"]) if "chance" in means else None,
     }

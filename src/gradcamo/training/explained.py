@@ -8,14 +8,10 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.cells.crops import CellCrops
+from gradcamo.columns import SCORES
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import Alignment, CropSettings, Gradients
 from gradcamo.types import CellCrop
-
-SCORES = (
-    *("grad_camo", "neighbour_share", "background_share"),
-    *("chance", "ceiling", "attainable"),
-)
 
 
 def explain_cells(

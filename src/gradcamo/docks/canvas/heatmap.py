@@ -33,17 +33,11 @@ def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | No
     found = session.results.cam(label)
     if found is None or session.labels_layer is None:
         return None
+    from gradcamo.cells.overlap import fine_map
+
     cam, start = found
     shape = (session.labels_layer.data.shape[0], *session.results.recipe["crop"]["size_yx"])
-    return upsampled(cam, shape, session.results.placement_of(label)), start
-
-
-def upsampled(cam: np.ndarray, shape: tuple[int, ...], placement: Any) -> np.ndarray:
-    """A coarse map on a crop's grid (Z, Y, X); that of a 2D network has one plane."""
-    from gradcamo.cells.overlap import upsample_cam
-
-    fine = upsample_cam(cam, shape[-cam.ndim :], placement)
-    return np.asarray(fine).reshape(-1, *shape[1:])
+    return fine_map(cam, shape, session.results.placement_of(label)), start
 
 
 def window_mask(labels: Any, label: int, start: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gradcamo.columns import HOW
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from gradcamo.auditing.stack import AuditBatch
-
-
-HOW = ("layer", "alignment", "gradients")
-"""Columns that tell how a row's map was made."""
 
 
 class ExplainedCell(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.docks.state.columns import COLUMNS
+from gradcamo.columns import KNOWN
 from gradcamo.docks.state.explained import ExplainedCell, alike, from_arrays, of_batch, to_arrays
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Results:
         results.recipe = {k: v for k, v in table.attrs.get("recipe", {}).items() if k != "run"}
         results.audited = True
         results._cells = from_arrays(arrays or {}, table)
-        others = [name for name in table if name not in COLUMNS]
+        others = [name for name in table if name not in KNOWN]
         if others:
             results._carried = table.set_index("label")[others]
         return results

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
+from gradcamo.columns import HOW
 from gradcamo.docks.canvas.layers import set_visible
 from gradcamo.docks.parts.memory import keep
 from gradcamo.docks.parts.tint import tint_again
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.explained import HOW
 from gradcamo.docks.state.results import Results
 from gradcamo.settings import AuditSettings
 

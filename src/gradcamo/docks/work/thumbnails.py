@@ -12,7 +12,6 @@ import numpy as np
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 
-from gradcamo.docks.canvas.heatmap import upsampled
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError
@@ -120,6 +119,7 @@ def drawer(
     table = results.table
 
     def draw(label: int) -> tuple[Any, QImage | None]:
+        from gradcamo.cells.overlap import fine_map
         from gradcamo.views import overlay, plane_view
 
         found = results.cam(label)
@@ -131,7 +131,7 @@ def drawer(
             heat = None
         else:
             start = [int(v) for v in found[1][1:]]
-            heat = upsampled(cam, (labels.shape[0], *size), results.placement_of(label))
+            heat = fine_map(cam, (labels.shape[0], *size), results.placement_of(label))
         try:
             view = plane_view(stack, labels, label, plane, start, size, heat)
         except GradcamoError:  # NaN in the image

@@ -9,24 +9,17 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from gradcamo.colours import SHARES
 from gradcamo.docks.parts.tint import FAINT, legible
-
-# Okabe-Ito: told apart with any kind of colour vision
-OWN, NEIGHBOUR, BACKGROUND = QColor("#009e73"), QColor("#e69f00"), QColor("#6b7280")
-SHARES = (
-    ("grad_camo", OWN, "own"),
-    ("neighbour_share", NEIGHBOUR, "neighbours"),
-    ("background_share", BACKGROUND, "background"),
-)
 
 
 def paint_shares(painter: QPainter, box: QRectF, shares: Any) -> None:
     """Draw own, neighbour and background shares as one stacked bar."""
     left = box.left()
-    for share, (_, colour, _) in zip(shares, SHARES, strict=True):
+    for share, (_, colour) in zip(shares, SHARES.values(), strict=True):
         if np.isfinite(share):
             width = box.width() * float(share)
-            painter.fillRect(QRectF(left, box.top(), width, box.height()), colour)
+            painter.fillRect(QRectF(left, box.top(), width, box.height()), QColor(colour))
             left += width
 
 
@@ -52,7 +45,7 @@ class ShareBar(QWidget):
         painter.fillRect(box, QColor("#3a3f4a"))
         if self._row is None or not np.isfinite(self._row["grad_camo"]):
             return
-        paint_shares(painter, box, [self._row[name] for name, _, _ in SHARES])
+        paint_shares(painter, box, [self._row[name] for name in SHARES])
         painter.setPen(QPen(Qt.GlobalColor.white, 2))
         for name in ("chance", "ceiling"):
             x = int(self.width() * float(self._row[name]))
@@ -105,8 +98,8 @@ class CellCard(QWidget):
             self._hint("No positive evidence: the map is empty, there is no score.")
         else:
             parts = (
-                f"<span style='color:{colour.name()}'>■</span>&nbsp;{title} {row[name]:.0%}"
-                for name, colour, title in SHARES
+                f"<span style='color:{colour}'>■</span>&nbsp;{title} {row[name]:.0%}"
+                for name, (title, colour) in SHARES.items()
             )
             self.legend.setText("&nbsp; ".join(parts))
 

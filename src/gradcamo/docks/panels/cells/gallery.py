@@ -17,10 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.columns import meaning, title
 from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.tint import WARN, legible
 from gradcamo.docks.parts.widgets import Message
-from gradcamo.docks.state.columns import MEANING, TITLES
 from gradcamo.docks.state.session import Session, session_of
 from gradcamo.docks.work.thumbnails import Thumbnails
 
@@ -185,8 +185,8 @@ class GalleryDock(QWidget):
         names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
         self.order.clear()
         for name in names:
-            self.order.addItem(f"by {TITLES.get(name, name.replace('_', ' '))}", name)
-            tip = MEANING.get(name, name)
+            self.order.addItem(f"by {title(name, name.replace('_', ' '))}", name)
+            tip = meaning(name, name)
             self.order.setItemData(self.order.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         if names:
             self.order.addItem(AS_TABLE, AS_TABLE)

@@ -9,14 +9,30 @@ import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QBrush, QColor, QFont
 
+from gradcamo.columns import KNOWN, meaning, title
 from gradcamo.docks.parts.tint import FAINT, WARN, legible
-from gradcamo.docks.state.columns import COLUMNS, FIRST_SHOWN, MEANING, TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = QModelIndex()
 MARKED = QBrush(QColor("#646b73"))
+
+FIRST_SHOWN = (
+    "label",
+    "flagged",
+    "grad_camo",
+    "neighbour_share",
+    "background_share",
+    "chance",
+    "ceiling",
+    "attainable",
+    "predicted",
+    "confidence",
+    "volume_um3",
+    "touches_border",
+    "note",
+)
 
 
 class CellTableModel(QAbstractTableModel):
@@ -148,9 +164,9 @@ class CellTableModel(QAbstractTableModel):
             return None
         name = self._columns[section]
         if role == Qt.ItemDataRole.DisplayRole:
-            return TITLES.get(name, name)
+            return title(name)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{name}: {MEANING[name]}" if name in MEANING else name
+            return f"{name}: {meaning(name)}" if name in KNOWN else name
         return None
 
     def value(self, index: QModelIndex) -> Any:
@@ -237,7 +253,7 @@ class CellTableModel(QAbstractTableModel):
     def _usual_columns(self) -> list[str]:
         there = self._columns_there()
         own = [name for name in FIRST_SHOWN if name in there]
-        return own + [name for name in there if name not in COLUMNS]  # the plate's own columns
+        return own + [name for name in there if name not in KNOWN]  # the plate's own columns
 
     def _arrange(self) -> None:
         name, ascending = self._sorting

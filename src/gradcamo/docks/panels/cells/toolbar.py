@@ -18,11 +18,11 @@ from qtpy.QtWidgets import (
     QWidgetAction,
 )
 
+from gradcamo.columns import meaning, title
 from gradcamo.docks.canvas.keys import KEYS
 from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.tint import BAD
 from gradcamo.docks.parts.widgets import Message
-from gradcamo.docks.state.columns import MEANING, TITLES
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
@@ -106,11 +106,11 @@ class CellsToolbar(QWidget):
         menu = self.columns.menu()
         menu.clear()
         for name in columns:
-            action = menu.addAction(TITLES.get(name, name))
+            action = menu.addAction(title(name))
             action.setData(name)
             action.setCheckable(True)
             action.setChecked(name in shown)
-            action.setToolTip(MEANING.get(name, name))
+            action.setToolTip(meaning(name, name))
 
     def _on_pictures(self, shown: bool) -> None:
         keep("pictures", shown)

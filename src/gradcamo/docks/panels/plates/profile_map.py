@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from gradcamo.columns import meaning, title
 from gradcamo.docks.panels.plates.palette import Colours, Legend
 from gradcamo.docks.panels.plates.scatter import PointPlot
 from gradcamo.docks.panels.plates.source import CellSource
 from gradcamo.docks.parts.memory import keep_choice
 from gradcamo.docks.parts.widgets import JobRow, Message
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.columns import MEANING, TITLES
 from gradcamo.docks.state.session import Session, session_of
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.umap_process import UmapProcess
@@ -198,7 +198,7 @@ class ProfileMapDock(QWidget):
         offered.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
         self.colour.clear()
         for name in offered:
-            self.colour.addItem(TITLES.get(name, name.replace("_", " ")), name)
+            self.colour.addItem(title(name, name.replace("_", " ")), name)
         self.colour.setCurrentIndex(max(0, self.colour.findData(before)))
 
     def _paint(self, places: Any = None) -> None:
@@ -208,7 +208,7 @@ class ProfileMapDock(QWidget):
         colours = Colours(self.source.table().loc[self.rows, column]) if drawn else None
         self.plot.show_points(places, colours)
         self.legend.show_colours(self.colour.currentText(), colours)
-        self.legend.setToolTip(MEANING.get(column, ""))
+        self.legend.setToolTip(meaning(column))
         self._mark()
 
     def _here(self) -> np.ndarray:
