@@ -115,6 +115,21 @@ def test_results_are_in_order_of_label_and_flagged_by_the_cutoff(table):
     assert results.counts()["flagged"] == expected.sum()
 
 
+def test_a_batch_that_does_not_fit_together_is_not_taken_in_at_all(table):
+    results = results_of(table)
+    known = results.table.copy()
+    maps = results.arrays()()
+    results.stale.add(int(known["label"].iloc[0]))
+    torn = Batch(known.assign(grad_camo=0.9).drop(columns=["flagged", "note"]))
+    torn.profiles = torn.profiles[:-1]
+    with pytest.raises(ValueError, match="shorter"):
+        results.add(torn)
+    pd.testing.assert_frame_equal(results.table, known)
+    assert results.stale == {int(known["label"].iloc[0])}
+    after = results.arrays()()
+    assert all(np.array_equal(after[name], maps[name]) for name in maps)
+
+
 def test_a_flag_set_by_hand_outlives_the_cutoff(table):
     results = results_of(table)
     best = int(results.table["grad_camo"].idxmax())

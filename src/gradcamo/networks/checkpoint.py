@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +21,7 @@ from gradcamo.networks.fused import fused, placed
 from gradcamo.networks.geometry import LayerInfo, count_classes, describe_layers
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.networks.replay import Replayed
+from gradcamo.networks.sharing import alone, made_once
 from gradcamo.networks.vit import attention_layers, is_transformer
 from gradcamo.settings import CropSettings
 
@@ -147,7 +147,7 @@ class Checkpoint:
             x = x[:, :, 0]
         return resize(standardise(x, self.channel_mean, self.channel_std), self.input_size)
 
-    @cached_property
+    @made_once
     def layers(self) -> dict[str, LayerInfo]:
         """Channels, grid, stride and offset of each layer at this input size."""
         describe = attention_layers if is_transformer(self.network) else describe_layers
@@ -168,7 +168,7 @@ class Checkpoint:
             )
         return self.layers[layer]
 
-    @cached_property
+    @made_once
     def ready(self) -> nn.Module:
         """The network made ready for inference: the same numbers, sooner (`fused`)."""
         return fused(self.network)
@@ -176,19 +176,21 @@ class Checkpoint:
     def on(self, device: torch.device) -> nn.Module:
         """The network made ready for inference on a device; its own weights stay where they are."""
         if device not in self._placed:
-            self._placed[device] = placed(self.ready, device)
+            with alone(self.network):
+                if device not in self._placed:
+                    self._placed[device] = placed(self.ready, device)
         return self._placed[device]
 
-    @cached_property
+    @made_once
     def _placed(self) -> dict[torch.device, nn.Module]:
         return {}
 
-    @cached_property
+    @made_once
     def last(self) -> dict[Hashable, Replayed[Any]]:
         """What a device did last, and how; whoever goes on with it takes it out meanwhile."""
         return {}
 
-    @cached_property
+    @made_once
     def hash(self) -> str:
         """SHA-256 of weights and settings, the same for the same file."""
         return sha256(self._to_bytes()).hexdigest()

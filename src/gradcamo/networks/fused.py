@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gradcamo.networks.blocks import Block, Inference
 from gradcamo.networks.convolutions import Padded, fastest_layout
+from gradcamo.networks.sharing import copied
 
 
 def fused(network: nn.Module) -> nn.Module:
@@ -30,7 +30,7 @@ def fused(network: nn.Module) -> nn.Module:
     """
     if not isinstance(getattr(network, "_conv_stem", None), Padded):
         return network
-    twin: Any = copy.deepcopy(network).eval().requires_grad_(False)
+    twin: Any = copied(network).eval().requires_grad_(False)
     blocks = [
         Block(
             expand=_folded(block._expand_conv, block._bn0) if block.expand_ratio != 1 else None,
@@ -75,7 +75,7 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
     """
     if next((p.device for p in network.parameters()), device) == device:
         return network
-    twin = copy.deepcopy(network)
+    twin = copied(network)
     if isinstance(network, Inference):
         layout = fastest_layout(device)
         for kernels in twin.parameters():

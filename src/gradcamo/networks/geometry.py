@@ -7,7 +7,6 @@ everything else hands it on. The pass runs on the meta device: shapes only, no a
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from gradcamo.cells.overlap import Placement
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import SMALLEST_INPUT, find_taps, precision, taps
+from gradcamo.networks.sharing import copied
 from gradcamo.settings import Alignment
 
 
@@ -70,7 +70,7 @@ def describe_layers(
     """
     wanted = taps(network) if layers is None else find_taps(network, layers)
     names = {module: name for name, module in network.named_modules()}
-    twin = copy.deepcopy(network).to("meta").eval()
+    twin = copied(network).to("meta").eval()
     modules = dict(twin.named_modules())
     found: dict[str, LayerInfo] = {}
 
@@ -127,7 +127,7 @@ def count_classes(network: nn.Module, input_shape: Sequence[int]) -> int:
     """How many logits a network gives for one cell of shape (C, *spatial)."""
     x = torch.zeros(1, *input_shape, device="meta", dtype=precision(network))
     with torch.no_grad(), _fits(network, input_shape):
-        out = copy.deepcopy(network).to("meta").eval()(x)
+        out = copied(network).to("meta").eval()(x)
     return (out if isinstance(out, Tensor) else out[0]).shape[1]
 
 

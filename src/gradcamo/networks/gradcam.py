@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.blocks import on_average
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
+from gradcamo.networks.sharing import borrowed
 from gradcamo.settings import Gradients
 from gradcamo.types import CamResult
 
@@ -58,7 +59,8 @@ def grad_cam(
     -----
     The network runs in eval mode. Only what lies above the lowest layer gets a graph; at the head
     of an EfficientNet the gradient is W_kc / |grid| and none is needed. Hooks, train flags and
-    ``requires_grad`` are given back, also after an exception.
+    ``requires_grad`` are given back, also after an exception. Threads that explain with the same
+    network take turns.
     """
     wanted = find_taps(network, layers)
     check_input(x, network)
@@ -134,25 +136,6 @@ def at_least_single(tensor: Tensor) -> Tensor:
 
 def _closed_form(network: nn.Module, wanted: Mapping[str, Tap]) -> nn.Linear | None:
     return linear_head(network, *wanted.values()) if len(wanted) == 1 else None
-
-
-@contextmanager
-def borrowed(network: nn.Module) -> Iterator[None]:
-    """Eval mode without parameter gradients; every flag is given back."""
-    # setting a flag costs more than reading it
-    training = [module for module in network.modules() if module.training]
-    needing = [p for p in network.parameters() if p.requires_grad]
-    try:
-        if training:
-            network.eval()
-        for p in needing:
-            p.requires_grad_(False)
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for p in needing:
-            p.requires_grad_(True)
 
 
 @contextmanager

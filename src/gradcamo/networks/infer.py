@@ -106,7 +106,7 @@ def explain(
                 batch = batch[len(part) :]
                 yield seen
     finally:
-        kept = any(other.recorded for other in checkpoint.last.values())
+        kept = any(other.recorded for other in list(checkpoint.last.values()))
         if look.recorded or (look.possible and not kept):
             checkpoint.last.clear()
             checkpoint.last[how] = look

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.geometry import LayerInfo, Sight
-from gradcamo.networks.gradcam import at_least_single, borrowed, check_input
+from gradcamo.networks.gradcam import at_least_single, check_input
+from gradcamo.networks.sharing import borrowed
 from gradcamo.types import CamResult
 
 

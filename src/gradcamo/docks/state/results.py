@@ -41,16 +41,16 @@ class Results:
         self._table: pd.DataFrame | None = None
 
     def add(self, batch: AuditBatch) -> None:
-        """Take in a batch; a cell that was audited before is replaced."""
+        """Take in a batch, or nothing of it; a cell that was audited before is replaced."""
         table = batch.table
+        cells = of_batch(batch) if len(batch.maps) else {}
         if self._carried is not None:
             others = self._carried.columns.difference(table.columns)
             table = table.join(self._carried[others], on="label")
         self._parts.append(table)
         self._table = None
-        self.stale.difference_update(batch.table["label"].tolist())
-        if len(batch.maps):
-            self._cells.update(of_batch(batch))
+        self.stale.difference_update(table["label"].tolist())
+        self._cells.update(cells)
 
     def fresh(self) -> Results:
         """The flags and notes alone."""

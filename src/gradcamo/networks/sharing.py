@@ -1,0 +1,85 @@
+"""A network in use: by one thread at a time, in eval mode, and given back as it was.
+
+Hooks and train flags sit on the modules, and a window, an audit and a comparison share them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from itertools import count
+from threading import Lock, RLock
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+N = TypeVar("N", bound=nn.Module)
+T = TypeVar("T")
+
+_turns: WeakKeyDictionary[nn.Module, tuple[int, Any]] = WeakKeyDictionary()
+_numbers, _registry = count(), Lock()
+
+
+@contextmanager
+def alone(network: nn.Module) -> Iterator[None]:
+    """Inside, no other thread is inside with this network, nor with one that shares modules.
+
+    The same thread may enter again. Enter for a batch, never around a ``yield``: a generator that
+    is not asked again would keep all others waiting.
+    """
+    with ExitStack() as turns:
+        for turn in _turns_of(network):
+            turns.enter_context(turn)
+        yield
+
+
+def _turns_of(network: nn.Module) -> list[Any]:
+    """The locks of all its modules, one as a rule, in an order in which nobody waits for ever."""
+    modules = list(network.modules())
+    with _registry:
+        known = dict(turn for module in modules if (turn := _turns.get(module)))
+        if not known:
+            known = {next(_numbers): RLock()}
+        first = next(iter(known.items()))
+        for module in modules:
+            _turns.setdefault(module, first)
+    return [known[number] for number in sorted(known)]
+
+
+@contextmanager
+def borrowed(network: nn.Module) -> Iterator[None]:
+    """Eval mode without parameter gradients, `alone`; every flag is given back."""
+    with alone(network):
+        # setting a flag costs more than reading it
+        training = [module for module in network.modules() if module.training]
+        needing = [p for p in network.parameters() if p.requires_grad]
+        try:
+            if training:
+                network.eval()
+            for p in needing:
+                p.requires_grad_(False)
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            for p in needing:
+                p.requires_grad_(True)
+
+
+def copied(network: N) -> N:
+    """A copy, without hooks and flags of whoever uses the network meanwhile."""
+    with alone(network):
+        return copy.deepcopy(network)
+
+
+class made_once(cached_property[T]):
+    """A `cached_property` of whoever has a ``network``, made by one thread for all."""
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        if owner is None or self.attrname in owner.__dict__:
+            return super().__get__(owner, kind)
+        with alone(owner.network):
+            return super().__get__(owner, kind)
