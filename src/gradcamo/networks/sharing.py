@@ -6,12 +6,11 @@ Hooks and train flags sit on the modules, and a window, an audit and a compariso
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
 from itertools import count
 from threading import Lock, RLock
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -75,11 +74,17 @@ def copied(network: N) -> N:
         return copy.deepcopy(network)
 
 
-class made_once(cached_property[T]):
+class made_once(Generic[T]):
     """A `cached_property` of whoever has a ``network``, made by one thread for all."""
 
-    def __get__(self, owner: Any, kind: type | None = None) -> Any:
-        if owner is None or self.attrname in owner.__dict__:
-            return super().__get__(owner, kind)
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
+
+    def __get__(self, owner: Any, kind: type | None = None) -> T:
+        if owner is None:
+            return self  # type: ignore[return-value]
         with alone(owner.network):
-            return super().__get__(owner, kind)
+            if self.name not in owner.__dict__:
+                owner.__dict__[self.name] = self.make(owner)
+        made: T = owner.__dict__[self.name]  # found there from now on, without a call
+        return made
