@@ -15,18 +15,23 @@ import pandas as pd
 import pytest
 
 import gradcamo as gc
+from gradcamo import figures
+from gradcamo.auditing.summary import summarise
 from gradcamo.columns import CELL_COLUMNS
+from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
 from gradcamo.files.stacks import write_labels
-from gradcamo.files.store import read_table
+from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.plate import cluster as plate_cluster
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
-from gradcamo.plate.results import gather_stacks, measure, profile_plate
+from gradcamo.plate.results import finish, gather_stacks, measure, profile_plate
 from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
 from gradcamo.plate.tasks import Outcome, audit_stack
 from gradcamo.profiles.confound import variance_explained
+from gradcamo.profiles.cutoffs import cost_of_cutoffs
+from gradcamo.report.data import page_data
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -150,6 +155,55 @@ def test_another_cut_off_flags_anew_without_computing_anything(out, plate, model
     assert flagged.any()
 
 
+def test_everybody_counts_the_same_cells_as_passing(out, plate, model):
+    """Of one plate whose cells are partial, silent (one treatment wholly), or scored."""
+    rows, checkpoint = gc.read_plate(plate), gc.Checkpoint.load(model)
+    folder = open_folder(checkpoint, out, SETTINGS)
+    landed = [stack_name(row) for _, row in rows.iterrows()]
+    silent = rows["treatment"].iloc[-1]
+    for name, treatment in zip(landed, rows["treatment"], strict=True):
+        kept = read_profiles(folder.cells(name))
+        mute = np.arange(len(kept.table)) % 3 == 0 if treatment != silent else slice(None)
+        kept.table.loc[mute, "grad_camo"] = np.nan
+        write_table(kept.table, folder.cells(name), kept.recipe, kept.values)
+    cutoff = float(read_table(out / "cells.parquet")["grad_camo"].median())
+    settings = SETTINGS.model_copy(update={"audit": AuditSettings(cutoff=cutoff)})
+    finish(rows, open_folder(checkpoint, out, settings), landed, checkpoint, {})
+
+    table = read_table(out / "cells.parquet")
+    inside = [not border for border in table["touches_border"]]
+    passing = [score >= cutoff for score in table["grad_camo"]]  # NaN reaches nothing
+    whole_cells, pass_cells = sum(inside), sum(passing)
+    assert 0 < pass_cells < sum(table["grad_camo"].notna()) < whole_cells < len(table)
+    said = f"{pass_cells} of {whole_cells}"
+
+    assert f"{said} whole cells score {cutoff:g}" in summarise(table, cutoff)
+    figure = figures.scores_by_dose_and_site(table, cutoff)
+    assert figure.axes[0].get_title() == f"{said} whole cells score {cutoff:g} or more"
+    shares = [text.get_text() for text in figure.axes[0].texts if "%" in text.get_text()]
+    assert "0%" in shares  # the silent treatment is drawn, too
+    assert len(shares) == rows["treatment"].nunique()
+    page = (out / "report.html").read_text()
+    assert f"{said} whole cells" in page
+    drawn = page_data(table, cutoff, pd.DataFrame())
+    at = drawn["steps"].index(cutoff)
+    for part in ("passing", "wells"):
+        assert sum(group["cells"] for group in drawn[part]) == whole_cells
+        assert sum(group["at_least"][at] for group in drawn[part]) == pass_cells
+    costs = cost_of_cutoffs(table, 0.0, None, [cutoff])
+    assert costs["cells"].sum() == pass_cells
+    written = read_table(out / "cutoffs.csv")
+    written = written[written["cutoff"] == 0.0].set_index("treatment")
+    for treatment, cells in table[~table["touches_border"]].groupby("treatment"):
+        share = cells["grad_camo"].notna().sum() / len(cells)
+        assert written.loc[treatment, "share"] == pytest.approx(share)
+    assert (~table["flagged"] & ~table["touches_border"]).sum() == pass_cells
+    for image, cells in table.groupby("image"):
+        counts = Results.of_table(cells, cutoff).counts()
+        assert counts["whole"] == (~cells["touches_border"]).sum(), image
+        assert counts["passing"] == (cells["grad_camo"] >= cutoff).sum(), image
+
+
 def test_wells_served_to_train_only_on_the_plate_that_the_network_learnt_from(
     finished, plate, model
 ):
@@ -180,12 +234,12 @@ def test_wells_served_to_train_only_on_the_plate_that_the_network_learnt_from(
     assert table.groupby("well")["split"].unique().map(list).to_dict() == {
         well: [{names[0]: "train", names[1]: "test"}.get(well, "")] for well in rows["well"]
     }
-    on = found.whitened[(found.whole["split"] == "train").to_numpy()]
+    on = found.whitened[(found.profiled["split"] == "train").to_numpy()]
     np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
     assert any("served to train" in caution for caution in found.cautions)
     table, found = gathered("another plate")
     assert "split" not in table
-    on = found.whitened[(found.whole["treatment"] == "control").to_numpy()]
+    on = found.whitened[(found.profiled["treatment"] == "control").to_numpy()]
     np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
     assert not any("served to train" in caution for caution in found.cautions)
 

@@ -14,7 +14,7 @@ from gradcamo.files.landing import landing
 from gradcamo.files.store import write_table
 from gradcamo.profiles.cutoffs import cost_of_cutoffs
 from gradcamo.report import write_report
-from gradcamo.report.data import at_least
+from gradcamo.report.data import cutoff_steps, passing_at
 from gradcamo.report.words import findings
 from gradcamo.types import CellCrop
 from gradcamo.views import cell_view, thumbnail
@@ -231,7 +231,7 @@ def test_the_cut_off_moves_the_line_and_the_counts(page, folder):
         move(page, cutoff)
         passing = whole["grad_camo"] >= cutoff
         said = js(page, "document.getElementById('passing').textContent")
-        assert said.startswith(f"{passing.sum()} of {len(whole)} cells pass")
+        assert said.startswith(f"{passing.sum()} of {len(whole)} whole cells pass")
         assert js(page, "document.getElementById('scores').layout.shapes[0].y0") == cutoff
         rows = js(
             page,
@@ -346,9 +346,10 @@ def test_a_layer_in_which_no_cell_has_a_score_is_a_gap_in_the_plot(browser, tmp_
 
 def test_pass_counts_are_exact_at_every_step_of_the_slider():
     scores = pd.Series([0.0, 0.25, 0.2500001, 0.29, 1.0, np.nan, 0.57])
-    counts = at_least(scores)
+    counts = passing_at(pd.DataFrame({"grad_camo": scores}), cutoff_steps(0.2500001))["at_least"]
     for step in range(101):
-        assert counts[step] == (scores >= step / 100).sum(), step
+        at = 0.2500001 if step == 25 else step / 100  # the table's own cut-off
+        assert counts[step] == (scores >= at).sum(), step
 
 
 def test_the_summary_in_words_agrees_with_the_table():
@@ -361,7 +362,7 @@ def test_the_summary_in_words_agrees_with_the_table():
     assert f"{len(whole) - silent} lie whole in their stack and were scored" in said
     assert f"{silent} lie whole in it but have no score" in said
     passing = (whole["grad_camo"] >= 0.25).sum()
-    assert f"{passing} of {len(whole)} cells" in said
+    assert f"{passing} of {len(whole)} whole cells" in said
     assert f"{whole['grad_camo'].mean():.2f} ±" in said
     assert "on block_4 0.90" in said
     none = findings(table.assign(grad_camo=np.nan), 0.25, {})

@@ -38,11 +38,7 @@ def expected(session, cutoff: float) -> pd.DataFrame:
     """Passing cells and all whole cells of each predicted treatment, counted one by one."""
     table = session.results.table
     whole = table[~table["touches_border"].astype(bool)]
-    by_hand = session.results.marked
-    passes = [
-        not by_hand[label] if label in by_hand else bool(score >= cutoff)
-        for label, score in zip(whole["label"], whole["grad_camo"], strict=True)
-    ]
+    passes = [bool(score >= cutoff) for score in whole["grad_camo"]]
     groups = pd.Series(passes, whole["predicted"].to_numpy()).groupby(level=0)
     return pd.DataFrame({"passing": groups.sum(), "cells": groups.count()})
 
@@ -68,13 +64,14 @@ def test_the_slider_shows_what_would_pass_and_flags_nothing(audited, cut, qtbot)
     assert not cut.apply_button.isEnabled()
 
 
-def test_hand_made_flags_count_in_what_would_pass(audited, cut):
+def test_hand_made_flags_are_said_beside_what_passes(audited, cut):
     best = int(audited.results.table["grad_camo"].idxmax())
     audited.mark([best], True)
     cut.propose(0.0)
     counts = expected(audited, 0.0)
     assert sum(part for _, part, _ in cut.bars.rows) == counts["passing"].sum()
-    assert counts["passing"].sum() == counts["cells"].sum() - 1
+    assert counts["passing"].sum() == counts["cells"].sum()
+    assert "1 flagged or cleared by hand" in cut.count.text()
 
 
 def test_a_flag_leaves_the_proposal_and_a_new_cutoff_replaces_it(audited, cut):

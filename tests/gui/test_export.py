@@ -84,13 +84,15 @@ def test_each_choice_writes_its_cells_in_the_order_shown(cells, dialog, audited,
     audited.set_cutoff(float(table["grad_camo"].median()))
     chosen = [scored_label(audited, rank) for rank in (0, 3, 5)]
     audited.select(chosen)
+    audited.mark(chosen[:1], True)
     cells.sort_by("volume_um3", ascending=True)
     cells.toolbar.filter.setText("volume_um3 > 1500")  # hides, but does not unselect
     table = audited.results.table.sort_values("volume_um3")
     border = table["touches_border"]
     expected = {
         "flagged": table[table["flagged"]],
-        "passing": table[~table["flagged"] & ~border],
+        "passing": table[table["grad_camo"] >= audited.results.cutoff],
+        "unflagged": table[~table["flagged"] & ~border],
         "selected": table[table["label"].isin(chosen)],
         "visible": table[table["volume_um3"] > 1500],
     }

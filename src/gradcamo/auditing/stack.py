@@ -12,6 +12,7 @@ import pandas as pd
 
 from gradcamo.auditing.matching import chosen_cells, fitting_stack, target_class
 from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.table import fails
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings, CropSettings
@@ -259,15 +260,13 @@ def _table(
     columns |= {"alignment": settings.alignment, "gradients": settings.gradients}
     if seen is None:
         columns["predicted"] = pd.Series([None] * len(rows), dtype="str")
-        columns["flagged"] = ~columns["touches_border"]
     else:
         best = seen.probabilities.argmax(1)
         columns["predicted"] = pd.Series([classes[k] for k in best], dtype="str")
         columns["confidence"] = seen.probabilities.max(1).astype(np.float64)
         columns |= {name: values.astype(np.float64) for name, values in seen.shares.items()}
-        # an empty map is no evidence for the cell, so it does not pass
-        columns["flagged"] = ~(columns["grad_camo"] >= settings.cutoff)
-    return pd.DataFrame(columns, index=range(len(rows))).reindex(columns=list(CELL_COLUMNS))
+    table = pd.DataFrame(columns, index=range(len(rows))).reindex(columns=list(CELL_COLUMNS))
+    return table.assign(flagged=fails(table, settings.cutoff))
 
 
 def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:

@@ -133,11 +133,12 @@ def _audit(row: pd.Series, labels: Path, checkpoint: Any) -> pd.DataFrame:
 def _draw(
     cells: pd.DataFrame, plate: pd.DataFrame, checkpoint: Any, out: Path, segmented: Collection[Any]
 ) -> None:
+    from gradcamo.cells.table import scored
     from gradcamo.figures import heatmap_gallery, scores_by_dose_and_site
 
     scores_by_dose_and_site(cells).savefig(out / "scores.png", dpi=150)
-    scored = cells.dropna(subset="grad_camo").sort_values("grad_camo", ascending=False)
-    shown = scored.iloc[np.linspace(0, len(scored) - 1, GALLERY_CELLS).round().astype(int)]
+    ranked = cells[scored(cells)].sort_values("grad_camo", ascending=False)
+    shown = ranked.iloc[np.linspace(0, len(ranked) - 1, GALLERY_CELLS).round().astype(int)]
     views = []
     for _, cell in shown.iterrows():
         (i,) = plate.index[(plate["well"] == cell["well"]) & (plate["site"] == cell["site"])]
@@ -165,10 +166,11 @@ def _view(cell: pd.Series, image: str, labels_path: Path, checkpoint: Any) -> An
 
 def _findings(cells: pd.DataFrame, checkpoint: Any) -> str:
     from gradcamo.auditing.summary import summarise
+    from gradcamo.cells.table import whole
     from gradcamo.settings import AuditSettings
 
     lines = [summarise(cells, AuditSettings().cutoff)]
-    held_out = cells[~cells["touches_border"] & cells["well"].isin(checkpoint.recipe["test_wells"])]
+    held_out = cells[whole(cells) & cells["well"].isin(checkpoint.recipe["test_wells"])]
     if len(held_out):
         right = (held_out["predicted"] == held_out["treatment"]).mean()
         lines.append(

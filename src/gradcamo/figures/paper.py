@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from gradcamo.cells.table import scored, whole
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
@@ -54,14 +55,12 @@ def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
         )
 
 
-def scored_cells(
-    table: pd.DataFrame, columns: Sequence[str], group: str | None = None
-) -> pd.DataFrame:
+def grouped_cells(table: pd.DataFrame, columns: Sequence[str], group: str) -> pd.DataFrame:
+    """The whole cells that belong to a group, its name as text; at least one has a score."""
     require(table, columns)
-    scored = table[table["grad_camo"].notna()]
-    if group is not None:
-        scored = scored.assign(**{group: scored[group].fillna("").astype(str)})
-        scored = scored[scored[group] != ""]
-    if scored.empty:
+    inside = table[whole(table)]
+    inside = inside.assign(**{group: inside[group].fillna("").astype(str)})
+    inside = inside[inside[group] != ""]
+    if not scored(inside).any():
         raise GradcamoError("no cell of this table has a score: nothing to draw")
-    return scored
+    return inside

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.table import passes, scored, whole
 from gradcamo.colours import SHARES
 from gradcamo.figures.paper import (
     GREY,
     SITES,
     SMALL,
+    grouped_cells,
     name_groups,
     room_of,
-    scored_cells,
     sheet,
 )
 from gradcamo.profiles.doses import in_dose_order
@@ -35,6 +36,8 @@ def scores_by_dose_and_site(
 ) -> Figure:
     """Grad-CAMO by treatment and site, the cut-off and the share that passes (figure 5B).
 
+    Cells are counted whole, those without a score too, which do not pass.
+
     Parameters
     ----------
     table : DataFrame
@@ -49,10 +52,11 @@ def scores_by_dose_and_site(
     GradcamoError
         If columns are missing or no cell has a score.
     """
-    scored = scored_cells(table, ["grad_camo", group], group)
-    treatments = in_dose_order(scored[group])
-    split = "site" in scored and group != "site" and scored["site"].nunique() > 1
-    site_of = scored["site"].astype(str) if split else pd.Series("", scored.index)
+    inside = grouped_cells(table, ["grad_camo", group], group)
+    seen, passing = inside[scored(inside)], passes(inside, cutoff)
+    treatments = in_dose_order(inside[group])
+    split = "site" in seen and group != "site" and seen["site"].nunique() > 1
+    site_of = seen["site"].astype(str) if split else pd.Series("", seen.index)
     sites = sorted(site_of.unique(), key=lambda site: (len(site), site))
     inches = width or max(6.0, 1.0 + 1.35 * len(treatments))
     figure = sheet(inches, 4.2)
@@ -62,21 +66,20 @@ def scores_by_dose_and_site(
     for s, site in enumerate(sites):
         colour = SITES[s % len(SITES)]
         for t, treatment in enumerate(treatments):
-            chosen = (scored[group] == treatment) & (site_of == site)
+            chosen = (seen[group] == treatment) & (site_of == site)
             place = t + (s - (len(sites) - 1) / 2) * each
-            _violin(axes, scored.loc[chosen, "grad_camo"].to_numpy(), place, each, colour)
+            _violin(axes, seen.loc[chosen, "grad_camo"].to_numpy(), place, each, colour)
         if split:
             axes.scatter([], [], marker="s", color=colour, label=site)
     axes.axhline(cutoff, color="black", lw=1, ls="--", label=f"cut-off {cutoff:g}")
     for t, treatment in enumerate(treatments):
-        cells = scored[scored[group] == treatment]
-        passing = (cells["grad_camo"] >= cutoff).mean()
+        mine = inside[group] == treatment
         size = SMALL + 1 if room > ROOM else SMALL - 1
-        axes.text(t, 1.03, f"{passing:.0%}", ha="center", fontsize=size, weight="bold")
-        if "chance" in cells:
-            chance = cells["chance"].mean()
+        axes.text(t, 1.03, f"{passing[mine].mean():.0%}", ha="center", fontsize=size, weight="bold")
+        if "chance" in inside:
+            chance = inside.loc[mine, "chance"].mean()
             axes.hlines(chance, t - 0.42, t + 0.42, color=GREY, lw=1.2, ls=":")
-    if "chance" in scored:
+    if "chance" in inside:
         axes.plot([], [], color=GREY, ls=":", label="chance")
     axes.annotate(
         "pass ",
@@ -86,7 +89,7 @@ def scores_by_dose_and_site(
         fontsize=SMALL,
         color=GREY,
     )
-    counts = scored[group].value_counts()
+    counts = inside[group].value_counts()
     axes.set(
         xlim=(-0.5, len(treatments) - 0.5), ylim=(-0.02, 1.1), ylabel="Grad-CAMO", xlabel=about
     )
@@ -94,9 +97,9 @@ def scores_by_dose_and_site(
     name_groups(axes, treatments, [counts[name] for name in treatments], room)
     axes.grid(axis="y", color="#EEEEEE")
     axes.set_axisbelow(True)
-    passing = int((scored["grad_camo"] >= cutoff).sum())
+    cells, among = passes(table, cutoff).sum(), whole(table).sum()  # those of no group, too
     axes.set_title(
-        f"{passing:,} of {len(scored):,} cells score {cutoff:g} or more", fontsize=10, pad=8
+        f"{cells:,} of {among:,} whole cells score {cutoff:g} or more", fontsize=10, pad=8
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(
@@ -127,10 +130,11 @@ def attention_budget(
     GradcamoError
         If columns are missing or no cell has a score.
     """
-    scored = scored_cells(table, [*SHARES, group], group)
-    treatments = in_dose_order(scored[group])
-    means = scored.groupby(group)[list(SHARES)].mean().loc[treatments]
-    counts = scored[group].value_counts()
+    inside = grouped_cells(table, [*SHARES, group], group)
+    seen = inside[scored(inside)]
+    treatments = in_dose_order(seen[group])
+    means = seen.groupby(group)[list(SHARES)].mean().loc[treatments]
+    counts = seen[group].value_counts()
     inches = width or max(5.0, 1.5 + 0.9 * len(treatments))
     figure = sheet(inches, 3.8)
     axes: Axes = figure.subplots()
@@ -148,8 +152,8 @@ def attention_budget(
                     t, middle, f"{value:.0%}", ha="center", va="center", color=ink, fontsize=size
                 )
         base += share
-    if "chance" in scored:
-        chance = scored.groupby(group)["chance"].mean().loc[treatments]
+    if "chance" in seen:
+        chance = seen.groupby(group)["chance"].mean().loc[treatments]
         middle = np.arange(len(treatments))
         axes.hlines(chance, middle - 0.42, middle + 0.42, color="black", ls=":", label="chance")
     axes.set(ylim=(0, 1), ylabel="mean share of attention", xlabel=about)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from gradcamo.cells.table import scored, whole
+
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
@@ -20,11 +22,10 @@ def cautions(table: pd.DataFrame, checkpoint: Checkpoint, layer: str | None) -> 
     layer : the layer explained; the checkpoint's by default
     """
     said = []
-    scored = table[table["grad_camo"].notna()]
-    if scored.empty:
+    seen, inside = table[scored(table)], whole(table)
+    if seen.empty:
         return ["no cell has a score"]
-    mean, chance = scored["grad_camo"].mean(), scored["chance"].mean()
-    ceiling = scored["ceiling"].mean()
+    mean, chance, ceiling = (seen[name].mean() for name in ("grad_camo", "chance", "ceiling"))
     if mean < 1.5 * chance:
         said.append(
             f"the mean score of {mean:.2f} is hardly above {chance:.2f}, what a flat map scores: "
@@ -41,11 +42,10 @@ def cautions(table: pd.DataFrame, checkpoint: Checkpoint, layer: str | None) -> 
             f"the layer is coarse (grid {' x '.join(map(str, grid))}): even the best map would "
             f"score {ceiling:.2f} on average; an earlier layer tells more"
         )
-    whole = int((~table["touches_border"].astype(bool)).sum())
-    outside = int(((table["cell_in_crop"] == 0) & ~table["touches_border"].astype(bool)).sum())
+    outside = int(((table["cell_in_crop"] == 0) & inside).sum())
     if outside:
         said.append(f"cells in pieces outside their own crops: {outside}; they have no score")
-    if empty := whole - len(scored) - outside:
+    if empty := int(inside.sum()) - len(seen) - outside:
         said.append(f"{empty} cells have no positive evidence at all: no score, they do not pass")
     if "split" in table and (table["split"] == "train").any():
         said.append("some wells served to train the network: judge it by the others")
@@ -55,7 +55,7 @@ def cautions(table: pd.DataFrame, checkpoint: Checkpoint, layer: str | None) -> 
             f"{nameless} cells have no treatment: they are in the table, but have no part in "
             "confounding and cut-offs"
         )
-    wells = scored.groupby("treatment")[["plate", "well"]].apply(lambda w: len(w.drop_duplicates()))
+    wells = seen.groupby("treatment")[["plate", "well"]].apply(lambda w: len(w.drop_duplicates()))
     wells = wells.drop("", errors="ignore")
     if (wells < 3).any():
         few = "one well" if wells.min() == 1 else "two wells"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.table import whole
 from gradcamo.errors import GradcamoError
 from gradcamo.files.store import read_table
 from gradcamo.plate.folder import short_hash, stack_name
@@ -57,7 +58,7 @@ class PlateResults:
         if not self.whitened:
             return "the plate's own map of profiles as they are"
         cells, control = self.cells, self.recipe["control"]
-        chosen = (cells["treatment"] == control) & ~cells["touches_border"].astype(bool)
+        chosen = (cells["treatment"] == control) & whole(cells)
         if "split" in cells and (chosen & (cells["split"] == "train")).any():
             chosen &= cells["split"] == "train"
         few = [text for text in self.recipe.get("cautions", ()) if text.startswith("few controls")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_profiles, write_table
@@ -41,7 +42,7 @@ class PlateProfiles:
     cautions: tuple[str, ...]
 
     @property
-    def whole(self) -> pd.DataFrame:
+    def profiled(self) -> pd.DataFrame:
         """The rows of the table that profiles belong to."""
         return self.table.iloc[self.rows].reset_index(drop=True)
 
@@ -110,10 +111,7 @@ def gather_stacks(
         tables.append(table)
         profiles.append(stack.values)
     cells = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-    scores = cells["grad_camo"]
-    cells["flagged"] = ~cells["touches_border"].astype(bool) & ~(
-        scores >= folder.settings.audit.cutoff
-    )
+    cells["flagged"] = fails(cells, folder.settings.audit.cutoff)
     if "p_value" in cells:  # a false discovery rate is one of the whole plate
         from gradcamo.cells.null import q_values
 
@@ -155,28 +153,31 @@ def measure(found: PlateProfiles, folder: PlateFolder) -> tuple[pd.DataFrame, pd
     Cells without a treatment are left out where others have one.
     """
     settings = folder.settings
-    if (named := (found.whole["treatment"] != "").to_numpy()).any() and not named.all():
+    table = found.table
+    if (named := (found.profiled["treatment"] != "").to_numpy()).any() and not named.all():
+        table = table[table["treatment"] != ""]
         whitened = None if found.whitened is None else found.whitened[named]
         found = replace(
             found, rows=found.rows[named], profiles=found.profiles[named], whitened=whitened
         )
-    whole = found.whole
-    scored = whole["grad_camo"].notna().to_numpy()
-    passing = scored & ~whole["flagged"].to_numpy(bool)
+    profiled = found.profiled
+    seen = scored(profiled).to_numpy()
+    passing = passes(profiled, settings.audit.cutoff).to_numpy()
     kinds = {"profiles": found.profiles}
     if found.whitened is not None:
         kinds["whitened profiles"] = found.whitened
     parts = []
-    scores = whole.loc[scored, "grad_camo"].to_numpy()
-    values = {"grad_camo": (whole[scored], scores), **{k: (whole, v) for k, v in kinds.items()}}
+    scores = profiled.loc[seen, "grad_camo"].to_numpy()
+    values = {"grad_camo": (profiled[seen], scores)}
+    values |= {k: (profiled, v) for k, v in kinds.items()}
     for of, (cells, value) in values.items():
         if len(cells) > 1:
             part = variance_explained(cells, value, seed=settings.seed)
             part = part.rename(columns={"level": "question", "share": "value", "units": "dealt"})
             parts.append(part.assign(measure="variance", of=of, cells="all"))
     for of, value in kinds.items():
-        if len(whole) > 1:
-            part = neighbour_accuracy(whole, value, passing, settings.neighbours, settings.seed)
+        if len(profiled) > 1:
+            part = neighbour_accuracy(profiled, value, passing, settings.neighbours, settings.seed)
             part = part.rename(columns={"accuracy": "value"})
             parts.append(part.assign(measure="neighbours", of=of))
     names = ["measure", "of", "cells", "question", "value", "chance", "p", "error", "groups"]
@@ -184,8 +185,8 @@ def measure(found: PlateProfiles, folder: PlateFolder) -> tuple[pd.DataFrame, pd
     records = [record for part in parts for record in part.to_dict("records")]
     confounding = pd.DataFrame(records, columns=names)
     best = found.profiles if found.whitened is None else found.whitened
-    correlation = well_correlation(whole, best) if len(whole) > 1 else float("nan")
-    costs = cost_of_cutoffs(whole, correlation, _control(found.table, folder))
+    correlation = well_correlation(profiled, best) if len(profiled) > 1 else float("nan")
+    costs = cost_of_cutoffs(table, correlation, _control(found.table, folder))
     return confounding, costs.assign(well_correlation=correlation)
 
 
@@ -195,18 +196,21 @@ def _control(table: pd.DataFrame, folder: PlateFolder) -> str | None:
 
 
 def _whiten(
-    whole: pd.DataFrame, values: np.ndarray, folder: PlateFolder
+    profiled: pd.DataFrame, values: np.ndarray, folder: PlateFolder
 ) -> tuple[np.ndarray | None, list[str]]:
     from gradcamo.profiles.whiten import whiten_on
 
-    control = _control(whole, folder)
+    control = _control(profiled, folder)
     if control is None:
         return None, [
             "no treatment is known to be the control (use --control): profiles were not whitened, "
             "and no treatment could be compared with it"
         ]
-    chosen = (whole["treatment"] == control).to_numpy()
-    if "split" in whole and (trained := chosen & (whole["split"] == "train").to_numpy()).any():
+    chosen = (profiled["treatment"] == control).to_numpy()
+    if (
+        "split" in profiled
+        and (trained := chosen & (profiled["split"] == "train").to_numpy()).any()
+    ):
         chosen = trained
     n = int(chosen.sum())
     if n < 2:
@@ -244,9 +248,9 @@ def _write_profiles(
     import h5py
     from anndata.io import write_elem
 
-    whole = cells.iloc[found.rows].reset_index(drop=True)
+    profiled = cells.iloc[found.rows].reset_index(drop=True)
     with landing(folder.out / "profiles.h5ad") as scratch:
-        write_table(whole, scratch, recipe, found.profiles)
+        write_table(profiled, scratch, recipe, found.profiles)
         with h5py.File(scratch, "a") as file:
             if found.whitened is not None:
                 write_elem(file, "layers/whitened", found.whitened)
@@ -260,7 +264,7 @@ def _draw(table: pd.DataFrame, folder: PlateFolder) -> None:
     pictures = {
         "scores": lambda: figures.scores_by_dose_and_site(table, folder.settings.audit.cutoff),
         "attention": lambda: figures.attention_budget(table),
-        "confusion": lambda: figures.confusion_matrix(table[~table["touches_border"].astype(bool)]),
+        "confusion": lambda: figures.confusion_matrix(table[whole(table)]),
     }
     for name, draw in pictures.items():
         try:

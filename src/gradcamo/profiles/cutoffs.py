@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.table import passes, whole
 from gradcamo.profiles.doses import in_dose_order
 
 CUTOFFS = (0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -108,7 +109,7 @@ def cost_of_cutoffs(
     Parameters
     ----------
     table : DataFrame, one row per cell
-        With ``plate, well, treatment, grad_camo``; a missing score passes no cut-off.
+        With ``plate, well, treatment, grad_camo``; shares are of those that are whole.
     correlation : of cells of one well, see `well_correlation`
     control : the treatment that others are compared with, if any
     cutoffs : scores from which cells pass
@@ -120,11 +121,12 @@ def cost_of_cutoffs(
     5 %, degrees of freedom from wells) and ``power`` (left for the effect that is found with 80 %
     before any cut-off).
     """
+    table = table[whole(table)]
     rows = []
     icc = correlation if np.isfinite(correlation) else 0.0
     before: dict[str, float] = {}
     for cutoff in (None, *cutoffs):  # the first is what the others are compared with
-        kept = table if cutoff is None else table[table["grad_camo"] >= cutoff]
+        kept = table if cutoff is None else table[passes(table, cutoff)]
         wells = {
             name: cells.groupby(["plate", "well"]).size().to_numpy()
             for name, cells in kept.groupby("treatment")

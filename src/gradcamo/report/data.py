@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.table import scored, whole
 from gradcamo.colours import SHARES
 from gradcamo.figures import SITES
 from gradcamo.files.wells import well_place
 from gradcamo.profiles.doses import in_dose_order
 
 STEPS = 100
-"""The slider's steps: pass counts are exact at every hundredth."""
+"""The slider's steps: hundredths, of which the one nearest to the table's cut-off stands for it."""
 DRAWN = 400
 """Scores drawn per violin; counts come from all cells."""
 MOST_NAMES = 40
@@ -30,45 +31,45 @@ def page_data(
     layers: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """All that the page's script draws, as plain values."""
-    whole = _whole(table)
-    scored = whole[whole["grad_camo"].notna()]
-    treatments = in_dose_order(whole["treatment"])
-    sites = sorted(scored["site"].unique(), key=lambda site: (len(site), site))
+    inside, seen = table[whole(table)], table[scored(table)]
+    treatments = in_dose_order(inside["treatment"])
+    sites = sorted(seen["site"].unique(), key=lambda site: (len(site), site))
+    steps = cutoff_steps(cutoff)
     return {
-        "cutoff": cutoff,
+        "steps": steps,
         "treatments": treatments,
         "sites": sites,
         "colours": {site: SITES[i % len(SITES)] for i, site in enumerate(sites)},
-        "wells": _wells(whole),
-        "groups": _groups(scored, treatments, sites),
-        "passing": [_passing(whole[whole["treatment"] == name], name) for name in treatments],
-        "budget": _budget(scored, treatments),
+        "wells": _wells(inside, steps),
+        "groups": _groups(seen, treatments, sites),
+        "passing": [
+            {"name": name} | passing_at(inside[inside["treatment"] == name], steps)
+            for name in treatments
+        ],
+        "budget": _budget(seen, treatments),
         "cells": _cells(pictures),
         "layers": None if layers is None else _layers(layers),
     }
 
 
-def at_least(scores: pd.Series) -> list[int]:
-    """How many scores reach 0, 0.01, … 1; missing ones reach none."""
-    steps = np.arange(STEPS + 1) / STEPS
-    ranked = np.sort(scores.dropna().to_numpy())
-    return (len(ranked) - np.searchsorted(ranked, steps, side="left")).tolist()
+def cutoff_steps(cutoff: float) -> list[float]:
+    """The cut-offs that the slider offers: 0, 0.01, … 1, and the table's own among them."""
+    steps = (np.arange(STEPS + 1) / STEPS).tolist()
+    steps[round(cutoff * STEPS)] = cutoff
+    return steps
 
 
-def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    if "touches_border" not in table:
-        return table
-    return table[~table["touches_border"].astype(bool)]
+def passing_at(inside: pd.DataFrame, steps: list[float]) -> dict[str, Any]:
+    """How many whole cells there are, and how many of them pass at each step."""
+    ranked = np.sort(inside.loc[scored(inside), "grad_camo"].to_numpy())  # `passes`, all at once
+    reach = len(ranked) - np.searchsorted(ranked, steps, side="left")
+    return {"cells": len(inside), "at_least": reach.tolist()}
 
 
-def _passing(cells: pd.DataFrame, name: str) -> dict[str, Any]:
-    return {"name": name, "cells": len(cells), "at_least": at_least(cells["grad_camo"])}
-
-
-def _wells(whole: pd.DataFrame) -> list[dict[str, Any]]:
+def _wells(inside: pd.DataFrame, steps: list[float]) -> list[dict[str, Any]]:
     """Median score and pass counts per well, with its row and column on the plate."""
     wells = []
-    for key, cells in whole.groupby(["plate", "well"], sort=True):
+    for key, cells in inside.groupby(["plate", "well"], sort=True):
         plate, well = map(str, key)
         row, column = well_place(well) or ("", None)
         median = cells["grad_camo"].median()
@@ -80,20 +81,19 @@ def _wells(whole: pd.DataFrame) -> list[dict[str, Any]]:
                 "column": column,
                 "treatment": ", ".join(dict.fromkeys(cells["treatment"])),
                 "median": None if np.isnan(median) else round(float(median), 4),
-                "cells": len(cells),
-                "at_least": at_least(cells["grad_camo"]),
+                **passing_at(cells, steps),
             }
         )
     return [well for well in wells if well["column"] is not None]
 
 
-def _groups(scored: pd.DataFrame, treatments: list[str], sites: list[str]) -> list[dict[str, Any]]:
+def _groups(seen: pd.DataFrame, treatments: list[str], sites: list[str]) -> list[dict[str, Any]]:
     groups = []
     rng = np.random.default_rng(0)
     for treatment in treatments:
         for site in sites:
-            chosen = (scored["treatment"] == treatment) & (scored["site"] == site)
-            scores = scored.loc[chosen, "grad_camo"].to_numpy()
+            chosen = (seen["treatment"] == treatment) & (seen["site"] == site)
+            scores = seen.loc[chosen, "grad_camo"].to_numpy()
             if len(scores) > DRAWN:
                 scores = rng.permutation(scores)[:DRAWN]
             if len(scores):
@@ -102,11 +102,11 @@ def _groups(scored: pd.DataFrame, treatments: list[str], sites: list[str]) -> li
     return groups
 
 
-def _budget(scored: pd.DataFrame, treatments: list[str]) -> dict[str, Any] | None:
-    if any(column not in scored for column in SHARES) or scored.empty:
+def _budget(seen: pd.DataFrame, treatments: list[str]) -> dict[str, Any] | None:
+    if any(column not in seen for column in SHARES) or seen.empty:
         return None
-    columns = [*SHARES, *(["chance"] if "chance" in scored else [])]
-    means = scored.groupby("treatment")[columns].mean().reindex(treatments)
+    columns = [*SHARES, *(["chance"] if "chance" in seen else [])]
+    means = seen.groupby("treatment")[columns].mean().reindex(treatments)
     return {
         "shares": [
             {"name": name, "colour": colour, "values": _plain(means[column])}
@@ -151,7 +151,7 @@ def _kinds(placed: pd.DataFrame) -> dict[str, str]:
 def _layers(layers: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for name in dict.fromkeys(layers["layer"]):
-        cells = layers[(layers["layer"] == name) & layers["grad_camo"].notna()]
+        cells = layers[(layers["layer"] == name) & scored(layers)]
         bounds = cells[["chance", "ceiling"]].mean()
         quartiles = cells["grad_camo"].quantile([0.25, 0.5, 0.75])
         quartiles.index = pd.Index(["low", "median", "high"])

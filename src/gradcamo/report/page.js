@@ -16,6 +16,7 @@
 
   const show = (id) => { byId(`${id}-section`).hidden = false; return byId(id); };
   const passing = (counts) => counts[step];
+  const at = () => data.steps[step];
 
   function brightest() { // wells of a plate differ by little: the scale ends above the best one
     const best = Math.max(0.2, ...data.wells.map((w) => w.median ?? 0));
@@ -91,7 +92,7 @@
         fixedrange: true },
       yaxis: { title: { text: "Grad-CAMO" }, range: [-0.02, 1.02], gridcolor: "#eee" },
       legend: { title: { text: "site" }, orientation: "h", y: -0.18 },
-      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: step / 100, y1: step / 100,
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: at(), y1: at(),
         line: { dash: "dash", width: 1.5, color: "#000" } }] }), config);
     const rows = data.passing.map((treatment) => {
       const wells = data.wells.filter((w) => w.treatment === treatment.name);
@@ -156,7 +157,7 @@
         colorbar: { title: { text: titled(kind) } } }, "")];
     } else {
       const of = (i) => (kind === "pass"
-        ? (cells.grad_camo[i] >= step / 100 ? "passes" : "fails") : cells[kind][i]);
+        ? (cells.grad_camo[i] >= at() ? "passes" : "fails") : cells[kind][i]);
       const found = [...new Set(indices.map(of))];
       const order = kind === "treatment" || kind === "predicted" ? data.treatments
         : kind === "pass" ? ["passes", "fails"] : data.sites;
@@ -207,11 +208,12 @@
 
   function cutoffMoved() {
     step = Number(byId("cutoff").value);
-    byId("cutoff-value").textContent = (step / 100).toFixed(2);
+    byId("cutoff-value").textContent = at().toLocaleString("en",
+      { minimumFractionDigits: 2, maximumFractionDigits: 4 });
     const all = data.passing.reduce((n, t) => n + t.cells, 0);
     const pass = data.passing.reduce((n, t) => n + passing(t.at_least), 0);
     byId("passing").textContent = `${pass.toLocaleString("en")} of ${all.toLocaleString("en")} `
-      + `cells pass (${percent(pass / all)})`;
+      + `whole cells pass (${percent(pass / all)})`;
     drawScores();
     drawPlate();
     if (byId("map-colour").value === "pass") drawMap();

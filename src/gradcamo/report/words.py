@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradcamo.cells.table import passes, scored, whole
 from gradcamo.profiles.doses import in_dose_order
 
 NOT_DONE = "not done when the run ended: the same command goes on with it"
@@ -37,32 +38,29 @@ def findings(
     confounding: pd.DataFrame | None = None,
 ) -> list[str]:
     """Sentences for somebody who was not there."""
-    partial = table.get("touches_border", pd.Series(False, table.index)).astype(bool)
-    whole = table[~partial]
-    scored = whole[whole["grad_camo"].notna()]
-    said = [_extent(table, whole)]
-    if scored.empty:
+    said, seen = [_extent(table)], table[scored(table)]
+    if seen.empty:
         return [*said, "No cell has a score."]
     layer = recipe.get("settings", {}).get("layer")
-    score = scored["grad_camo"]
+    score = seen["grad_camo"]
     sentence = f"The mean Grad-CAMO score is {score.mean():.2f} ± {score.std(ddof=0):.2f}"
-    if {"chance", "ceiling"} <= set(scored):
+    if {"chance", "ceiling"} <= set(seen):
         sentence += (
-            f"; a network that looked everywhere alike would score {scored['chance'].mean():.2f}, "
+            f"; a network that looked everywhere alike would score {seen['chance'].mean():.2f}, "
             f"the best possible map {'on ' + layer if layer else 'of this layer'} "
-            f"{scored['ceiling'].mean():.2f}"
+            f"{seen['ceiling'].mean():.2f}"
         )
     said.append(sentence + ".")
-    said.append(_passing(whole, cutoff))
-    shares = [name for name in ("neighbour_share", "background_share") if name in scored]
+    said.append(_passing(table, cutoff))
+    shares = [name for name in ("neighbour_share", "background_share") if name in seen]
     if len(shares) == 2:
-        mean = scored[["grad_camo", *shares]].mean()
+        mean = seen[["grad_camo", *shares]].mean()
         said.append(
             f"On average the network spends {mean.iloc[0]:.0%} of its attention on the cell "
             f"itself, {mean.iloc[1]:.0%} on its neighbours and {mean.iloc[2]:.0%} on the "
             "background."
         )
-    said += _accuracy(whole)
+    said += _accuracy(table[whole(table)])
     if confounding is not None:
         said += _confounding(confounding)
     return said
@@ -92,27 +90,27 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or value != value else f"{value:,.{digits}f}"
 
 
-def _extent(table: pd.DataFrame, whole: pd.DataFrame) -> str:
+def _extent(table: pd.DataFrame) -> str:
     wells = table[["plate", "well"]].drop_duplicates()
     known = (wells["well"] != "").any()
     stacks = table["image"].nunique() if "image" in table else 1
     where = f" in {len(wells)} wells under {table['treatment'].nunique()} treatments"
-    scored = int(whole["grad_camo"].notna().sum())
-    rest = f"{len(whole) - scored:,} lie whole in it but have no score, " * (scored < len(whole))
+    inside, seen = int(whole(table).sum()), int(scored(table).sum())
+    rest = f"{inside - seen:,} lie whole in it but have no score, " * (seen < inside)
     return (
         f"{len(table):,} cells of {stacks:,} {'stack' if stacks == 1 else 'stacks'}"
-        f"{where if known else ''}: {scored:,} lie whole in their stack and were scored, {rest}"
-        f"{len(table) - len(whole):,} are cut by its border and were not."
+        f"{where if known else ''}: {seen:,} lie whole in their stack and were scored, {rest}"
+        f"{len(table) - inside:,} are cut by its border and were not."
     )
 
 
-def _passing(whole: pd.DataFrame, cutoff: float) -> str:
-    passes = whole["grad_camo"] >= cutoff
+def _passing(table: pd.DataFrame, cutoff: float) -> str:
+    passing = passes(table, cutoff)[whole(table)]
     sentence = (
-        f"{int(passes.sum()):,} of {len(whole):,} cells ({passes.mean():.0%}) reach the cut-off "
-        f"of {cutoff:g}"
+        f"{int(passing.sum()):,} of {len(passing):,} whole cells ({passing.mean():.0%}) reach the "
+        f"cut-off of {cutoff:g}"
     )
-    share = passes.groupby(whole["treatment"]).mean()
+    share = passing.groupby(table["treatment"]).mean()
     if len(share) > 1:
         share = share.reindex(in_dose_order(share.index))
         sentence += (
@@ -122,8 +120,8 @@ def _passing(whole: pd.DataFrame, cutoff: float) -> str:
     return sentence + "."
 
 
-def _accuracy(whole: pd.DataFrame) -> list[str]:
-    known = whole[(whole["predicted"] != "") & (whole["treatment"] != "all cells")]
+def _accuracy(inside: pd.DataFrame) -> list[str]:
+    known = inside[(inside["predicted"] != "") & (inside["treatment"] != "all cells")]
     held_out = known[known["split"] == "test"] if "split" in known else known[:0]
     cells, which = (held_out, "of wells held out from training") if len(held_out) else (known, "")
     if cells.empty or not cells["predicted"].isin(cells["treatment"]).any():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.columns import KNOWN
 from gradcamo.docks.state.explained import ExplainedCell, alike, from_arrays, of_batch, to_arrays
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
 
-KINDS = ("cells", "border", "scored", "outside", "silent", "flagged")
+KINDS = ("cells", "whole", "border", "scored", "passing", "outside", "silent", "flagged")
 
 
 class Results:
@@ -95,19 +96,19 @@ class Results:
         table = self.table
         if not len(table) or not self.recipe:
             return
-        whole = table[~table["touches_border"].to_numpy(bool)]
+        inside = table[whole(table)]
         size = np.array(self.recipe["crop"]["size_yx"])
         # where the crop lies is not known without a map: too many rather than too few
-        middle = whole[["centroid_y", "centroid_x"]].to_numpy(float)
+        middle = inside[["centroid_y", "centroid_x"]].to_numpy(float)
         first, last = middle - size, middle + size
-        for row, label in enumerate(whole["label"].tolist()):
+        for row, label in enumerate(inside["label"].tolist()):
             if label in self._cells:
                 first[row] = self._cells[label].start[1:]
                 last[row] = first[row] + size - 1
         low, high = places.min(0), places.max(0)
         near = np.flatnonzero(((first <= high) & (last >= low)).all(1))
         sees = [((places >= first[row]) & (places <= last[row])).all(1).any() for row in near]
-        self.stale.update(whole["label"].to_numpy()[near[sees]].tolist())
+        self.stale.update(inside["label"].to_numpy()[near[sees]].tolist())
 
     def forget(self, labels: set[int]) -> None:
         """These cells are no more."""
@@ -250,23 +251,23 @@ class Results:
         if not len(self):
             return dict.fromkeys(KINDS, 0)
         table = self.table
-        border = table["touches_border"].to_numpy(bool)
-        scored = table["grad_camo"].notna().to_numpy()
-        outside = ~border & (np.asarray(table.get("cell_in_crop", 1.0)) == 0)
+        inside, seen = whole(table), scored(table)
+        outside = inside & (table.get("cell_in_crop", 1.0) == 0)
         return {
             "cells": len(table),
-            "border": int(border.sum()),
-            "scored": int(scored.sum()),
+            "whole": int(inside.sum()),
+            "border": int((~inside).sum()),
+            "scored": int(seen.sum()),
+            "passing": int(passes(table, self._cutoff).sum()),
             "outside": int(outside.sum()),
-            "silent": int((~border & ~outside & ~scored).sum()),
+            "silent": int((inside & ~outside & ~seen).sum()),
             "flagged": int(table["flagged"].to_numpy(bool).sum()),
         }
 
     def flags_at(self, cutoff: float) -> np.ndarray:
         """Which rows would be flagged at a cut-off, hand-made flags included."""
         table = self.table if self._table is None else self._table
-        passes = (table["grad_camo"] >= cutoff).to_numpy(bool)
-        flagged = ~passes & ~table["touches_border"].to_numpy(bool)  # an empty map does not pass
+        flagged = fails(table, cutoff).to_numpy(copy=True)
         by_hand = table.index.get_indexer(np.fromiter(self.marked, np.int64, len(self.marked)))
         there = by_hand >= 0
         flagged[by_hand[there]] = np.fromiter(self.marked.values(), bool)[there]

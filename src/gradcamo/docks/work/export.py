@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.cells.table import passes, whole
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 FILES = "CSV (*.csv);;Parquet (*.parquet);;AnnData (*.h5ad)"
 IMAGES = "OME-TIFF (*.ome.tif)"
-CHOICES = ("all", "visible", "selected", "flagged", "passing")
+CHOICES = ("all", "visible", "selected", "passing", "flagged", "unflagged")
 KINDS = {  # what, title, explanation
     "table": ("Table", "scores, flags and notes; AnnData holds the profiles too"),
     "labels": ("Label image", "these cells alone, under their numbers, as OME-TIFF"),
@@ -59,8 +60,10 @@ def chosen(session: Session, which: str) -> pd.DataFrame:
         table = table.loc[order if which == "visible" else [*order, *hidden]]
     if which == "flagged":
         table = table[table["flagged"]]
+    elif which == "unflagged":
+        table = table[whole(table) & ~table["flagged"]]
     elif which == "passing":
-        table = table[~table["flagged"] & ~table["touches_border"].astype(bool)]
+        table = table[passes(table, session.results.cutoff)]
     elif which == "selected":
         table = table[table["label"].isin(session.selection)]
     if not len(table):

@@ -33,8 +33,9 @@ WHICH = {
     "all": "all cells",
     "visible": "cells that the table shows now",
     "selected": "selected cells",
-    "flagged": "flagged cells",
-    "passing": "passing cells",
+    "passing": "cells that pass the cut-off",
+    "flagged": "flagged cells (those flagged by hand, too)",
+    "unflagged": "whole cells that are not flagged",
 }
 
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.cells.table import whole
 from gradcamo.columns import meaning, title
 from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.tint import WARN, legible
@@ -162,7 +163,7 @@ class GalleryDock(QWidget):
             table = table.loc[self.session.order[np.isin(self.session.order, table.index)]]
             column = "grad_camo"
         else:
-            table = table[~table["touches_border"].astype(bool)]
+            table = table[whole(table)]
             ascending = not self.descending.isChecked()
             table = table.sort_values(column, ascending=ascending, kind="stable")
         top = self.view.verticalScrollBar().value()

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.cells.table import scored
 from gradcamo.docks.panels.plates.source import CellSource
 from gradcamo.docks.parts.memory import keep, keep_choice, recall
 from gradcamo.docks.parts.tint import GOOD
@@ -99,13 +100,13 @@ class FiguresDock(QWidget):
 
     def draw(self, *_: Any) -> None:
         """Draw the chosen figure in the background."""
-        scored = "grad_camo" in self.source.columns
-        if not scored or not self.source.table()["grad_camo"].notna().any():
+        known = "grad_camo" in self.source.columns
+        if not known or not scored(self.source.table()).any():
             self.save.setEnabled(False)
             self.paper.hide()
             self.message.say(
                 "No cell has a score: all touch the border, or nothing speaks for their class."
-                if scored and len(self.source.table())
+                if known and len(self.source.table())
                 else "No scores yet: audit the cells, or open the results of a plate."
             )
             return
@@ -115,8 +116,8 @@ class FiguresDock(QWidget):
         self._outdated = False
         table = self.source.table()
         kind, group, cutoff = self.kind.currentData(), self.group.currentData(), self._cutoff()
-        known = group != "predicted" or "treatment" in table
-        about = GROUPS[group] if known else NO_TREATMENTS
+        named = group != "predicted" or "treatment" in table
+        about = GROUPS[group] if named else NO_TREATMENTS
         table = table.copy()  # flags change while it is drawn
         least = LEAST_WIDTH * table[group].nunique() + 60
         width = max(least, self.paper.viewport().width()) / DPI

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
+from gradcamo.cells.table import passes, whole
 from gradcamo.docks.canvas.colouring import score_range
 from gradcamo.docks.panels.steps.histogram import ScoreHistogram
 from gradcamo.docks.parts.widgets import Message, NumberBox
@@ -125,14 +125,16 @@ class CutoffBox(QWidget):
         from gradcamo.profiles.cutoffs import passing
 
         table = results.table
-        whole = ~table["touches_border"].to_numpy(bool)
-        passes = ~results.flags_at(cutoff)[whole]
+        inside = whole(table)
+        passed = passes(table, cutoff)[inside]
         group = next(name for name in GROUPS if name in table)
-        self.bars.show_groups(passing(table[group][whole], passes))
-        number, cells = int(passes.sum()), len(passes)
+        self.bars.show_groups(passing(table[group][inside], passed.to_numpy()))
+        number, cells = int(passed.sum()), len(passed)
         share = f" ({number / cells:.0%})" if cells else ""
-        change = number - int(np.count_nonzero(~table["flagged"].to_numpy(bool)[whole]))
+        change = number - int(passes(table, results.cutoff).sum())
         more = f" · {change:+,} with this cut-off" if change else ""
+        if by_hand := int(table["label"].isin(list(results.marked)).sum()):
+            more += f" · {by_hand:,} flagged or cleared by hand, which counts in flags alone"
         self.count.say(f"<b>{number:,} of {cells:,}</b> cells pass{share}{more}; by {group}:")
 
     def apply(self) -> None:

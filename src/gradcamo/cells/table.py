@@ -1,0 +1,70 @@
+"""Which cells of a table are whole, scored and passing: one answer for whoever asks.
+
+Hand-made flags are a verdict of their own (the column ``flagged``) and no part of passing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def whole(table: pd.DataFrame) -> pd.Series:
+    """Cells that touch neither the y nor the x border; all of them where nobody looked.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``touches_border``, where it is known.
+
+    Returns
+    -------
+    bool Series on the table's index. Shares of passing cells are always of these.
+    """
+    import pandas as pd  # half a second, which a window that opens empty need not wait
+
+    if "touches_border" not in table:
+        return pd.Series(True, table.index)
+    return ~table["touches_border"].astype(bool)
+
+
+def scored(table: pd.DataFrame) -> pd.Series:
+    """Whole cells that have a score, as a bool Series.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``grad_camo``, and ``touches_border`` where it is known.
+    """
+    return whole(table) & table["grad_camo"].notna()
+
+
+def passes(table: pd.DataFrame, cutoff: float) -> pd.Series:
+    """Scored cells that reach the cut-off, as a bool Series.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``grad_camo``, and ``touches_border`` where it is known.
+    cutoff : Grad-CAMO score from which cells pass
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> cells = pd.DataFrame(
+    ...     {"grad_camo": [0.4, 0.1, None, None], "touches_border": [False, False, False, True]}
+    ... )
+    >>> int(passes(cells, 0.25).sum()), int(whole(cells).sum())
+    (1, 3)
+    """
+    return scored(table) & (table["grad_camo"] >= cutoff)
+
+
+def fails(table: pd.DataFrame, cutoff: float) -> pd.Series:
+    """Whole cells that do not pass: what the column ``flagged`` starts from, as a bool Series.
+
+    An empty map is no evidence for its cell, so a whole cell without a score fails at any cut-off.
+    """
+    return whole(table) & ~passes(table, cutoff)
