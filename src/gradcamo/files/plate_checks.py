@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.gaps import is_there
 from gradcamo.files.text_tables import rows
 
 REQUIRED = ("image", "plate", "well", "site", "treatment")
@@ -41,7 +42,7 @@ def checked(
             )
     paths = [name for name in PATHS if name in table]
     gone = [(i, value) for name in paths for i, value in table[name].items() if value]
-    gone = [(i, value) for i, value in gone if not Path(value).exists()]
+    gone = [(i, value) for i, value in gone if not is_there(value)]
     if gone:
         listed = "; ".join(value for _, value in gone[:5])
         raise GradcamoError(

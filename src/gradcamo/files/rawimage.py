@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,21 +35,29 @@ class RawImage:
 
     ``axes`` has one letter per dimension, ``?`` where the file says nothing and ``S`` for the
     samples of a colour image. ``spacing_um`` maps ``Z``, ``Y``, ``X`` to a length in µm, where
-    known. ``channels`` may be of another number than the channels; then it says nothing.
+    known. ``channels`` may be of another number than the channels; then it says nothing. ``z_um``
+    is where a single plane lies, in µm.
     """
 
     data: Any
     axes: str
     channels: Sequence[str | None] = ()
     spacing_um: dict[str, float] | None = None
+    z_um: float | None = None
 
 
 def to_um(value: Any, unit: str | None) -> float | None:
     """A length in µm; None where the value or its unit says nothing."""
+    length = position_um(value, unit)
+    return abs(length) if length else None
+
+
+def position_um(value: Any, unit: str | None) -> float | None:
+    """A place along an axis in µm, which may be 0 or below; None as in `to_um`."""
     unit = (unit or "").replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").strip()
     unit = unit.replace("Å", "a").replace("Å", "a")
     try:
-        length = abs(float(value)) * _UM[unit.lower().replace("metre", "meter")]
+        place = float(value) * _UM[unit.lower().replace("metre", "meter")]
     except (TypeError, ValueError, KeyError):
         return None
-    return length if 0 < length < float("inf") else None
+    return place if math.isfinite(place) else None

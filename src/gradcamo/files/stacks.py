@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
+from gradcamo.files.gaps import has_gaps, read_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage
@@ -47,8 +48,12 @@ def read_stack(
         If the file is missing, damaged, truncated, no image or more than one, or if its axes are
         undeclared or cannot be brought to (C, Z, Y, X).
     """
-    raw = open_image(path)
-    data = arranged(raw, axes, path)
+    if has_gaps(path):
+        raw = read_gaps(path, axes)
+        data = raw.data
+    else:
+        raw = open_image(path)
+        data = arranged(raw, axes, path)
     names = list(channels) if channels is not None else _names(raw.channels, data.shape[0])
     if len(names) != data.shape[0]:
         raise GradcamoError(

@@ -16,7 +16,8 @@ import numpy as np
 import tifffile
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.rawimage import RawImage, to_um
+from gradcamo.files.rawimage import RawImage, position_um, to_um
+from gradcamo.files.xml_records import records_of
 
 _NATIVE = "<" if sys.byteorder == "little" else ">"
 
@@ -37,6 +38,7 @@ def read_tiff(path: Path) -> RawImage:
             _refuse_missing_pixels(tif, series, path)
             axes = "".join(letter if letter not in "QI" else "?" for letter in series.axes)
             channels, spacing = _described(tif, number)
+            z_um = _z_position(tif, number)
             data = _lazy(path, tif, number)
     except GradcamoError:
         raise
@@ -45,7 +47,7 @@ def read_tiff(path: Path) -> RawImage:
             f"{path} cannot be read as a TIFF ({error}): it is damaged or another kind of file; "
             "images are TIFF, OME-TIFF or OME-Zarr"
         ) from error
-    return RawImage(data, axes, channels, spacing)
+    return RawImage(data, axes, channels, spacing, z_um)
 
 
 @contextmanager
@@ -172,7 +174,34 @@ def _described(tif: tifffile.TiffFile, number: int) -> tuple[list[str | None], d
         return _ome(tif.ome_metadata, number, len(tif.series))
     if tif.is_imagej and tif.imagej_metadata:
         return _imagej(tif.imagej_metadata, tif.series[number])
+    if properties := _metaseries(tif):
+        unit = properties.get("spatial-calibration-units")
+        sizes = {a: to_um(properties.get(f"spatial-calibration-{a.lower()}"), unit) for a in "YX"}
+        name = properties.get("_IllumSetting_") or properties.get("wavelength name")
+        return [name], {axis: size for axis, size in sizes.items() if size}
     return [], {}
+
+
+def _metaseries(tif: tifffile.TiffFile) -> dict[str, str]:
+    """The properties that MetaMorph and MetaXpress write."""
+    text = tif.pages.first.description
+    if not text.lstrip().startswith("<MetaData"):
+        return {}
+    found = [record for _, record in records_of(text, ("prop",), tif.filename)]
+    return {record.get("id", ""): record.get("value", "") for record in found}
+
+
+def _z_position(tif: tifffile.TiffFile, number: int) -> float | None:
+    """Where the plane of a file of one plane lies."""
+    if len(tif.series[number].pages) != 1:
+        return None
+    if tif.is_ome and tif.ome_metadata:
+        planes = records_of(tif.ome_metadata, ("Plane",), tif.filename)
+        if len(planes) != 1 or "PositionZ" not in planes[0][1]:
+            return None
+        plane = planes[0][1]
+        return position_um(plane["PositionZ"], plane.get("PositionZUnit", "µm"))
+    return position_um(_metaseries(tif).get("z-position"), "um")
 
 
 def _ome(xml: str, number: int, count: int) -> tuple[list[str | None], dict[str, float]]:

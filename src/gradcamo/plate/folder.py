@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from gradcamo.files.landing import to_json
+from gradcamo.files.stamp import stamp
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
@@ -116,24 +117,7 @@ def stack_name(row: Mapping[str, Any] | pd.Series) -> str:
 def stack_inputs(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
     """What tells whether the files of a stack are still the same: their sizes and times."""
     return {
-        column: [str(row[column]), *_stamp(Path(row[column]))]
+        column: [str(row[column]), *stamp(row[column])]
         for column in ("image", "labels")
         if row.get(column)
     }
-
-
-def _stamp(path: Path) -> list[Any]:
-    """Size and time of a file; size of a Zarr store and a hash of its files' sizes and times.
-
-    Labels inside an image's store are no part of the image: they have a stamp of their own.
-    """
-    if path.is_file():
-        stat = path.stat()
-        return [stat.st_size, stat.st_mtime_ns]
-    stamps = []
-    for file in sorted(path.rglob("*")):
-        name = file.relative_to(path)
-        if "labels" not in name.parts and file.is_file():
-            stat = file.stat()
-            stamps.append((str(name), stat.st_size, stat.st_mtime_ns))
-    return [sum(size for _, size, _ in stamps), short_hash(stamps)]

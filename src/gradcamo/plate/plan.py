@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from gradcamo.files.stamp import size_of
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
 from gradcamo.plate.run import largest, open_checkpoint, open_plate, stack_jobs
@@ -101,11 +102,11 @@ def plan_plate(
     workers = min(
         len(left) or 1, local_workers(largest(left), settings.workers, settings.audit.device)
     )
-    read = sum(_bytes(Path(job.image)) for job in left)
+    read = sum(size_of(job.image) for job in left)
     features = network.layers[folder.settings.audit.layer or network.layer].channels
     written = cells * (4 * features + ROW_BYTES) * 3  # per stack, and twice as a whole
     written += len(left) * settings.thumbnails * PICTURE_BYTES + REPORT_BYTES
-    written += LABELS_SHARE * sum(_bytes(Path(job.image)) for job in unlabelled)
+    written += LABELS_SHARE * sum(size_of(job.image) for job in unlabelled)
     return PlatePlan(
         stacks=len(jobs),
         landed=len(jobs) - len(left),
@@ -137,12 +138,6 @@ def _measured(looked: int, of: int, mean: pd.Series, per_cell: float, segmented:
         f"takes {1000 * per_cell:.0f} ms of one worker"
     )
     return said + (f", Cellpose {mean['segment_s']:.0f} s per stack" if segmented else "")
-
-
-def _bytes(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.is_file() else 0
 
 
 def _size(n: float) -> str:

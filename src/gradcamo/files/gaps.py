@@ -1,0 +1,319 @@
+"""A stack of many files, named as one path with gaps: ``Images/r02c03f01p{z}-ch{channel}.tiff``."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.axes import arranged
+from gradcamo.files.images import open_image
+from gradcamo.files.listing import names_in
+from gradcamo.files.patterns import Pattern, has_tokens, literal_start, natural
+from gradcamo.files.rawimage import RawImage
+
+ALIKE = 0.01
+"""Pixel sizes and z steps that differ by less are equal."""
+
+
+class PlaneFile(NamedTuple):
+    """One file of a stack; ``channel`` and ``z`` are what stands in the gaps, ``""`` without."""
+
+    channel: str
+    z: str
+    t: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The files of a stack, each once: ``files[c][z]``."""
+
+    channels: tuple[str, ...]
+    planes: tuple[str, ...]
+    files: tuple[tuple[str, ...], ...]
+
+
+def has_gaps(path: str | Path) -> bool:
+    """Whether a path names many files; one that exists as it stands does not."""
+    return has_tokens(str(path)) and not Path(path).exists()
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a path, or one file of those that it names, exists."""
+    return Path(path).exists() or (has_gaps(path) and next(files_of(path), None) is not None)
+
+
+def files_of(path: str | Path) -> Iterator[PlaneFile]:
+    """The files that a path with gaps names, in no particular order."""
+    text = Path(path).absolute().as_posix()
+    parts = text.split("/")
+    done = 1
+    while done < len(parts) and not _open_part(parts, done):
+        done += 1
+    root, rest = "/".join(parts[:done]) or "/", parts[done:]
+    whole = Pattern("/".join(rest))
+    for found in _matching(root, rest):
+        if (values := whole.match(found)) is not None:
+            channel, z, t = (values.get(name) or "" for name in ("channel", "z", "t"))
+            yield PlaneFile(channel, z, t, f"{root.rstrip('/')}/{found}")
+
+
+def _open_part(parts: Sequence[str], place: int) -> bool:
+    return has_tokens(parts[place]) and not Path("/".join(parts[: place + 1])).exists()
+
+
+def _matching(root: str, parts: Sequence[str]) -> Iterator[str]:
+    """Paths below ``root`` whose parts fit one by one."""
+    part, rest = parts[0], parts[1:]
+    pattern = Pattern(part)
+    for name in names_in(root, literal_start(part)):
+        if pattern.match(name) is None:
+            continue
+        if not rest:
+            yield name
+        else:
+            yield from (f"{name}/{below}" for below in _matching(f"{root}/{name}", rest))
+
+
+def grid_of(files: Iterable[PlaneFile], name: str, of: str) -> Grid:
+    """The files by channel and plane, in natural order.
+
+    Parameters
+    ----------
+    files : PlaneFile
+    name : the path with gaps
+    of : what to call the stack in errors
+
+    Raises
+    ------
+    GradcamoError
+        If there are none, several time points, two files for one plane, or one is missing.
+    """
+    at: dict[tuple[str, str], str] = {}
+    channels: dict[str, None] = {}
+    planes: dict[int, str] = {}
+    times: dict[str, None] = {}
+    for file in sorted(files, key=lambda file: natural(file.path)):
+        z = planes.setdefault(int(file.z or 0), file.z)
+        channels.setdefault(file.channel)
+        times.setdefault(file.t)
+        other = at.setdefault((file.channel, z), file.path)
+        if other != file.path and len(times) == 1:
+            raise GradcamoError(
+                f"{of} has two files for {_plane(file.channel, z)}: {other} and {file.path}; keep "
+                "one, or say with the pattern which of them are meant"
+            )
+    if not at:
+        raise GradcamoError(f"no file is named like {name}: check the path")
+    if len(times) > 1:
+        first = sorted(times, key=natural)
+        raise GradcamoError(
+            f"{of} has the time points {', '.join(first[:6])}{' …' if len(first) > 6 else ''}, a "
+            f"Z-stack has one: write it out, such as {Pattern(name).fill({'t': first[0]})}"
+        )
+    if twins := _same_number(channels):
+        raise GradcamoError(
+            f"{of} writes one channel as {' and '.join(twins)}, in {_some(at, twins[0])} and "
+            f"{_some(at, twins[1])}: keep one of them"
+        )
+    order = sorted(channels, key=natural)
+    depth = [planes[z] for z in sorted(planes)]
+    missing = [(c, z) for z in depth for c in order if (c, z) not in at]
+    missing += [(c, z) for z in _left_out(planes) for c in order]
+    if missing:
+        channel, z = missing[0]
+        example = Pattern(name).fill({"channel": channel, "z": z, "t": first_of(times)})
+        raise GradcamoError(
+            f"{of} lacks {_plane(channel, z)}"
+            f"{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}: there is no file "
+            f"{example}; copy or export it again"
+        )
+    return Grid(tuple(order), tuple(depth), tuple(tuple(at[c, z] for z in depth) for c in order))
+
+
+def first_of(names: Iterable[str]) -> str:
+    return next(iter(names), "")
+
+
+def _plane(channel: str, z: str) -> str:
+    plane = f"plane {z}" if z else ""
+    return " of ".join(filter(None, [plane, f"channel {channel}" if channel else ""])) or "it"
+
+
+def _same_number(channels: Iterable[str]) -> list[str]:
+    """Two channels that are one number written in two ways."""
+    seen: dict[int, str] = {}
+    for name in channels:
+        if name.isdigit() and seen.setdefault(int(name), name) != name:
+            return [seen[int(name)], name]
+    return []
+
+
+def _some(at: Mapping[tuple[str, str], str], channel: str) -> str:
+    return next(path for (name, _), path in at.items() if name == channel)
+
+
+def _left_out(planes: Mapping[int, str]) -> list[str]:
+    """Numbers within the planes' own that no file has, written as the others are."""
+    numbers = sorted(planes)
+    step = math.gcd(*(b - a for a, b in pairwise(numbers))) or 1
+    gaps = [z for z in range(numbers[0], numbers[-1], step) if z not in planes]
+    if len(gaps) > 3 * len(numbers):  # numbers that count something else than planes
+        gaps = gaps[:1]
+    width = len(planes[numbers[0]])
+    return [str(z).zfill(width) for z in gaps]
+
+
+def read_gaps(path: str | Path, axes: str | None = None, labels: bool = False) -> RawImage:
+    """The stack of all files that a path with gaps names: (C, Z, Y, X), read file by file.
+
+    Parameters
+    ----------
+    path : path
+        With ``{z}``, ``{channel}`` or both; ``*`` stands for anything within a name.
+    axes : str, optional
+        Of each file, as in `read_stack`.
+    labels : bool
+        Whether these are label images, in which a further axis holds planes.
+
+    Raises
+    ------
+    GradcamoError
+        As `grid_of`, and if the files are not alike.
+    """
+    name = str(path)
+    grid = grid_of(files_of(path), name, name)
+    gaps = {letter for letter, values in (("C", grid.channels), ("Z", grid.planes)) if values[0]}
+    one_channel = "C" in gaps or labels
+    opened = [[_opened(file, axes, one_channel) for file in row] for row in grid.files]
+    for part in chain.from_iterable(opened):
+        _check_alike(part, opened[0][0], gaps)
+    import dask.array as da
+
+    data = da.concatenate(
+        [da.concatenate([part.lazy() for part in row], axis=1) for row in opened], axis=0
+    )
+    return RawImage(data, "CZYX", _names(grid, opened, gaps), _spacing(opened, gaps, name))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One file, arranged; ``raw`` is what it says about itself."""
+
+    path: str
+    raw: RawImage
+    axes: str | None
+    shape: tuple[int, ...]
+    data: Any
+
+    def lazy(self) -> Any:
+        """As a Dask array; files of one plane are not held open."""
+        import dask
+        import dask.array as da
+
+        if self.shape[:2] == (1, 1):
+            read = dask.delayed(_read_plane, pure=True)(self.path, self.axes, self.shape)
+            return da.from_delayed(read, self.shape, self.data.dtype)
+        if isinstance(self.data, da.Array):
+            return self.data
+        return da.from_array(self.data, chunks=(1, 1, *self.shape[2:]), name=False)
+
+
+def _opened(path: str, axes: str | None, one_channel: bool) -> _Part:
+    raw = open_image(path)
+    if axes is None and one_channel:
+        axes = planes_of_one_channel(raw)
+    data = arranged(raw, axes, path)
+    return _Part(path, raw, axes, tuple(data.shape), data)
+
+
+def planes_of_one_channel(raw: RawImage) -> str | None:
+    """The axes of a file that holds one channel, where its only further axis is undeclared.
+
+    Writers call three or four planes colours on their own; samples that lie apart are no colours.
+    """
+    return "ZYX" if raw.axes in ("?YX", "SYX", "QYX") else None
+
+
+def _read_plane(path: str, axes: str | None, shape: tuple[int, ...]) -> np.ndarray:
+    data = np.asarray(arranged(open_image(path), axes, path))
+    if data.shape != shape:
+        raise GradcamoError(f"{path} was replaced while it was read: open the stack again")
+    return data
+
+
+def _check_alike(part: _Part, first: _Part, gaps: set[str]) -> None:
+    for letter, place, what in (("C", 0, "channels"), ("Z", 1, "planes")):
+        if letter in gaps and part.shape[place] != 1:
+            raise GradcamoError(
+                f"{part.path} has {part.shape[place]} {what}, and its name stands for one of "
+                f"several files with one each: drop {{{'channel' if letter == 'C' else 'z'}}} from "
+                "the name, or say with axes=… what its axes are"
+            )
+    for ours, theirs, what in (
+        (part.shape, first.shape, "(C, Z, Y, X) = {}"),
+        (np.dtype(part.data.dtype), np.dtype(first.data.dtype), "{}"),
+    ):
+        if ours != theirs:
+            raise GradcamoError(
+                f"the files of a stack differ: {part.path} is {what.format(ours)}, {first.path} is "
+                f"{what.format(theirs)}: export them alike"
+            )
+    for axis in "YX":
+        a, b = ((p.raw.spacing_um or {}).get(axis) for p in (part, first))
+        if a and b and abs(a - b) > ALIKE * b:
+            raise GradcamoError(
+                f"the files of a stack differ: pixels along {axis.lower()} are {a:g} µm in "
+                f"{part.path} and {b:g} µm in {first.path}: export them alike"
+            )
+
+
+def _names(grid: Grid, opened: list[list[_Part]], gaps: set[str]) -> list[str | None]:
+    """Words in the files' names; else what the files say, where that tells all channels apart."""
+    if "C" not in gaps:
+        return list(opened[0][0].raw.channels)
+    said = [row[0].raw.channels[0] if len(row[0].raw.channels) == 1 else None for row in opened]
+    numbers = all(re.fullmatch(r"\d+", name) for name in grid.channels)
+    if numbers and all(said) and len(set(said)) == len(said):
+        return said
+    return list(grid.channels)
+
+
+def _spacing(opened: list[list[_Part]], gaps: set[str], name: str) -> dict[str, float]:
+    known = dict(opened[0][0].raw.spacing_um or {})
+    if "Z" in gaps and (step := _z_step(opened[0], name)):
+        known["Z"] = step
+    return known
+
+
+def _z_step(row: Sequence[_Part], name: str) -> float | None:
+    places = [part.raw.z_um for part in row]
+    if len(places) < 2 or any(place is None for place in places):
+        return None
+    return even_step(np.array(places, float), name)
+
+
+def even_step(places_um: np.ndarray, name: str) -> float | None:
+    """The z step of planes at these places; None, and said, where they are unevenly spaced."""
+    steps = np.abs(np.diff(places_um))
+    middle = float(np.median(steps))
+    if not middle:
+        return None
+    if (np.abs(steps - middle) > max(ALIKE * middle, 0.005)).any():
+        warnings.warn(
+            f"{name}: its planes lie {steps.min():g} to {steps.max():g} µm apart, so its z step is "
+            "unknown; say it with spacing_um=… (--spacing)",
+            GradcamoWarning,
+            stacklevel=2,
+        )
+        return None
+    return round(middle, 6)
