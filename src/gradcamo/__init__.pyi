@@ -20,6 +20,8 @@ from .networks.gradcam import grad_cam as grad_cam
 from .networks.published import load_efficientnet_pytorch_3d as load_efficientnet_pytorch_3d
 from .plate.run import audit_plate as audit_plate
 from .profiles.whiten import Whitening as Whitening
+from .samples.design import PlateDesign as PlateDesign
+from .samples.plate import make_plate as make_plate
 from .segmentation.planes import segment as segment
 from .settings import (
     AuditSettings as AuditSettings,
@@ -35,7 +37,5 @@ from .types import (
     Profiles as Profiles,
     ZStack as ZStack,
 )
-from .samples.design import PlateDesign as PlateDesign
-from .samples.plate import make_plate as make_plate
 
 __version__: str
