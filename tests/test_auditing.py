@@ -427,7 +427,11 @@ def test_what_does_not_fit_is_refused_before_the_first_batch(field, checkpoint):
     refused("no layer 'block_10'", stack, labels, checkpoint, AuditSettings(layer="block_10"))
     refused("no layer 'fc' with a grid", stack, labels, checkpoint, AuditSettings(layer="fc"))
     refused(
-        "control, low, high, not 'DMSO'", stack, labels, checkpoint, AuditSettings(target="DMSO")
+        "no treatment 'DMSO': choose one of control, low, high",
+        stack,
+        labels,
+        checkpoint,
+        AuditSettings(target="DMSO"),
     )
     refused(r"no cell 3 \(2 are missing\)", stack, labels, checkpoint, only=[7, 3, 5])
     plane = ZStack(stack.data[:, :1], stack.channels)
