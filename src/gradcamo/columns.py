@@ -50,6 +50,47 @@ CELL_COLUMNS = {
 }
 """The columns of an audit's table, in their order."""
 
+CAUSAL_SHARES = ("causal_own", "causal_neighbour", "causal_background")
+"""What the prediction owes to each region; they sum to 1."""
+
+CAUSAL_COLUMNS = {
+    "causal_target": Column("the treatment that was explained by swapping regions", text=True),
+    "causal_reference": Column("the treatment that it was told from", text=True),
+    "causal_own": Column("share of the prediction that it owes to the cell itself", "owes: own"),
+    "causal_neighbour": Column("share that it owes to other cells", "owes: neighbours"),
+    "causal_background": Column("share that it owes to the background", "owes: background"),
+    "causal_effect": Column(
+        "what swapping all contents for the reference's, not for its own class's, takes away, in "
+        "logits",
+        "effect",
+    ),
+    "causal_effect_se": Column("standard error of the effect over the draws, in logits"),
+    "causal_answered": Column("the effect exceeds two standard errors and is of the prediction"),
+    "causal_flips": Column("with all contents swapped for the reference's the call changes"),
+    "causal_against": Column("share of the evidence that speaks against the prediction"),
+    "causal_swap": Column("what swapping for its own class's contents changes, over the effect"),
+    "causal_limits": Column("share that goes through the limits to which crops are rescaled"),
+    "causal_layout": Column(
+        "share that outlines, sizes and crowding explain, which are not swapped"
+    ),
+    "causal_phi_own": Column("Shapley value of the cell itself, in logits"),
+    "causal_phi_neighbour": Column("Shapley value of the other cells, in logits"),
+    "causal_phi_background": Column("Shapley value of the background, in logits"),
+    "causal_alone_own": Column("gain when the cell alone is real, in logits"),
+    "causal_alone_neighbour": Column("gain when other cells alone are real, in logits"),
+    "causal_alone_background": Column("gain when the background alone is real, in logits"),
+    "causal_needed_own": Column("loss when the cell alone is swapped, in logits"),
+    "causal_needed_neighbour": Column("loss when other cells alone are swapped, in logits"),
+    "causal_needed_background": Column("loss when the background alone is swapped, in logits"),
+    "causal_unfilled_own": Column("share of the cell that no donor covered at its own place"),
+    "volume_own": Column("the cell's share of the crop's voxels inside the stack"),
+    "volume_neighbour": Column("other cells' share of the crop's voxels inside the stack"),
+    "volume_background": Column("the background's share of the crop's voxels inside the stack"),
+    "causal_draws": Column("draws of donors from each pool; 1: a preview"),
+    "causal_reason": Column("why there is no answer", text=True),
+}
+"""What `causal_attention` adds, in their order."""
+
 NOTE = {"note": Column("your remark (double-click to write)", text=True)}
 """What is written by hand."""
 
@@ -57,7 +98,7 @@ PLATE_COLUMNS = ("labels", "cells", "plate", "well", "site", "treatment", "split
 """What a plate says of a stack beside its image: text, also where it looks like numbers."""
 
 
-KNOWN = {**CELL_COLUMNS, **NOTE}
+KNOWN = {**CELL_COLUMNS, **CAUSAL_COLUMNS, **NOTE}
 
 TEXT = (*PLATE_COLUMNS, *(name for name, column in KNOWN.items() if column.text))
 """Columns that are text whatever their values look like: well "02" is not the number 2."""

@@ -255,6 +255,38 @@ class AuditSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
+class CausalSettings(Settings):
+    """How regions are swapped, to see what a prediction owes to each."""
+
+    draws: int = Field(
+        4,
+        ge=1,
+        description="draws of donors from each of the two pools; 8 for weak phenotypes, 1 as a "
+        "preview without errors",
+    )
+    seed: int = Field(0, ge=0, description="of the draws")
+    target: str | None = Field(
+        None, description="treatment that is explained (default: the predicted one)"
+    )
+    reference: str | None = Field(
+        None,
+        description="treatment that the control is told from (default: the one that the network "
+        "tells from it best)",
+    )
+    limits: bool = Field(
+        True,
+        description="two more passes a draw, for how much goes through the minimum and maximum "
+        "that crops are rescaled to",
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="crops that pass the network at a time (default: 8, on a GPU 32; halved until "
+        "they fit)",
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+
+
 class LayerAuditSettings(Settings):
     """How every layer of a network is scored on the held-out wells of a plate."""
 

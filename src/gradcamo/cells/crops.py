@@ -223,12 +223,26 @@ def rescale(window: np.ndarray, name: Any = str, source: str = "") -> np.ndarray
     low = values.min(axis=axes, keepdims=True)
     span = values.max(axis=axes, keepdims=True) - low
     if not np.isfinite(span).all():
-        bad = np.count_nonzero(~np.isfinite(window), axis=axes)
+        refuse_unbounded(window, name, source)
+    values -= low
+    values /= np.where(span > 0, span, 1)
+    return values.astype(np.float32, copy=False)
+
+
+def refuse_unbounded(window: np.ndarray, name: Any = str, source: str = "") -> None:
+    """Refuse a window (C, ...) that holds NaN or infinite intensities.
+
+    Raises
+    ------
+    GradcamoError
+        If a channel does: file, channel and count are named.
+    """
+    if window.dtype.kind != "f":
+        return
+    bad = np.count_nonzero(~np.isfinite(window), axis=tuple(range(1, window.ndim)))
+    if bad.any():
         worst = int(bad.argmax())
         raise GradcamoError(
             f"{source or 'the stack'}, channel {name(worst)}: {bad[worst]} NaN or infinite "
             "intensities in one crop: repair or replace them before auditing"
         )
-    values -= low
-    values /= np.where(span > 0, span, 1)
-    return values.astype(np.float32, copy=False)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.files.stamp import size_of
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
@@ -86,9 +85,7 @@ def plan_plate(
     settings = settings or PlateSettings()
     network = open_checkpoint(checkpoint)
     folder = PlateFolder(Path(out).absolute(), network.hash, settings).with_layer(network)
-    rows = open_plate(plate, settings)
-    refuse_other_spellings(rows, network, "the plate")
-    jobs = stack_jobs(rows, folder)
+    jobs = stack_jobs(open_plate(plate, settings), folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     unlabelled = [job for job in left if job.labels is None]
     notes: list[str] = []

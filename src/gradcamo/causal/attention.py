@@ -1,0 +1,235 @@
+"""Causal attention: what the prediction of each cell of a stack owes to its regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.causal.regions import PLAYERS, raw_cell
+from gradcamo.causal.shares import columns
+from gradcamo.cells.crops import CellCrops
+from gradcamo.columns import CAUSAL_COLUMNS, TEXT
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import CausalSettings
+from gradcamo.types import ZStack
+
+if TYPE_CHECKING:
+    from gradcamo.causal.bank import DonorBank
+    from gradcamo.causal.game import Played
+    from gradcamo.networks.checkpoint import Checkpoint
+
+VOLUMES = tuple(f"volume_{player}" for player in PLAYERS)
+COLUMNS = ("image", "label", "predicted", *CAUSAL_COLUMNS)
+"""Of the table of `causal_attention`."""
+
+
+@dataclass(frozen=True, eq=False)
+class CausalBatch:
+    """Some cells of a stack.
+
+    ``table`` has the columns `COLUMNS`, one row a cell; ``games`` are what the network said, row
+    by row (empty for cells that have no game). ``done`` of ``total`` cells are there.
+    """
+
+    table: pd.DataFrame
+    games: list[Played]
+    done: int
+    total: int
+
+
+def causal_attention(
+    stack: ZStack,
+    labels: Any,
+    checkpoint: Checkpoint,
+    bank: DonorBank,
+    settings: CausalSettings | None = None,
+    only: Collection[int] | None = None,
+    plate: str | None = None,
+    well: str | None = None,
+) -> pd.DataFrame:
+    """What the prediction of every cell owes to itself, its neighbours and the background.
+
+    Regions of a crop are swapped for the same regions of other cells, donors of a contrasting
+    class and of the same one, and the network is asked what it says then; Shapley values over the
+    three regions share the difference out (`gradcamo.causal.shares`). Forward passes only: any
+    network will do.
+
+    Parameters
+    ----------
+    stack : ZStack
+    labels : integer array, (Z, Y, X)
+    checkpoint : Checkpoint
+    bank : DonorBank
+        Of training wells, with the same crop, planes and channels.
+    settings : CausalSettings
+    only : labels to ask about; all by default
+    plate, well : where the stack comes from, so that donors of its own well are left out; by
+        default the bank knows them if the stack is one of its own
+
+    Returns
+    -------
+    DataFrame with the columns `COLUMNS`, one row a cell, in ascending label. ``causal_own``,
+    ``causal_neighbour`` and ``causal_background`` sum to 1; they are NaN for cells that are not
+    answered, ``causal_reason`` says why where there was no game. Effects are in logits.
+    ``attrs["recipe"]`` says how it was made, ``attrs["cautions"]`` what to know about the donors.
+
+    Raises
+    ------
+    GradcamoError
+        If stack, labels, checkpoint and bank do not fit, or a channel holds NaN.
+
+    Examples
+    --------
+    >>> bank = gc.DonorBank.load("model.donors.npz")  # doctest: +SKIP
+    >>> table = gc.causal_attention(stack, labels, checkpoint, bank)  # doctest: +SKIP
+    >>> table.loc[table["causal_answered"], "causal_own"].median()  # doctest: +SKIP
+    0.93
+    """
+    settings = settings or CausalSettings()
+    crops = CellCrops(stack.select(checkpoint.channels).in_memory(), labels, checkpoint.crop)
+    batches = list(causal_batches(crops, checkpoint, bank, settings, only, plate, well))
+    return gather(batches, causal_recipe(checkpoint, bank, settings))
+
+
+def gather(batches: Sequence[CausalBatch], recipe: dict[str, Any]) -> pd.DataFrame:
+    """Rows of all batches in ascending label, with the recipe."""
+    table = pd.concat([batch.table for batch in batches], ignore_index=True)
+    table = table.sort_values("label", kind="stable", ignore_index=True)
+    table.attrs["recipe"] = recipe
+    return table
+
+
+def causal_recipe(
+    checkpoint: Checkpoint, bank: DonorBank, settings: CausalSettings
+) -> dict[str, Any]:
+    """How causal columns were made."""
+    return {
+        "software": f"napari-gradcamo {version('napari-gradcamo')}",
+        "checkpoint": checkpoint.hash,
+        "bank": bank.hash,
+        "bank_recipe": dict(bank.recipe),
+        "control": bank.control,
+        "settings": settings.model_dump(),
+    }
+
+
+def causal_batches(
+    crops: CellCrops,
+    checkpoint: Checkpoint,
+    bank: DonorBank,
+    settings: CausalSettings | None = None,
+    only: Collection[int] | None = None,
+    plate: str | None = None,
+    well: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[CausalBatch]:
+    """The same as `causal_attention`, as cells are done, for crops found before.
+
+    Parameters
+    ----------
+    progress : called with (donors asked, donors in all) while the network sees the bank
+    """
+    settings = settings or CausalSettings()
+    classes = class_names(checkpoint)
+    for name in (settings.target, settings.reference):
+        if name is not None and name not in classes:
+            raise GradcamoError(
+                f"the checkpoint knows the treatments {', '.join(classes)}, not {name!r}: choose "
+                "one of them"
+            )
+    bank.check_fits(checkpoint, classes, crops.stack.shape[1])
+    ids = crops.table["label"].to_numpy()
+    if only is not None and (missing := sorted(set(only) - set(ids.tolist()))):
+        raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")
+    chosen = np.arange(len(ids)) if only is None else np.flatnonzero(np.isin(ids, list(only)))
+    return _run(crops, checkpoint, bank, settings, chosen, plate, well, progress)
+
+
+def _run(
+    crops: CellCrops,
+    checkpoint: Checkpoint,
+    bank: DonorBank,
+    settings: CausalSettings,
+    chosen: np.ndarray,
+    plate: str | None,
+    well: str | None,
+    progress: Callable[[int, int], None],
+) -> Iterator[CausalBatch]:
+    from gradcamo.causal.bank import content_hash
+    from gradcamo.causal.donors import Place, donors_for
+    from gradcamo.causal.game import Asked, play
+    from gradcamo.networks.infer import at_once
+    from gradcamo.networks.preprocess import choose_device
+
+    scorable = crops.scorable[chosen]
+    left_out, whole = chosen[~scorable], chosen[scorable]
+    done, total = len(left_out), len(chosen)
+    if done or not total:
+        yield CausalBatch(_without_game(crops, left_out, settings), [], done, total)
+    if not len(whole):
+        return
+    where = choose_device(settings.device)
+    batch_size = settings.batch_size or at_once(where)
+    donors = donors_for(bank, checkpoint, where, batch_size, progress)
+    content = content_hash(crops.stack)
+    if plate is None or well is None:
+        plate, well = bank.well_of(content) or (None, None)
+    place = Place(content, plate, well)
+    cells = (Asked(raw_cell(crops, i), place) for i in whole)
+    for game in play(cells, donors, checkpoint, settings, batch_size):
+        done += 1
+        row = _row(game, donors.classes, crops.stack.source, settings)
+        yield CausalBatch(_table([row]), [game], done, total)
+
+
+def class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The classes that the network tells apart."""
+    return checkpoint.classes
+
+
+def _row(
+    game: Played, classes: Sequence[str], source: str, settings: CausalSettings
+) -> dict[str, Any]:
+    predicted = int(game.scores.argmax())
+    row: dict[str, Any] = {
+        "image": source,
+        "label": game.cell.label,
+        "predicted": classes[predicted],
+        "causal_target": classes[game.k],
+        "causal_reference": classes[game.r],
+        "causal_draws": settings.draws,
+        "causal_unfilled_own": game.unfilled_own,
+        "causal_reason": game.reason,
+        **dict(zip(VOLUMES, game.cell.volumes, strict=True)),
+    }
+    return row if game.margins is None else row | columns(game.margins, predicted == game.k)
+
+
+def _without_game(crops: CellCrops, rows: np.ndarray, settings: CausalSettings) -> pd.DataFrame:
+    partial = crops.table["touches_border"].to_numpy()[rows]
+    return _table(
+        [
+            {
+                "image": crops.stack.source,
+                "label": label,
+                "causal_draws": settings.draws,
+                "causal_reason": "it touches the border" if cut else "its crop holds none of it",
+            }
+            for label, cut in zip(crops.table["label"].to_numpy()[rows], partial, strict=True)
+        ]
+    )
+
+
+_ANSWERS = ("causal_answered", "causal_flips")
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    kinds = dict.fromkeys(COLUMNS, "float64")
+    kinds |= {name: "str" for name in COLUMNS if name in TEXT} | dict.fromkeys(_ANSWERS, "boolean")
+    return table.astype(kinds | {"label": "int64", "causal_draws": "int64"})

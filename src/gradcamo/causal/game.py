@@ -1,0 +1,191 @@
+"""The game of one cell: eight coalitions of regions in each draw of two pools of donors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradcamo.causal.donors import Donors, Place
+from gradcamo.causal.fill import Pair, draw_pairs, fill, symmetries, turned
+from gradcamo.causal.inputs import Case, as_rows, intensities
+from gradcamo.causal.passes import scores
+from gradcamo.causal.regions import EVERYONE, OWN, PLAYERS, RawCell
+from gradcamo.causal.shares import Margins
+from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.settings import CausalSettings
+
+CONTRAST, SAME = range(2)
+
+
+class Played(NamedTuple):
+    """One cell's game.
+
+    ``scores`` (K,) are the network's logits of the crop as it is; ``k`` is the class that is
+    explained, ``r`` its reference. ``logits`` (2, D, 8, K) are those of each pool (contrast, same),
+    draw and coalition, ``limited`` (D, 2, K) those within changed limits, NaN where they were not
+    asked for. Where there is no game, ``reason`` says why and ``margins`` is None.
+    """
+
+    cell: RawCell
+    scores: np.ndarray
+    k: int
+    r: int
+    reason: str = ""
+    margins: Margins | None = None
+    logits: np.ndarray | None = None
+    limited: np.ndarray | None = None
+    unfilled_own: float = np.nan
+
+
+class Asked(NamedTuple):
+    """A cell that comes to the game, and where from."""
+
+    cell: RawCell
+    place: Place
+
+
+def play(
+    cells: Iterable[Asked],
+    donors: Donors,
+    checkpoint: Checkpoint,
+    settings: CausalSettings,
+    batch_size: int,
+) -> Iterator[Played]:
+    """The games of cells, in their order.
+
+    Parameters
+    ----------
+    cells : whole, with voxels of their own
+    donors : Donors
+    checkpoint : Checkpoint
+    settings : CausalSettings
+    batch_size : crops that pass the network at a time
+    """
+    coming = iter(cells)
+    while group := list(islice(coming, batch_size)):
+        cases = [case_of(donors, asked.cell) for asked in group]
+        how = (donors.inputs, checkpoint, len(donors.classes), batch_size)
+        real = scores((case.real() for case in cases), *how)
+        plans = [
+            _plan(donors, settings, asked, case, z)
+            for asked, case, z in zip(group, cases, list(real), strict=True)
+        ]
+        ready = [plan for plan in plans if isinstance(plan, _Plan)]
+        answers = scores((volume for plan in ready for volume in plan.volumes(donors)), *how)
+        for plan in plans:
+            yield plan if isinstance(plan, Played) else plan.played(donors, answers)
+
+
+def case_of(donors: Donors, cell: RawCell) -> Case:
+    """A cell laid out where the network works."""
+    rows = as_rows(np.moveaxis(cell.image, 0, -1)).to(donors.device)
+    kinds = torch.from_numpy(cell.kinds).to(donors.device)
+    return Case(donors.inputs, intensities(rows, cell.image.dtype), kinds)
+
+
+def drawn_pairs(
+    donors: Donors, cell: RawCell, pool: Sequence[int], entropy: Sequence[int]
+) -> list[Pair] | str:
+    """One draw's pairs from a pool, or which region none of its donors has where the cell does."""
+    own = torch.from_numpy(cell.kinds)
+    found = draw_pairs(
+        np.random.default_rng([*cell.entropy, *entropy]),
+        pool,
+        symmetries(cell.kinds.shape[1:]),
+        [kind for kind in range(1, 4) if bool((own == kind).any())],
+        lambda pair, kind: bool(
+            ((turned(donors.kinds[pair.donor], pair.symmetry) == kind) & (own == kind)).any()
+        ),
+    )
+    if isinstance(found, int):
+        what = {"own": "own voxels", "neighbour": "neighbours", "background": "background"}
+        return f"no donor of its pool has {what[PLAYERS[found - 1]]} where the cell has"
+    return found
+
+
+class _Plan(NamedTuple):
+    """A cell, its classes, and the pairs of each draw of both pools."""
+
+    asked: Asked
+    case: Case
+    scores: np.ndarray
+    k: int
+    r: int
+    real: float
+    pairs: tuple[list[list[Pair]], list[list[Pair]]]
+    with_limits: bool
+    unfilled: list[float]
+
+    @property
+    def coalitions(self) -> list[int]:
+        """Those that differ; players without voxels change nothing."""
+        present = self.case.present
+        return [s for s in range(EVERYONE) if s & ~present == 0 and s != present]
+
+    def volumes(self, donors: Donors) -> Iterator[Tensor]:
+        """Every composite of the game, draw by draw."""
+        for pool, draws in enumerate(self.pairs):
+            for pairs in draws:
+                yield from self.draw(donors, pairs, self.with_limits and pool == CONTRAST)
+
+    def draw(self, donors: Donors, pairs: list[Pair], limited: bool) -> Iterator[Tensor]:
+        kinds = self.case.kinds.view(donors.inputs.shape)
+        found = fill(kinds, donors.on_device, pairs, self.asked.cell.spacing)
+        own = self.case.kinds == OWN
+        self.unfilled.append(float(found.nearest[own].float().mean()))
+        return self.case.swapped(donors.voxels(found.source), self.coalitions, limited)
+
+    def played(self, donors: Donors, answers: Iterator[np.ndarray]) -> Played:
+        """The game, once the network has said its part."""
+        n_draws, n_classes = len(self.pairs[0]), len(self.scores)
+        logits = np.empty((2, n_draws, 8, n_classes))
+        limited = np.full((n_draws, 2, n_classes), np.nan)
+        present = self.case.present
+        for pool in (CONTRAST, SAME):
+            for d in range(n_draws):
+                said = {present: self.scores}
+                for coalition in self.coalitions:
+                    said[coalition] = next(answers)
+                logits[pool, d] = [said[s & present] for s in range(8)]
+                if self.with_limits and pool == CONTRAST:
+                    limited[d] = [next(answers), next(answers)]
+        m = logits[..., self.k] - logits[..., self.r]
+        within = limited[..., self.k] - limited[..., self.r]
+        return Played(
+            self.asked.cell,
+            self.scores,
+            self.k,
+            self.r,
+            margins=Margins(m[CONTRAST], m[SAME], within, self.real),
+            logits=logits,
+            limited=limited,
+            unfilled_own=float(np.mean(self.unfilled)),
+        )
+
+
+def _plan(
+    donors: Donors, settings: CausalSettings, asked: Asked, case: Case, z: np.ndarray
+) -> _Plan | Played:
+    """What a cell's game takes; or why there is none."""
+    named = {name: n for n, name in enumerate(donors.classes)}
+    k = int(z.argmax()) if settings.target is None else named[settings.target]
+    r = donors.reference(k, z, None if settings.reference is None else named[settings.reference])
+    pools = [donors.pool(c, asked.place) for c in (r, k)]
+    pairs: tuple[list[list[Pair]], list[list[Pair]]] = ([], [])
+    for n, pool in enumerate(pools):
+        if isinstance(pool, str):
+            return Played(asked.cell, z, k, r, pool)
+        if n == CONTRAST:
+            real = float((donors.scores[pool, k] - donors.scores[pool, r]).mean())
+        for d in range(settings.draws):
+            found = drawn_pairs(donors, asked.cell, pool.tolist(), (settings.seed, n, d))
+            if isinstance(found, str):
+                return Played(asked.cell, z, k, r, found)
+            pairs[n].append(found)
+    limits = settings.limits and settings.draws > 1
+    return _Plan(asked, case, z, k, r, real, pairs, limits, [])

@@ -1,0 +1,74 @@
+"""Forward passes in batches that fill the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import OutOfMemoryError, Tensor
+
+from gradcamo.causal.inputs import Inputs
+from gradcamo.errors import GradcamoError
+from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.efficientnet import precision
+from gradcamo.networks.memory import keep_buffers, smaller_batch
+from gradcamo.networks.rounding import unrounded
+from gradcamo.networks.sharing import borrowed
+
+
+def scores(
+    volumes: Iterable[Tensor],
+    inputs: Inputs,
+    checkpoint: Checkpoint,
+    n_classes: int,
+    batch_size: int,
+) -> Iterator[np.ndarray]:
+    """What the network says of each volume, (K,) float64, in their order.
+
+    One logit z counts as the two scores 0 and z. A batch that does not fit the device's memory is
+    halved, and so are those that follow.
+
+    Raises
+    ------
+    GradcamoError
+        If the network does not give as many logits as there are classes.
+    """
+    keep_buffers()
+    coming = iter(volumes)
+    waiting = list(islice(coming, batch_size))
+    room: Tensor | None = None
+    while waiting:
+        part = waiting[:batch_size]
+        try:
+            room = inputs.room(len(part)) if room is None or len(room) < len(part) else room
+            found = _asked(inputs.batch(part, room), checkpoint, inputs.device)
+        except OutOfMemoryError:
+            batch_size, room = smaller_batch(len(part), "cell"), None
+            continue
+        if found.shape[1] == 1:
+            found = np.concatenate([np.zeros_like(found), found], 1)
+        if found.shape[1] != n_classes:
+            raise GradcamoError(
+                f"the network gives {found.shape[1]} logits for {n_classes} classes: name one "
+                "class per logit"
+            )
+        yield from found
+        waiting = waiting[len(part) :]
+        waiting += islice(coming, max(0, batch_size - len(waiting)))
+
+
+def _asked(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.ndarray:
+    network = checkpoint.on(device)
+    with borrowed(network), unrounded(), torch.inference_mode():
+        logits = network(x.to(precision(network)))
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise GradcamoError(
+            f"a network returns logits ({len(x)}, classes) before softmax, this one returned {came}"
+        )
+    found: np.ndarray = logits.double().cpu().numpy()
+    if not np.isfinite(found).all():
+        raise GradcamoError("the network returned NaN or infinite logits: check its weights")
+    return found

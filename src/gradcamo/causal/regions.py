@@ -1,0 +1,68 @@
+"""The players: a crop as it was read, and to which region each of its voxels belongs."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcamo.cells.crops import CellCrops, inside, padded, refuse_unbounded
+from gradcamo.types import ZStack
+
+PLAYERS = ("own", "neighbour", "background")
+EVERYONE = 7  # a coalition is a sum of bits: own 1, neighbours 2, background 4
+OUTSIDE, OWN, NEIGHBOUR, BACKGROUND = range(4)  # player p has kind p + 1
+
+
+class RawCell(NamedTuple):
+    """A cell's window before any rescaling.
+
+    ``image`` is (C, Z, Y, X) as it was read, 0 outside the stack; ``kinds`` (Z, Y, X) uint8 says
+    whose each voxel is: `OWN`, `NEIGHBOUR`, `BACKGROUND`, or `OUTSIDE` the stack and nobody's.
+    ``spacing`` is the voxel size (z, y, x), in voxels where it is not known.
+    """
+
+    label: int
+    image: np.ndarray
+    kinds: np.ndarray
+    spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @property
+    def volumes(self) -> np.ndarray:
+        """Each player's share of the crop's voxels inside the stack, (3,)."""
+        counts = np.bincount(self.kinds.ravel(), minlength=4)[1:]
+        return counts / counts.sum()
+
+    @property
+    def entropy(self) -> list[int]:
+        """Numbers that follow from the crop's content and the cell, for its draws."""
+        said = sha256(np.ascontiguousarray(self.image).data)
+        said.update(np.ascontiguousarray(self.kinds).data)
+        said.update(str(self.label).encode())
+        return np.frombuffer(said.digest(), np.uint32).tolist()
+
+
+def raw_cell(crops: CellCrops, i: int) -> RawCell:
+    """Cell i of a stack as it was read.
+
+    Raises
+    ------
+    GradcamoError
+        If a channel holds NaN or infinite intensities.
+    """
+    size = crops.settings.size_yx
+    start = crops.start(i)[1:]
+    stack, label = crops.stack, int(crops.table["label"].to_numpy()[i])
+    image = inside(stack.data, start, size)
+    refuse_unbounded(image, stack.channels.__getitem__, stack.source)
+    labels = inside(crops.labels, start, size)
+    kinds = np.where(labels == 0, np.uint8(BACKGROUND), np.uint8(NEIGHBOUR))
+    kinds[labels == label] = OWN
+    return RawCell(label, padded(image, start, size), padded(kinds, start, size), _spacing(stack))
+
+
+def _spacing(stack: ZStack) -> tuple[float, ...]:
+    """In voxels, unless all three lengths are known."""
+    known = stack.spacing_um
+    return (1.0, 1.0, 1.0) if known is None or None in known else tuple(known)
