@@ -296,12 +296,23 @@ def test_the_recipe_says_how_the_table_was_made(field, checkpoint):
 # a network of one's own
 
 
+def around(network, stack, layer):
+    """A checkpoint of crops of 32 × 32, as they are."""
+    crop = CropSettings(size_yx=(32, 32))
+    size = (stack.shape[1], *crop.size_yx)
+    return Checkpoint.around(network, stack.channels, layer, size, crop)
+
+
 def test_a_2d_image_and_a_network_of_ones_own_give_the_same_table(field):
     stack, labels = field
     flat = ZStack(stack.data[:, 3:4], stack.channels, stack.spacing_um, "plane.tif")
     network = SmallResNet(2, 2)
     crop = CropSettings(size_yx=(32, 32))
-    table = gc.audit(flat, labels[3:4], network=network, layer=network.layer1, crop=crop)
+    table = gc.audit(
+        flat,
+        labels[3:4],
+        Checkpoint.around(network, flat.channels, network.layer1, (32, 32), crop),
+    )
     assert tuple(table) == tuple(CELL_COLUMNS)
     assert set(table["layer"]) == {"layer1"}
     assert set(table["predicted"].dropna()) <= {"0", "1", "2"}
@@ -315,9 +326,10 @@ def test_a_2d_image_and_a_network_of_ones_own_give_the_same_table(field):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_a_network_of_another_precision_is_given_what_it_takes(field, dtype):
     stack, labels = field
-    given = {"layer": "layer2", "crop": CropSettings(size_yx=(32, 32))}
-    expected = gc.audit(stack, labels, network=SmallResNet(3, 2), **given)
-    table = gc.audit(stack, labels, network=SmallResNet(3, 2).to(dtype), **given)
+    table, expected = (
+        gc.audit(stack, labels, around(network, stack, "layer2"))
+        for network in (SmallResNet(3, 2).to(dtype), SmallResNet(3, 2))
+    )
     np.testing.assert_allclose(table["grad_camo"], expected["grad_camo"], atol=0.1)
     assert table["grad_camo"].dtype == np.float64
 
@@ -327,7 +339,7 @@ def test_a_network_of_ones_own_is_given_back_as_it_was(field):
     network = SmallResNet(3, 2).train()
     network.layer1.eval()
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    gc.audit(stack, labels, network=network, layer="layer1", crop=CropSettings(size_yx=(32, 32)))
+    gc.audit(stack, labels, around(network, stack, "layer1"))
     assert network.training
     assert not network.layer1.training
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
@@ -375,16 +387,19 @@ def test_the_example_of_the_documentation_runs():
     assert set(names["table"]["layer"]) == {"attention_rollout"}
 
 
-def test_either_a_checkpoint_or_a_network_is_audited(field, checkpoint):
+def test_a_network_comes_in_a_checkpoint_and_the_former_call_says_so(field, checkpoint):
     stack, labels = field
-    with pytest.raises(GradcamoError, match="give a checkpoint, or a network"):
+    with pytest.raises(GradcamoError, match=r"got NoneType.*Checkpoint\.around"):
         gc.audit(stack, labels)
-    with pytest.raises(GradcamoError, match="network and a layer"):
-        gc.audit(stack, labels, network=SmallResNet(3))
-    with pytest.raises(GradcamoError, match="brings its own network"):
+    with pytest.raises(GradcamoError, match=r"got SmallResNet.*Checkpoint\.around"):
+        gc.audit(stack, labels, SmallResNet(3))
+    with pytest.raises(GradcamoError, match=r"got network, layer.*Checkpoint\.around"):
+        gc.audit(stack, labels, network=SmallResNet(3), layer="layer1")
+    with pytest.raises(GradcamoError, match=r"got layer.*AuditSettings\(layer"):
         gc.audit(stack, labels, checkpoint, layer="layer2")
+    own = replace(around(SmallResNet(3), stack, "layer1"), classes=("a", "b"))
     with pytest.raises(GradcamoError, match=r"3 logits for 2 classes \(a, b\)"):
-        gc.audit(stack, labels, network=SmallResNet(3), layer="layer1", classes=("a", "b"))
+        gc.audit(stack, labels, own)
 
 
 # what cannot be audited
@@ -412,7 +427,11 @@ def test_what_does_not_fit_is_refused_before_the_first_batch(field, checkpoint):
     refused("no layer 'block_10'", stack, labels, checkpoint, AuditSettings(layer="block_10"))
     refused("no layer 'fc' with a grid", stack, labels, checkpoint, AuditSettings(layer="fc"))
     refused(
-        "control, low, high, not 'DMSO'", stack, labels, checkpoint, AuditSettings(target="DMSO")
+        "no treatment 'DMSO': choose one of control, low, high",
+        stack,
+        labels,
+        checkpoint,
+        AuditSettings(target="DMSO"),
     )
     refused(r"no cell 3 \(2 are missing\)", stack, labels, checkpoint, only=[7, 3, 5])
     plane = ZStack(stack.data[:, :1], stack.channels)

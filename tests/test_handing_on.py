@@ -36,11 +36,11 @@ def folder(results, monkeypatch) -> Path:
     return results
 
 
-def code(module: str | None = None) -> list[str]:
-    """The page's Python, one text per section; only sections that import ``module``."""
+def code(name: str | None = None) -> list[str]:
+    """The page's Python, one text per section; only sections that use ``name``."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     assert len(blocks) >= 4
-    return [block for block in blocks if module is None or f"import {module}" in block]
+    return [block for block in blocks if name is None or name in block]
 
 
 def test_pandas_reads_the_table_and_its_recipe(folder):
@@ -54,7 +54,7 @@ def test_pandas_reads_the_table_and_its_recipe(folder):
 def test_pycytominer_drops_flagged_cells_and_spherizes_on_the_controls(folder):
     pytest.importorskip("pycytominer")
     names: dict = {}
-    exec(code("pycytominer")[0], names)
+    exec(code("import pycytominer")[0], names)
     spherized, profiles = names["spherized"], names["profiles"]
     assert len(spherized) == (~profiles.table["flagged"]).sum() < len(profiles.table)
     assert set(names["wells"]["Metadata_Well"]) == {"D02", "D03", "E02", "E03"}
@@ -65,11 +65,11 @@ def test_pycytominer_drops_flagged_cells_and_spherizes_on_the_controls(folder):
 
 def test_anndata_and_scanpy_open_the_profiles(folder):
     names: dict = {}
-    exec(code("anndata")[0], names)
+    exec(code("import anndata")[0], names)
     assert names["passing"].n_obs == (~names["data"].obs["flagged"]).sum()
     assert names["passing"].layers["whitened"].shape == names["passing"].X.shape
     assert names["data"].obsm["X_umap"].shape == (len(names["data"]), 2)
     pytest.importorskip("scanpy")
     pytest.importorskip("igraph")
-    exec(code("scanpy")[0], names)
+    exec(code("import scanpy")[0], names)
     assert "leiden" in names["passing"].obs

@@ -77,6 +77,14 @@ def test_a_plate_without_held_out_wells_is_refused(small_plate, trained, tmp_pat
         layer_audit(csv, trained[0])
 
 
+def test_treatments_that_the_checkpoint_writes_otherwise_are_refused(
+    small_plate, trained, tmp_path
+):
+    plate = edited(small_plate, tmp_path, lambda t: t.replace({"treatment": {"40.00x": "40×"}}))
+    with pytest.raises(GradcamoError, match=r"'40×' in rows 3, 5.*knows it as '40\.00x'"):
+        layer_audit(plate, trained[0])
+
+
 def test_a_probe_reads_what_profiles_hold_and_nothing_else():
     rng = np.random.default_rng(0)
     treatment = pd.Series(["a", "b"] * 200)

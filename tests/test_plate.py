@@ -276,6 +276,9 @@ def test_a_control_that_nothing_was_treated_with_is_refused_before_any_work(plat
     for run in (audit_plate, plan_plate):
         with pytest.raises(GradcamoError, match=r"'5\.00x'.*choose one of control, 40\.00x"):
             run(rows, model, tmp_path / "out", settings)
+        said = settings.model_copy(update={"control": "Control"})
+        with pytest.raises(GradcamoError, match=r"'Control'.*did you mean 'control'"):
+            run(rows, model, tmp_path / "out", said)
     assert not (tmp_path / "out").exists()
     own = tmp_path / "own.csv"
     own.write_text("label,treatment\n2,5.00x\n")
@@ -663,9 +666,21 @@ def test_no_column_of_a_plate_takes_the_place_of_a_result(plate, name):
 def test_a_well_written_in_two_ways_is_no_two_wells(plate, site):
     rows = gc.read_plate(plate)
     twin = rows.iloc[:1].assign(well=rows["well"][0].replace("0", ""), site=site)
-    with pytest.raises(GradcamoError, match="as D02 and D2: write it one way"):
+    with pytest.raises(GradcamoError, match="one well as D02 and D2"):
         open_plate(pd.concat([rows, twin]))
     assert len(open_plate(pd.concat([rows, twin.assign(plate="another")]))) == 9
+
+
+def test_treatments_are_written_as_the_checkpoint_writes_its_classes(plate, model, tmp_path):
+    rows = gc.read_plate(plate)
+    assert {"control", "40.00x"} <= set(gc.Checkpoint.load(model).classes)
+    for run in (audit_plate, plan_plate):
+        for ours, theirs in (("40.00x", "40×"), ("control", "Control")):
+            otherwise = rows.assign(treatment=rows["treatment"].replace({ours: theirs}))
+            told = rf"'{theirs}' in .*\.tif.*the checkpoint knows it as '{ours}'"
+            with pytest.raises(GradcamoError, match=told):
+                run(otherwise, model, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_says_what_is_to_do_and_writes_nothing(out, plate, model, tmp_path):

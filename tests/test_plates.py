@@ -7,8 +7,9 @@ import zarr
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
-from gradcamo.files.plates import read_plate, treatment_of_cells
+from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.treatments import treatment_of_cells
 from gradcamo.files.wells import well_place
 
 HEADER = "image,labels,plate,well,site,treatment,dose µM,batch\n"

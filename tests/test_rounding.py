@@ -10,7 +10,7 @@ from torch import backends
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 import gradcamo as gc
-from gradcamo import CropSettings
+from gradcamo import Checkpoint, CropSettings
 from gradcamo.networks.rounding import unrounded
 
 OPERATIONS = [
@@ -60,6 +60,8 @@ def as_it_was():
     ids=lambda choose: " ".join(map(str, getattr(choose, "args", ["as PyTorch comes"])[-2:])),
 )
 def test_audits_round_nothing_and_leave_what_a_script_chose(field, choose):
+    stack, crop = field[0], CropSettings(size_yx=(24, 28))
+    own = Checkpoint.around(SmallResNet(), stack.channels, "layer1", (stack.shape[1], 24, 28), crop)
     choose()
     before, seen = (by_operation(), legacy()), []
 
@@ -69,7 +71,7 @@ def test_audits_round_nothing_and_leave_what_a_script_chose(field, choose):
 
     handle = register_module_forward_pre_hook(look)
     try:
-        gc.audit(*field, network=SmallResNet(), layer="layer1", crop=CropSettings(size_yx=(24, 28)))
+        gc.audit(*field, own)
     finally:
         handle.remove()
     assert seen

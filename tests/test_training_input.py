@@ -25,9 +25,19 @@ from gradcamo.training.train import train, train_and_save
         (lambda t: t.assign(split="test"), "no well is left to train on by the column split"),
         (
             lambda t: t.assign(
-                well=["D2", "E02", "D02", "E03"], split=["train", "train", "test", "test"]
+                well=["D02", "E02", "D02", "E03"],
+                site=["1", "1", "2", "1"],
+                split=["train", "train", "test", "test"],
             ),
             "the well .* D02 is in more than one split",
+        ),
+        (
+            lambda t: t.assign(well=["D2", "E02", "D02", "E03"], site=["1", "1", "2", "1"]),
+            "one well as D2 and D02",
+        ),
+        (
+            lambda t: t.assign(treatment=["control", "40.00x", "Control", "40×"]),
+            r"'control' in row 2; 'Control' in row 4",
         ),
     ],
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -96,9 +98,8 @@ def test_a_transformer_is_audited_like_any_network(field):
     stack, labels = field
     network = transformer(img_size=(6, 32, 32), patch=(3, 8, 8))
     crop = CropSettings(size_yx=(32, 32))
-    tables = {
-        layer: gc.audit(stack, labels, network=network, layer=layer, crop=crop) for layer in BOTH
-    }
+    own = Checkpoint.around(network, stack.channels, BOTH[0], (6, 32, 32), crop)
+    tables = {layer: gc.audit(stack, labels, replace(own, layer=layer)) for layer in BOTH}
     for layer, table in tables.items():
         scored = table[~table["touches_border"]]
         assert set(scored["layer"]) == {layer}
@@ -107,7 +108,7 @@ def test_a_transformer_is_audited_like_any_network(field):
     assert not np.allclose(*(t["grad_camo"].dropna() for t in tables.values()))
     # patches have no overhang: both alignments are the same
     aligned = AuditSettings(alignment="receptive-field")
-    other = gc.audit(stack, labels, network=network, layer=BOTH[0], crop=crop, settings=aligned)
+    other = gc.audit(stack, labels, own, aligned)
     np.testing.assert_allclose(other["grad_camo"], tables[BOTH[0]]["grad_camo"], rtol=1e-4)
 
 
@@ -116,8 +117,9 @@ def test_what_a_transformer_cannot_do_is_refused(field):
     local = AuditSettings(gradients="local")
     fit = transformer(img_size=(6, 32, 32), patch=(3, 8, 8))
     crop = CropSettings(size_yx=(32, 32))
+    own = Checkpoint.around(fit, stack.channels, BOTH[0], (6, 32, 32), crop)
     with pytest.raises(GradcamoError, match="leave gradients averaged"):
-        gc.audit(stack, labels, network=fit, layer=BOTH[0], crop=crop, settings=local)
+        gc.audit(stack, labels, own, local)
     network, x = transformer(), torch.randn(1, 2, 8, 16, 24)
     with pytest.raises(GradcamoError, match="attention_last, attention_rollout"):
         attention_cam(network, x, ["blocks.0"])
@@ -129,9 +131,5 @@ def test_what_a_transformer_cannot_do_is_refused(field):
         block.attn.use_flash_attention = True
     with pytest.raises(GradcamoError, match="use_flash_attention=False"):
         attention_cam(network, x)
-    stack, labels = field
-    network = transformer(img_size=(6, 32, 32), patch=(3, 8, 8))
-    crop = CropSettings(size_yx=(32, 32))
-    own = Checkpoint.around(network, stack.channels, BOTH[0], (6, 32, 32), crop)
     with pytest.raises(GradcamoError, match="the same for every treatment"):
         gc.audit(stack, labels, own, AuditSettings(target="1"))

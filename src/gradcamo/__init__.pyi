@@ -1,4 +1,4 @@
-from .auditing.stack import audit as audit
+from .auditing.stack import audit as audit, audit_batches as audit_batches
 from .causal.attention import causal_attention as causal_attention
 from .causal.bank import DonorBank as DonorBank
 from .cells.crops import CellCrops as CellCrops
@@ -10,12 +10,20 @@ from .cells.overlap import (
 from .errors import GradcamoError as GradcamoError
 from .files.plates import read_plate as read_plate
 from .files.stacks import read_labels as read_labels, read_stack as read_stack
+from .files.store import (
+    cytomining_names as cytomining_names,
+    read_profiles as read_profiles,
+    read_table as read_table,
+)
 from .networks.checkpoint import Checkpoint as Checkpoint
 from .networks.efficientnet import efficientnet3d as efficientnet3d
+from .networks.geometry import layer_table as layer_table
 from .networks.gradcam import grad_cam as grad_cam
 from .networks.published import load_efficientnet_pytorch_3d as load_efficientnet_pytorch_3d
 from .plate.run import audit_plate as audit_plate
 from .profiles.whiten import Whitening as Whitening
+from .samples.design import PlateDesign as PlateDesign
+from .samples.plate import make_plate as make_plate
 from .segmentation.planes import segment as segment
 from .settings import (
     AuditSettings as AuditSettings,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
@@ -101,7 +102,9 @@ def _cells(plate_csv: str | Path, checkpoint: Checkpoint) -> pd.DataFrame:
 
     trained_with = TrainSettings.recorded(checkpoint.recipe)
     settings = trained_with.model_copy(update={"crop": checkpoint.crop})
-    cells = index_cells(leave_wells_out(read_plate(plate_csv), settings), settings)
+    plate = read_plate(plate_csv)
+    refuse_other_spellings(plate, checkpoint, plate_csv)
+    cells = index_cells(leave_wells_out(plate, settings), settings)
     if cells.attrs["channels"] != checkpoint.channels:
         raise GradcamoError(
             f"the checkpoint expects the channels {', '.join(checkpoint.channels)}, the plate has "

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.spellings import meant, refuse_spellings
+from gradcamo.files.treatments import treatments_of
 from gradcamo.settings import AuditSettings
 from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gradcamo.networks.checkpoint import Checkpoint
 
 
@@ -88,6 +93,18 @@ def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) 
     return np.flatnonzero(np.isin(ids, list(only)))
 
 
+def refuse_other_spellings(plate: pd.DataFrame, checkpoint: Checkpoint, source: str | Path) -> None:
+    """Refuse a plate whose treatments are the checkpoint's classes, but written otherwise.
+
+    Raises
+    ------
+    GradcamoError
+        If so: its cells would count as none of the classes.
+    """
+    uses = treatments_of(plate, source)
+    refuse_spellings(uses, "treatment", source, checkpoint.classes, "the checkpoint")
+
+
 def target_class(checkpoint: Checkpoint, settings: AuditSettings) -> int | None:
     """Number of the class to explain, None for the predicted one.
 
@@ -100,7 +117,7 @@ def target_class(checkpoint: Checkpoint, settings: AuditSettings) -> int | None:
         return None
     if settings.target not in checkpoint.classes:
         raise GradcamoError(
-            f"the checkpoint knows the treatments {', '.join(checkpoint.classes)}, "
-            f"not {settings.target!r}: choose one of them"
+            f"the checkpoint knows no treatment {settings.target!r}: "
+            f"{meant(settings.target, checkpoint.classes)}"
         )
     return checkpoint.classes.index(settings.target)

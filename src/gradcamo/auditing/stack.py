@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,10 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.table import fails
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
-from gradcamo.settings import AuditSettings, CropSettings
+from gradcamo.settings import AuditSettings
 from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from gradcamo.cells.overlap import Placement
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.networks.infer import Explained
@@ -54,12 +52,7 @@ def audit(
     checkpoint: Checkpoint | None = None,
     settings: AuditSettings | None = None,
     only: Collection[int] | None = None,
-    *,
-    network: nn.Module | None = None,
-    layer: str | nn.Module | None = None,
-    input_size: Sequence[int] | None = None,
-    crop: CropSettings | None = None,
-    **about: Any,
+    **former: Any,
 ) -> pd.DataFrame:
     """Score every cell of a stack: one row a cell, in ascending label.
 
@@ -68,13 +61,9 @@ def audit(
     stack : ZStack
     labels : integer array, (Z, Y, X)
     checkpoint : Checkpoint
+        A network of your own comes in ``Checkpoint.around(network, channels, layer, input_size)``.
     settings : AuditSettings
     only : labels to audit; all by default
-    network, layer : instead of a checkpoint, a network of your own and the layer to explain
-    input_size : what crops are resized to for ``network``, (z, y, x), or (y, x) for a stack of one
-        plane; the crop's own size by default
-    crop : the window around each cell for ``network``
-    **about : classes, channel_mean, channel_std of `Checkpoint.around`
 
     Returns
     -------
@@ -88,38 +77,19 @@ def audit(
     GradcamoError
         If stack, labels and checkpoint do not fit, there are no cells, or a channel holds NaN.
     """
+    from gradcamo.networks.checkpoint import Checkpoint
+
     settings = settings or AuditSettings()
-    if checkpoint is None:
-        checkpoint = _around(stack, network, layer, input_size, crop, about, settings)
-    elif (network, layer, input_size, crop) != (None,) * 4 or about:
+    if former or not isinstance(checkpoint, Checkpoint):
+        came = ", ".join(former) or type(checkpoint).__name__
         raise GradcamoError(
-            "a checkpoint brings its own network and crops: give a checkpoint, or a network and "
-            "layer; another layer of a checkpoint is AuditSettings(layer=…)"
+            f"an audit takes a checkpoint, got {came}: load one with gc.Checkpoint.load(path), or "
+            "bring a network of your own in gc.Checkpoint.around(network, channels, layer, "
+            "input_size); another layer of it is gc.AuditSettings(layer=…)"
         )
     table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
     table.attrs["recipe"] = audit_recipe(stack, checkpoint, settings)
     return table
-
-
-def _around(
-    stack: ZStack,
-    network: nn.Module | None,
-    layer: str | nn.Module | None,
-    input_size: Sequence[int] | None,
-    crop: CropSettings | None,
-    about: dict[str, Any],
-    settings: AuditSettings,
-) -> Checkpoint:
-    from gradcamo.networks.checkpoint import Checkpoint
-
-    layer = settings.layer if layer is None else layer
-    if network is None or layer is None:
-        raise GradcamoError("nothing to audit: give a checkpoint, or a network and a layer of it")
-    crop = crop or CropSettings()
-    planes = stack.shape[1:2] if stack.shape[1] > 1 else ()
-    size = input_size or (*planes, *crop.size_yx)
-    channels = settings.channels or stack.channels
-    return Checkpoint.around(network, channels, layer, size, crop, **about)
 
 
 def gather(batches: Iterable[AuditBatch]) -> tuple[pd.DataFrame, np.ndarray]:

@@ -9,7 +9,10 @@ import pandas as pd
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.gaps import is_there
+from gradcamo.files.spellings import refuse_spellings
 from gradcamo.files.text_tables import rows
+from gradcamo.files.treatments import places, treatments_of
+from gradcamo.files.wells import well_name
 
 REQUIRED = ("image", "plate", "well", "site", "treatment")
 PATHS = ("image", "labels", "cells")
@@ -49,4 +52,26 @@ def checked(
             f"{source} names {len(gone)} files that are not there ({rows(i for i, _ in gone)}): "
             f"{listed}{' …' if len(gone) > 5 else ''}; paths are relative to the table"
         )
+    refuse_two_spellings(table, source)
     return table
+
+
+def refuse_two_spellings(table: pd.DataFrame, source: str | Path) -> None:
+    """Refuse a plate in which a plate, well, site or treatment is spelled in two ways.
+
+    Raises
+    ------
+    GradcamoError
+        If so, with the rows; and if a table of cells cannot be read.
+    """
+    where = places(table, source)
+    for name in ("plate", "site"):
+        refuse_spellings(zip(table[name], where, strict=True), name, source)
+    for (plate, _), wells in table["well"].groupby([table["plate"], table["well"].map(well_name)]):
+        if wells.nunique() > 1:
+            raise GradcamoError(
+                f"{source}: plate {plate} writes one well as "
+                f"{' and '.join(map(str, wells.unique()))}, which would count as two: write it one "
+                "way"
+            )
+    refuse_spellings(treatments_of(table, source), "treatment", source)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.plate_checks import STACK, checked
+from gradcamo.files.spellings import refuse_spellings
 from gradcamo.files.text_tables import read_text_table
 
 _FIELDS = {"well": r"[A-Za-z]{1,2}\d{1,2}", "site": r"\d+"}
@@ -163,6 +164,8 @@ def _laid_out(table: pd.DataFrame, layout: str | Path | None, source: Path) -> p
         table = table.assign(treatment=table.get("treatment", ""))
     else:
         wells = read_text_table(layout, ("well", "treatment"))
+        places = [i + 2 for i in wells.index]
+        refuse_spellings(zip(wells["treatment"], places, strict=True), "treatment", layout)
         keys = [name for name in ("plate", "well") if name in wells]
         if wells.duplicated(keys).any():
             well = wells[wells.duplicated(keys)]["well"].iloc[0]

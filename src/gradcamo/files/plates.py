@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from gradcamo.errors import GradcamoError
 from gradcamo.files.plate_checks import PATHS, REQUIRED, checked
 from gradcamo.files.plate_sources import plate_from_zarr
-from gradcamo.files.text_tables import read_text_table, rows
+from gradcamo.files.text_tables import read_text_table
 
 
 def read_plate(path: str | Path) -> pd.DataFrame:
@@ -33,7 +30,8 @@ def read_plate(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     GradcamoError
-        If columns, values or files are missing, or a stack or an image is there twice.
+        If columns, values or files are missing, a stack or an image is there twice, or a name is
+        spelled in two ways.
     """
     path = Path(path)
     if path.is_dir():
@@ -46,32 +44,3 @@ def read_plate(path: str | Path) -> pd.DataFrame:
                 str((folder / value).resolve()) if value else "" for value in table[name]
             ]
     return checked(table, path).reset_index(drop=True)
-
-
-def treatment_of_cells(row: Mapping[str, Any] | pd.Series) -> dict[int, str]:
-    """Label to treatment of the cells that were treated otherwise than their stack.
-
-    Cells with an empty treatment take no part in a training.
-
-    Parameters
-    ----------
-    row : a row of `read_plate`
-        Its column ``cells``, where there is one, names a CSV of label, treatment.
-
-    Raises
-    ------
-    GradcamoError
-        If the CSV lacks columns, or names a label twice or not by a whole number.
-    """
-    path = row.get("cells", "")
-    if not isinstance(path, str) or not path:
-        return {}
-    table = read_text_table(path, ("label", "treatment"))
-    valid = table["label"].str.fullmatch(r"[0-9]+") & ~table["label"].duplicated()
-    if not valid.all():
-        bad = table.index[~valid]
-        raise GradcamoError(
-            f"{path} has label {table.loc[bad[0], 'label']!r} in {rows(bad)}: expected a "
-            "different whole number for every cell"
-        )
-    return dict(zip(table["label"].astype(int), table["treatment"], strict=True))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.files.stamp import size_of
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
@@ -85,7 +86,9 @@ def plan_plate(
     settings = settings or PlateSettings()
     network = open_checkpoint(checkpoint)
     folder = PlateFolder(Path(out).absolute(), network.hash, settings).with_layer(network)
-    jobs = stack_jobs(open_plate(plate, settings), folder)
+    rows = open_plate(plate, settings)
+    refuse_other_spellings(rows, network, "the plate")
+    jobs = stack_jobs(rows, folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     unlabelled = [job for job in left if job.labels is None]
     notes: list[str] = []

@@ -87,7 +87,7 @@ def gather_stacks(
     on, where the checkpoint knows. ``cautions`` of the recipe name treatments of cells that the
     stacks lack.
     """
-    from gradcamo.files.plates import treatment_of_cells
+    from gradcamo.files.treatments import treatment_of_cells
 
     tables, profiles, said = [], [], []
     recipe: dict[str, Any] = {}

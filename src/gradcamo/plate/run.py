@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
 from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
 from gradcamo.plate.summary import PlateProgress, PlateSummary, write_summary
@@ -87,6 +88,7 @@ def plate_steps(
     settings = settings or PlateSettings()
     rows = open_plate(plate, settings)
     network = open_checkpoint(checkpoint)
+    refuse_other_spellings(rows, network, "the plate")
     folder = open_folder(network, out, settings)
     jobs = stack_jobs(rows, folder)
     waiting = [job for job in jobs if not folder.landed(job.name, job.inputs)]
@@ -176,14 +178,16 @@ def open_plate(
     ------
     GradcamoError
         If it or a table of its cells cannot be read, two rows are the same plate, well and site, a
-        well is written in two ways, a column has the name of one that the audit adds, or nothing
+        name is spelled in two ways, a column has the name of one that the audit adds, or nothing
         has the control's treatment.
     """
     from gradcamo.columns import CELL_COLUMNS
     from gradcamo.files.omezarr import is_zarr
+    from gradcamo.files.plate_checks import refuse_two_spellings
     from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
-    from gradcamo.files.plates import read_plate, treatment_of_cells
-    from gradcamo.files.wells import well_name
+    from gradcamo.files.plates import read_plate
+    from gradcamo.files.spellings import meant
+    from gradcamo.files.treatments import treatments_of
     from gradcamo.plate.reading import MADE_HERE
 
     settings = settings or PlateSettings()
@@ -216,20 +220,14 @@ def open_plate(
             f"plate {one['plate']}, well {one['well']}, site {one['site']} is there more than once "
             f"({len(twice)} rows too many): each stack has one row; number the sites apart"
         )
-    for (name, _), wells in rows["well"].groupby([rows["plate"], rows["well"].map(well_name)]):
-        if wells.nunique() > 1:  # it would count as two wells
+    refuse_two_spellings(rows, "the plate")
+    if settings.control is not None:
+        names = [name for name, _ in treatments_of(rows, "the plate")]
+        if settings.control not in names:
             raise GradcamoError(
-                f"plate {name} writes one well as {' and '.join(map(str, wells.unique()))}: write "
-                "it one way"
+                f"nothing has the treatment {settings.control!r} that was given as control: "
+                f"{meant(settings.control, names)}"
             )
-    names = dict.fromkeys(rows["treatment"].astype(str))
-    for _, row in rows.iterrows():
-        names |= dict.fromkeys(treatment_of_cells(row).values())
-    if settings.control is not None and settings.control not in names:
-        raise GradcamoError(
-            f"nothing has the treatment {settings.control!r} that was given as control: choose one "
-            f"of {', '.join(names)}"
-        )
     return rows
 
 

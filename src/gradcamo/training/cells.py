@@ -133,8 +133,8 @@ def index_cells(
         If a stack has no labels, no cell lies in a stack whole, or channels, voxel size or planes
         differ between stacks.
     """
-    from gradcamo.files.plates import treatment_of_cells
     from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.treatments import treatment_of_cells
 
     tables: list[pd.DataFrame] = []
     first: ZStack | None = None
