@@ -63,10 +63,11 @@ class CropSettings(Settings):
 class SegmentSettings(Settings):
     """Cellpose, plane by plane, stitched along z (the reference settings)."""
 
-    model: str = Field(
-        "cyto",
+    model: str | None = Field(
+        None,
         description="a Cellpose model's name, 'bundled' for the weights that come with this "
-        "package, or the path of your own weights",
+        "package, or the path of your own weights (default: cyto, as in the paper; under Cellpose "
+        "4, which has none, its newest general model)",
     )
     cytoplasm: str | None = Field(
         None, description="channel that fills the cells (default: found by its name)"

@@ -79,10 +79,12 @@ def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSetting
     """Segment the cells of IMAGE with Cellpose."""
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_stack, write_labels
+    from gradcamo.segmentation.models import described
     from gradcamo.segmentation.planes import segment_planes, stitch
 
     refuse_unwritable(out, (".tif", ".tiff"), [image])
     stack = read_stack(image, axes)
+    click.echo(f"model: {described(settings.model)}", err=True)
     planes = [p.masks for p in track(segment_planes(stack, settings), "Segmenting", stack.shape[1])]
     labels = stitch(planes, settings)
     write_labels(out, labels, stack.spacing_um)

@@ -63,8 +63,11 @@ class PlateFolder:
     @cached_property
     def segment_recipe(self) -> dict[str, Any]:
         """All that decides labels, but for the image."""
+        from gradcamo.segmentation.models import default_model
+
         settings = self.settings.segment.model_dump(exclude=_HARMLESS)
-        return settings | {"cellpose": version("cellpose")}
+        model = self.settings.segment.model or default_model()
+        return settings | {"model": model, "cellpose": version("cellpose")}
 
     @property
     def checkpoint(self) -> Path:

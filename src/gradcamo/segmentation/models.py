@@ -1,9 +1,8 @@
-"""Cellpose's networks: where the weights are, how either major version loads and runs them."""
+"""Networks that find cells: where the weights are, how they load and run under Cellpose 3 and 4."""
 
 from __future__ import annotations
 
 import socket
-import tempfile
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -24,7 +23,7 @@ BUNDLED = Path(str(files("gradcamo") / "weights" / "cellpose_gradcamo.safetensor
 
 
 def load_model(settings: SegmentSettings) -> Any:
-    """A Cellpose model of either major version; weights are never unpickled, and read once."""
+    """The network that finds cells: a `ResidualUNet`, or a model of Cellpose 4; read once."""
     from gradcamo.networks.preprocess import choose_device
 
     weights = find_weights(settings.model)
@@ -33,35 +32,65 @@ def load_model(settings: SegmentSettings) -> Any:
 
 @lru_cache(maxsize=1)
 def _loaded(weights: Path, modified: int, device: torch.device) -> Any:
-    import torch
-    from cellpose import models
+    from gradcamo.segmentation.residual import ResidualUNet, is_residual
 
-    gpu = device.type != "cpu"
     try:
-        if weights.suffix != ".safetensors":
-            return models.CellposeModel(gpu=gpu, device=device, pretrained_model=str(weights))
-        from safetensors.torch import load_file
+        state = _state(weights)
+        if is_residual(state):
+            network = ResidualUNet().eval()
+            # counts of training steps, which versions before 2 did not write
+            network.load_state_dict(network.state_dict() | state)
+            return network.to(device)
+        if _is_three():
+            raise ValueError("these are not the weights of a residual U-Net")
+        from cellpose import models
 
-        with tempfile.TemporaryDirectory() as folder:  # Cellpose reads torch files only
-            path = Path(folder) / weights.stem
-            torch.save(load_file(weights), path)
-            return models.CellposeModel(gpu=gpu, device=device, pretrained_model=str(path))
+        gpu = device.type != "cpu"
+        return models.CellposeModel(gpu=gpu, device=device, pretrained_model=str(weights))
     except Exception as error:
         raise GradcamoError(
             f"{weights} does not load as a network of Cellpose {version('cellpose')}: {error}"
         ) from error
 
 
-def find_weights(model: str) -> Path:
+def _state(weights: Path) -> dict[str, torch.Tensor]:
+    """Names and values; nothing is unpickled."""
+    import torch
+
+    if weights.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(weights)
+    state: dict[str, torch.Tensor] = torch.load(weights, "cpu", weights_only=True, mmap=True)
+    return state
+
+
+def offered_models() -> tuple[str, ...]:
+    """Names to choose from, known without loading Cellpose; it may have others."""
+    own = ("cyto", "cyto2", "cyto3", "nuclei") if _is_three() else ("cpsam_v2", "cpdino", "cpsam")
+    return ("bundled", *own)
+
+
+def default_model() -> str:
+    """``cyto``, as in the paper, or the newest general model of Cellpose 4, which has none."""
+    if _is_three():
+        return "cyto"
+    from cellpose import models
+
+    return str(models.MODEL_NAMES[0])
+
+
+def described(model: str | None) -> str:
+    """What finds cells, in a few words: the model and the version of Cellpose."""
+    chosen = "" if model else ", the default"
+    return f"{model or default_model()} (Cellpose {version('cellpose')}{chosen})"
+
+
+def find_weights(model: str | None) -> Path:
     """The file that holds a model's weights, downloaded by Cellpose if it is one of its own."""
-    three = _is_three()
+    model = model or default_model()
     if model == "bundled":
-        if three:
-            return BUNDLED
-        raise GradcamoError(
-            "the bundled weights are a network of Cellpose 3, installed is Cellpose "
-            f"{version('cellpose')}: use --model cpsam, or install 'cellpose<4'"
-        )
+        return BUNDLED
     if Path(model).is_file():
         return Path(model)
     from cellpose import models
@@ -70,7 +99,7 @@ def find_weights(model: str) -> Path:
     if model not in known:  # Cellpose would silently take another
         raise GradcamoError(
             f"{model!r} is neither a file nor a model of Cellpose {version('cellpose')}: choose "
-            f"{'bundled, ' if three else ''}a path, or one of {', '.join(known)}"
+            f"bundled, a path, or one of {', '.join(known)}"
         )
     # what Cellpose 3 and the first of 4 call model_path, later ones call cache_model_path
     fetch = getattr(models, "model_path", None) or models.cache_model_path
@@ -91,16 +120,16 @@ def evaluate(model: Any, image: np.ndarray, settings: SegmentSettings) -> np.nda
     """Masks of one normalised plane (Y, X, 2), with as many tiles at a time as memory takes."""
     from torch import OutOfMemoryError
 
-    if _is_three():
-        options: dict[str, Any] = {"channels": [1, 2]}
-    else:  # takes three channels in any order
-        image = np.concatenate([image, np.zeros_like(image[..., :1])], axis=-1)
-        options = {}
+    from gradcamo.segmentation.residual import ResidualUNet, masks_of_plane
+
     tiles = settings.batch_size
     while True:
         try:
+            if isinstance(model, ResidualUNet):
+                return masks_of_plane(model, image, settings, tiles)
+            # takes three channels in any order
             masks, *_ = model.eval(
-                image,
+                np.concatenate([image, np.zeros_like(image[..., :1])], axis=-1),
                 channel_axis=-1,
                 normalize={"normalize": False, "norm3D": False},
                 batch_size=tiles,
@@ -108,7 +137,6 @@ def evaluate(model: Any, image: np.ndarray, settings: SegmentSettings) -> np.nda
                 flow_threshold=settings.flow_threshold,
                 cellprob_threshold=settings.cellprob_threshold,
                 min_size=-1,  # small masks may belong to a cell of the planes beside
-                **options,
             )
             return np.asarray(masks)
         except OutOfMemoryError:
@@ -116,5 +144,5 @@ def evaluate(model: Any, image: np.ndarray, settings: SegmentSettings) -> np.nda
 
 
 def _is_three() -> bool:
-    """Cellpose 3 has the cyto networks, Cellpose 4 has others that take any channels."""
+    """Cellpose 3 offers residual networks, Cellpose 4 others that take any channels."""
     return int(version("cellpose").split(".")[0]) < 4

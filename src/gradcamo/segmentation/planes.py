@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcamo.errors import GradcamoError
-from gradcamo.segmentation.models import evaluate, find_weights, load_model
+from gradcamo.segmentation.models import default_model, evaluate, find_weights, load_model
 from gradcamo.settings import SegmentSettings
 from gradcamo.types import ZStack
 
@@ -144,6 +144,7 @@ def recipe(stack: ZStack, settings: SegmentSettings | None = None) -> dict[str, 
         "weights": weights.name,
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         **settings.model_dump(exclude={"batch_size"}),
+        "model": settings.model or default_model(),
         "cytoplasm": cytoplasm,
         "nucleus": nucleus,
     }

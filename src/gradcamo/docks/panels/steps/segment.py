@@ -15,12 +15,11 @@ from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, Message, line_of
 from gradcamo.docks.state.session import Session, session_of
 from gradcamo.errors import GradcamoError
+from gradcamo.segmentation.models import offered_models
 from gradcamo.settings import SegmentSettings
 
 if TYPE_CHECKING:
     import napari
-
-MODELS = ("bundled", "cyto", "cyto2", "cyto3", "nuclei")
 
 
 class SegmentDock(QWidget):
@@ -32,7 +31,7 @@ class SegmentDock(QWidget):
         self.rows = SettingRows(
             SegmentSettings,
             ("model", "cytoplasm", "nucleus", "diameter"),
-            choices={"model": MODELS, "cytoplasm": (), "nucleus": ()},
+            choices={"model": offered_models(), "cytoplasm": (), "nucleus": ()},
         )
         self.rows.inputs["model"].setEditable(True)
         self.more = SettingRows(
