@@ -16,6 +16,7 @@ from gradcamo import AuditSettings, Checkpoint, CropSettings, GradcamoError, ZSt
 from gradcamo.auditing.stack import audit_batches, gather
 from gradcamo.auditing.summary import summarise
 from gradcamo.columns import CELL_COLUMNS
+from gradcamo.errors import GradcamoWarning
 from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import describe_layers
 
@@ -438,6 +439,25 @@ def test_what_does_not_fit_is_refused_before_the_first_batch(field, checkpoint):
     refused("3D network, the image has one plane", plane, labels[:1], checkpoint)
     flat = Checkpoint.around(SmallResNet(2), stack.channels, "layer1", (24, 28))
     refused("2D network, field.tif has 6 planes", stack, labels, flat)
+
+
+def test_a_voxel_size_that_is_not_known_along_an_axis_is_said(field, checkpoint):
+    stack, labels = field
+
+    def said(spacing):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", GradcamoWarning)
+            given = replace(stack, spacing_um=spacing)
+            next(audit_batches(given, labels, checkpoint, only=[7]))
+        return [str(w.message) for w in caught if w.category is GradcamoWarning]
+
+    assert said(checkpoint.spacing_um) == []
+    (volumes,) = said((None, 0.35, 0.35))
+    assert "not known along z: volumes in µm³ stay empty" in volumes
+    (volumes,) = said(None)
+    assert "along z, y, x" in volumes
+    size, _ = said((None, 0.5, 0.35))
+    assert "? × 0.5 × 0.35 µm, the checkpoint was trained on 0.6 × 0.35 × 0.35 µm" in size
 
 
 def test_nan_pixels_are_refused_with_file_channel_and_count(field, checkpoint):

@@ -107,6 +107,13 @@ def test_cells_at_the_y_and_x_border_are_partial_and_those_at_the_first_plane_ar
     assert list(CellCrops(stack, labels).table["touches_border"]) == [False, True]
 
 
+def test_volumes_in_cubic_micrometres_need_all_three_sides_of_a_voxel():
+    labels = np.ones((2, 9, 9), int)
+    for spacing, volume in (((2, 0.5, 0.5), 81), ((None, 0.5, 0.5), np.nan), (None, np.nan)):
+        stack = ZStack(np.zeros((1, 2, 9, 9)), ("DNA",), spacing)
+        assert CellCrops(stack, labels).table["volume_um3"][0] == pytest.approx(volume, nan_ok=True)
+
+
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.uint64])
 def test_ids_may_be_as_large_as_2_to_the_31_and_cells_a_single_voxel(dtype):
     labels = np.zeros((2, 30, 30), dtype)

@@ -11,7 +11,8 @@ import tifffile
 import zarr
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.stacks import read_labels, read_stack, write_labels
+from gradcamo.files.stacks import read_labels, read_stack, write_labels, write_stack
+from gradcamo.types import ZStack
 
 STACK = np.random.default_rng(0).integers(0, 4000, (2, 5, 40, 32)).astype(np.uint16)
 OME = {
@@ -153,6 +154,70 @@ def test_a_stack_saved_by_imagej_itself_is_read_plane_by_plane_in_our_byte_order
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(GradcamoError, match="truncated"):
         read_stack(path)
+
+
+CASES = Path(__file__).parent / "data" / "cases" / "images"
+
+
+def test_an_imagej_unit_of_um_in_a_tiff_per_cm_counts_pixels_per_cm():
+    # 28,571 pixels per cm are 0.35 µm, as ImageJ's own reader has it
+    path = CASES / "imagej_resolution_in_cm_unit_um.tif"
+    with tifffile.TiffFile(path) as tif:
+        assert tif.pages[0].get_resolution("micrometer")[0] == pytest.approx(1 / 0.35)
+    assert read_stack(path).spacing_um == pytest.approx((0.6, 0.35, 0.35))
+
+
+@pytest.mark.parametrize(
+    ("unit", "tiff_unit", "size"),
+    [
+        ("um", "CENTIMETER", 0.35),
+        ("µm", "CENTIMETER", 0.35),
+        ("um", "NONE", 0.35e-4),
+        ("um", "INCH", 0.35e-4),
+        ("mm", "CENTIMETER", 0.035),
+        ("cm", "CENTIMETER", 0.35),
+    ],
+)
+def test_but_for_that_the_unit_of_imagej_counts_and_not_the_tiff_s(tmp_path, unit, tiff_unit, size):
+    tifffile.imwrite(
+        tmp_path / "ij.tif",
+        STACK[0],
+        imagej=True,
+        resolution=(1e4 / 0.35, 1e4 / 0.35),
+        resolutionunit=tiff_unit,
+        metadata={"axes": "ZYX", "spacing": 0.6, "unit": unit.replace("µ", "\\u00B5")},
+    )
+    z = {"mm": 600, "cm": 6000}.get(unit, 0.6)
+    assert read_stack(tmp_path / "ij.tif").spacing_um == pytest.approx((z, size, size))
+
+
+def test_an_imagej_axis_may_have_a_unit_of_its_own(tmp_path):
+    metadata = {"axes": "ZYX", "spacing": 600, "unit": "um", "zunit": "nm"}
+    tifffile.imwrite(tmp_path / "ij.tif", STACK[0], imagej=True, metadata=metadata)
+    assert read_stack(tmp_path / "ij.tif").spacing_um[0] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("name", ["imagej_no_z_spacing.tif", "ome_no_z_spacing.ome.tif"])
+def test_what_is_known_of_a_voxel_size_is_kept_axis_by_axis(tmp_path, name):
+    stack = read_stack(CASES / name)
+    assert stack.spacing_um == (None, pytest.approx(0.35), pytest.approx(0.35))
+    assert read_stack(CASES / name, spacing_um=(0.6, None, 1)).spacing_um == (
+        0.6,
+        pytest.approx(0.35),
+        1.0,
+    )
+    assert read_stack(CASES / name, spacing_um=(None,) * 3).spacing_um == stack.spacing_um
+    write_stack(tmp_path / "again.ome.tif", stack)
+    write_labels(tmp_path / "labels.tif", np.ones((4, 64, 64), int), stack.spacing_um)
+    for path in ("again.ome.tif", "labels.tif"):
+        assert read_stack(tmp_path / path).spacing_um == stack.spacing_um
+
+
+def test_a_voxel_size_of_nothing_is_none():
+    assert ZStack(STACK, ("a", "b"), (None, None, None)).spacing_um is None
+    for bad in ((0.6, 0.35), (0.6, 0, 0.35), (None, np.inf, 1)):
+        with pytest.raises(GradcamoError, match="three positive lengths"):
+            ZStack(STACK, ("a", "b"), bad)
 
 
 # -- undeclared axes -----------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_stacks_of_other_channels_or_voxels_are_refused_by_name(small_plate, tmp
     image = read_plate(small_plate)["image"].iloc[1]
     for name, size, problem in (
         ("DAPI", 0.701, r"has the channels .*DAPI"),
-        ("Hoechst", 0.35, r"voxels of \(0\.6, 0\.701, 0\.701\)"),
+        ("Hoechst", 0.35, r"voxels of 0\.6 × 0\.701 × 0\.701 µm"),
     ):
         stack = read_stack(image)
         sizes = {f"PhysicalSize{a}": s for a, s in zip("ZYX", (0.6, size, size), strict=True)}

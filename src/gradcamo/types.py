@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Spacing = tuple[float | None, float | None, float | None]
+"""Voxel size (z, y, x) in µm, None along each axis where it is not known."""
+
+
+def voxel_um3(spacing_um: Spacing | None) -> float:
+    """Volume of a voxel in µm³; NaN unless all three of its sides are known."""
+    sides = [np.nan if step is None else step for step in spacing_um or (None,) * 3]
+    return float(np.prod(sides))
+
+
+def spacing_text(spacing_um: Spacing | None) -> str:
+    """A voxel size as it is told: ``0.6 × 0.35 × 0.35 µm``, ``?`` where it is not known."""
+    steps = ("?" if step is None else f"{step:.4g}" for step in spacing_um or (None,) * 3)
+    return f"{' × '.join(steps)} µm"
+
+
+def unknown_axes(spacing_um: Spacing | None) -> str:
+    """The axes along which a voxel size is not known, such as ``z`` or ``z, y, x``."""
+    steps = zip("zyx", spacing_um or (None,) * 3, strict=True)
+    return ", ".join(axis for axis, step in steps if step is None)
+
+
 @dataclass(frozen=True, eq=False)
 class ZStack:
     """A multi-channel Z-stack, read when it is indexed.
@@ -27,8 +49,9 @@ class ZStack:
         NumPy, memory-mapped or Dask array. A 2D image has one plane.
     channels : tuple of str
         One name per channel, each different.
-    spacing_um : tuple of float (z, y, x), optional
-        Voxel size in µm; None where the file does not say.
+    spacing_um : tuple of float or None (z, y, x), optional
+        Voxel size in µm, None along each axis that the file says nothing of; None where it says
+        nothing at all.
     source : str
         Where it came from; the ``image`` column of every table.
 
@@ -40,7 +63,7 @@ class ZStack:
 
     data: Any
     channels: tuple[str, ...]
-    spacing_um: tuple[float, float, float] | None = None
+    spacing_um: Spacing | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -61,12 +84,13 @@ class ZStack:
                 "give one name per channel"
             )
         if self.spacing_um is not None:
-            spacing = tuple(float(step) for step in self.spacing_um)
-            if len(spacing) != 3 or not all(0 < step < np.inf for step in spacing):
+            spacing = tuple(None if step is None else float(step) for step in self.spacing_um)
+            known = [step for step in spacing if step is not None]
+            if len(spacing) != 3 or not all(0 < step < np.inf for step in known):
                 raise GradcamoError(
                     f"a voxel size is three positive lengths (z, y, x) in µm, got {spacing}"
                 )
-            object.__setattr__(self, "spacing_um", spacing)
+            object.__setattr__(self, "spacing_um", spacing if known else None)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

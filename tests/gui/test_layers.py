@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import scored_label
@@ -112,6 +114,15 @@ def test_channels_come_with_voxel_size_and_the_colour_of_their_stain(viewer, fie
     assert "blue" in layers["Hoechst"].colormap.name
     assert spacing_of(layers["phalloidin"]) == pytest.approx(stack.spacing_um)
     assert len({colour for colour, _ in colours_of(CHANNELS)}) == 6
+
+
+def test_a_step_that_is_not_known_is_shown_without_a_unit_and_stays_unknown(viewer, field):
+    stack = replace(field[0], spacing_um=(None, 0.5, 0.25))
+    layer = show_stack(viewer, stack, [(0, 1000)] * 3)["Hoechst"]
+    assert layer.scale == pytest.approx((0.25, 0.5, 0.25))
+    assert [str(unit) for unit in layer.units] == ["pixel", "micrometer", "micrometer"]
+    assert spacing_of(layer) == (None, 0.5, 0.25)
+    assert spacing_of(viewer.add_image(np.zeros((3, 8, 8)))) is None
 
 
 def test_open_layers_become_the_stack_without_copying(viewer, field):

@@ -130,6 +130,19 @@ def test_a_typed_voxel_size_reaches_stack_and_layers(session, viewer, qtbot):
     assert session.labels_layer.scale == pytest.approx((1.2, 0.5, 0.5))
 
 
+def test_a_voxel_size_is_typed_axis_by_axis(session, viewer, qtbot):
+    dock = docked(viewer, LoadDock)
+    session.set_spacing(None)
+    assert [line.text() for line in dock.spacing.lines] == ["", "", ""]
+    for number, spacing in ((1, (None, 0.5, None)), (2, (None, 0.5, 0.4)), (0, (1.2, 0.5, 0.4))):
+        assert "not known" in dock.message.text()
+        dock.spacing.lines[number].setText(str(spacing[number]))
+        qtbot.keyClick(dock.spacing.lines[number], Qt.Key.Key_Return)
+        assert session.stack.spacing_um == spacing
+    assert "not known" not in dock.message.text()
+    assert session.labels_layer.scale == pytest.approx((1.2, 0.5, 0.4))
+
+
 def test_settings_rows_take_name_bounds_and_help_from_the_settings(viewer):
     dock = docked(viewer, Workbench).segment
     for rows in (dock.rows, dock.more):

@@ -143,7 +143,7 @@ def test_maps_and_volumes_follow_a_voxel_size_that_is_typed(audited, viewer, qtb
 
 
 def test_where_no_voxel_size_was_known_volumes_wait_for_the_next_audit(audited):
-    audited.results.respace(None, (1.0, 1.0, 1.0))
+    audited.results.respace((None, 1.0, 1.0), (1.0, 1.0, 1.0))
     assert audited.results.table["volume_um3"].isna().all()
     assert audited.results.recipe["spacing_um"] == [1.0, 1.0, 1.0]
 

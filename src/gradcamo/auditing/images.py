@@ -66,7 +66,7 @@ def heatmap_volume(
 def write_volume(
     path: str | Path,
     volume: np.ndarray,
-    spacing_um: Sequence[float] | None = None,
+    spacing_um: Sequence[float | None] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a volume (Z, Y, X) as float32 OME-TIFF, whole or not at all.

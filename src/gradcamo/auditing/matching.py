@@ -14,7 +14,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.spellings import meant, refuse_spellings
 from gradcamo.files.treatments import treatments_of
 from gradcamo.settings import AuditSettings
-from gradcamo.types import ZStack
+from gradcamo.types import ZStack, spacing_text, unknown_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,25 +50,31 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
             f"the checkpoint is a 2D network, {stack.source or 'the stack'} has "
             f"{stack.shape[1]} planes: project it, or use a 3D network"
         )
-    if note := voxel_note(stack, checkpoint):
-        warnings.warn(note, GradcamoWarning, stacklevel=3)
+    for note in (voxel_note(stack, checkpoint), volume_note(stack)):
+        if note:
+            warnings.warn(note, GradcamoWarning, stacklevel=3)
     return stack.select(wanted).in_memory()
 
 
 def voxel_note(stack: ZStack, checkpoint: Checkpoint) -> str | None:
     """What to say where the stack's voxels are 5 % larger or smaller than those trained on."""
-    if not (stack.spacing_um and checkpoint.spacing_um):
+    steps = zip(stack.spacing_um or (), checkpoint.spacing_um or (), strict=False)
+    ratios = [here / there for here, there in steps if here and there]
+    if not ratios or np.abs(np.log(ratios)).max() <= np.log(1.05):
         return None
-    ratio = np.divide(stack.spacing_um, checkpoint.spacing_um)
-    if np.abs(np.log(ratio)).max() <= np.log(1.05):
-        return None
-    here, there = (
-        " × ".join(f"{step:.4g}" for step in spacing)
-        for spacing in (stack.spacing_um, checkpoint.spacing_um)
-    )
     return (
-        f"the stack's voxels are {here} µm, the checkpoint was trained on {there} µm: cells look "
-        "larger or smaller to it than they are"
+        f"the stack's voxels are {spacing_text(stack.spacing_um)}, the checkpoint was trained on "
+        f"{spacing_text(checkpoint.spacing_um)}: cells look larger or smaller to it than they are"
+    )
+
+
+def volume_note(stack: ZStack) -> str | None:
+    """What to say where volumes in µm³ cannot be told."""
+    if not (axes := unknown_axes(stack.spacing_um)):
+        return None
+    return (
+        f"the voxel size of {stack.source or 'the stack'} is not known along {axes}: volumes in "
+        "µm³ stay empty"
     )
 
 

@@ -22,7 +22,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing, to_json
 from gradcamo.files.wells import well_name
 from gradcamo.profiles.doses import find_control
-from gradcamo.types import ZStack
+from gradcamo.types import Spacing, ZStack
 
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
@@ -59,7 +59,7 @@ class DonorBank:
     stacks : where they come from
     channels : stains, in the order of the voxels' last axis
     control : the control among the classes, "" where there is none
-    spacing_um : voxel size (z, y, x), if known
+    spacing_um : voxel size (z, y, x), where it is known
     recipe : how the bank was made
     """
 
@@ -71,7 +71,7 @@ class DonorBank:
     stacks: tuple[Origin, ...]
     channels: tuple[str, ...]
     control: str
-    spacing_um: tuple[float, ...] | None = None
+    spacing_um: Spacing | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -64,5 +64,5 @@ def raw_cell(crops: CellCrops, i: int) -> RawCell:
 
 def _spacing(stack: ZStack) -> tuple[float, ...]:
     """In voxels, unless all three lengths are known."""
-    known = stack.spacing_um
-    return (1.0, 1.0, 1.0) if known is None or None in known else tuple(known)
+    known = [step for step in stack.spacing_um or () if step is not None]
+    return tuple(known) if len(known) == 3 else (1.0, 1.0, 1.0)

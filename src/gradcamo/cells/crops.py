@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CropSettings
-from gradcamo.types import CellCrop, ZStack
+from gradcamo.types import CellCrop, ZStack, voxel_um3
 
 
 def cell_extents(labels: Any) -> pd.DataFrame:
@@ -88,7 +87,8 @@ class CellCrops(Sequence[CellCrop]):
     Attributes
     ----------
     table : DataFrame
-        One row per cell: label, touches_border, volume_um3, centroid_z, centroid_y, centroid_x
+        One row per cell: label, touches_border, volume_um3 (NaN unless the voxel size is known
+        along all axes), centroid_z, centroid_y, centroid_x
         (voxels), start_y, start_x (voxels, may be negative), cell_in_crop (share of the cell's
         voxels that its window holds).
     scorable : (N,) bool
@@ -129,12 +129,11 @@ class CellCrops(Sequence[CellCrop]):
         )
         edges = (cells["y1"] == height - 1) | (cells["x1"] == width - 1)
         self._partial = (edges | (cells["y0"] == 0) | (cells["x0"] == 0)).to_numpy()
-        voxel_um3 = prod(stack.spacing_um) if stack.spacing_um else np.nan
         self.table = pd.DataFrame(
             {
                 "label": self._ids,
                 "touches_border": self._partial,
-                "volume_um3": cells["voxels"].to_numpy() * voxel_um3,
+                "volume_um3": cells["voxels"].to_numpy() * voxel_um3(stack.spacing_um),
                 **{f"centroid_{a}": cells[f"centroid_{a}"].to_numpy() for a in "zyx"},
                 "start_y": self._starts[:, 0],
                 "start_x": self._starts[:, 1],

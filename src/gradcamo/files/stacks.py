@@ -21,7 +21,7 @@ def read_stack(
     path: str | Path,
     axes: str | None = None,
     channels: Sequence[str] | None = None,
-    spacing_um: Sequence[float] | None = None,
+    spacing_um: Sequence[float | None] | None = None,
 ) -> ZStack:
     """Open a Z-stack without reading its voxels.
 
@@ -35,7 +35,8 @@ def read_stack(
     channels : sequence of str, optional
         Names of the file's channels. Default: from its metadata, else ``channel 0`` and so on.
     spacing_um : (z, y, x), optional
-        Voxel size in µm. Default: from the metadata, else None.
+        Voxel size in µm. Default, for each axis left out (None) too: from the metadata, else
+        None.
 
     Returns
     -------
@@ -61,9 +62,9 @@ def read_stack(
             "one per channel"
         )
     known = raw.spacing_um or {}
-    if spacing_um is None and all(axis in known for axis in "ZYX"):
-        spacing_um = [known[axis] for axis in "ZYX"]
-    return ZStack(data, tuple(names), spacing_um, source=str(path))  # type: ignore[arg-type]
+    steps = zip("ZYX", spacing_um or (None,) * 3, strict=True)
+    spacing = tuple(known.get(axis) if step is None else step for axis, step in steps)
+    return ZStack(data, tuple(names), spacing, source=str(path))  # type: ignore[arg-type]
 
 
 def stack_of_array(data: Any, axes: str, source: str = "") -> ZStack:
@@ -128,7 +129,7 @@ def read_labels(path: str | Path, axes: str | None = None) -> np.ndarray:
 
 
 def write_labels(
-    path: str | Path, labels: np.ndarray, spacing_um: Sequence[float] | None = None
+    path: str | Path, labels: np.ndarray, spacing_um: Sequence[float | None] | None = None
 ) -> None:
     """Write labels (Z, Y, X) as zlib-compressed OME-TIFF, whole or not at all.
 
@@ -138,7 +139,7 @@ def write_labels(
     labels : numpy.ndarray, (Z, Y, X), integer
         Stored as uint16 where that is enough, else uint32.
     spacing_um : (z, y, x), optional
-        Voxel size in µm.
+        Voxel size in µm; axes along which it is not known (None) are left out.
 
     Raises
     ------
@@ -193,11 +194,10 @@ def write_stack(path: str | Path, stack: ZStack) -> None:
         )
 
 
-def ome_spacing(spacing_um: Sequence[float] | None) -> dict[str, Any]:
-    """A voxel size (z, y, x) in µm as tifffile's OME metadata."""
-    if spacing_um is None:
-        return {}
-    sizes = {f"PhysicalSize{axis}": float(s) for axis, s in zip("ZYX", spacing_um, strict=True)}
+def ome_spacing(spacing_um: Sequence[float | None] | None) -> dict[str, Any]:
+    """What is known of a voxel size (z, y, x) in µm as tifffile's OME metadata."""
+    steps = zip("ZYX", spacing_um or (None,) * 3, strict=True)
+    sizes = {f"PhysicalSize{axis}": float(step) for axis, step in steps if step is not None}
     return {**sizes, **{f"{name}Unit": "µm" for name in sizes}}
 
 

@@ -166,7 +166,7 @@ def write_maps(
     labels: Iterable[int],
     maps: Iterable[np.ndarray],
     starts_zyx: Iterable[Sequence[int]],
-    spacing_um: Sequence[float] | None = None,
+    spacing_um: Sequence[float | None] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write heatmaps of cells as float32 OME-TIFF, one ``LABEL.ome.tif`` per cell.

@@ -222,10 +222,15 @@ def _ome(xml: str, number: int, count: int) -> tuple[list[str | None], dict[str,
 def _imagej(
     metadata: dict[str, Any], series: tifffile.TiffPageSeries
 ) -> tuple[list[str | None], dict[str, float]]:
-    tags, unit = series.keyframe.tags, metadata.get("unit")
-    sizes = {"Z": to_um(metadata.get("spacing"), unit)}
+    tags, units = series.keyframe.tags, {"X": metadata.get("unit")}
+    units |= {axis: metadata.get(f"{axis.lower()}unit", units["X"]) for axis in "ZY"}
+    sizes = {"Z": to_um(metadata.get("spacing"), units["Z"])}
     for axis in "YX":
         pixels, length = tags.valueof(f"{axis}Resolution", (0, 0))
+        # As in ImageJ, its own unit counts, not the TIFF's, but for µm in a TIFF that counts
+        # pixels per cm: these are per cm.
+        per_cm = tags.valueof("ResolutionUnit", 1) == tifffile.RESUNIT.CENTIMETER
+        unit = "cm" if per_cm and to_um(1, units[axis]) == 1 else units[axis]
         sizes[axis] = to_um(length / pixels, unit) if pixels else None
     # Slices are labelled in the order C, Z, T: a channel is named where its planes agree.
     count, labels = metadata.get("channels", 1), list(metadata.get("Labels", []))

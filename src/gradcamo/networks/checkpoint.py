@@ -24,6 +24,7 @@ from gradcamo.networks.replay import Replayed
 from gradcamo.networks.sharing import alone, made_once
 from gradcamo.networks.vit import attention_layers, is_transformer
 from gradcamo.settings import CropSettings
+from gradcamo.types import Spacing
 
 FORMAT = "gradcamo-checkpoint-1"
 BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"))
@@ -43,7 +44,7 @@ class Checkpoint:
     crop : the window around each cell
     input_size : (z, y, x) that crops are resized to; (y, x) for a 2D network
     layer : the layer that is explained by default
-    spacing_um : voxel size (z, y, x) of the training stacks in µm, if known
+    spacing_um : voxel size (z, y, x) of the training stacks in µm, where it is known
     architecture : arguments of `efficientnet3d`; empty for a network of the user's own, which
         can be used but not saved
     recipe : how it was trained
@@ -57,7 +58,7 @@ class Checkpoint:
     crop: CropSettings
     input_size: tuple[int, ...]
     layer: str
-    spacing_um: tuple[float, float, float] | None = None
+    spacing_um: Spacing | None = None
     architecture: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
 

@@ -22,7 +22,7 @@ from gradcamo.training.split import (
     hold_out_validation,
     leave_wells_out,
 )
-from gradcamo.types import ZStack
+from gradcamo.types import ZStack, spacing_text
 
 
 def training_cells(
@@ -179,12 +179,12 @@ def _check_alike(stack: ZStack, first: ZStack) -> None:
             f"{', '.join(stack.channels)}: stacks that are trained on together need the same "
             "channels in the same order"
         )
-    ours, theirs = stack.spacing_um or (np.nan,) * 3, first.spacing_um or (np.nan,) * 3
+    ours, theirs = (np.array(s.spacing_um or (None,) * 3, float) for s in (stack, first))
     if not np.allclose(ours, theirs, rtol=0.01, equal_nan=True):
         raise GradcamoError(
-            f"{first.source} has voxels of {first.spacing_um} µm (z, y, x), {stack.source} of "
-            f"{stack.spacing_um} µm: cells would differ in size for the network; resample or "
-            "correct the metadata"
+            f"{first.source} has voxels of {spacing_text(first.spacing_um)} (z, y, x), "
+            f"{stack.source} of {spacing_text(stack.spacing_um)}: cells would differ in size for "
+            "the network; resample or correct the metadata"
         )
     if stack.shape[1] != first.shape[1]:
         raise GradcamoError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcamo.docks.state.look import Look
 from gradcamo.errors import GradcamoError
-from gradcamo.types import ZStack
+from gradcamo.types import Spacing, ZStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def channel_layers(
     stack: ZStack, limits: Sequence[tuple[float, float]]
 ) -> list[tuple[Any, dict[str, Any]]]:
     """Data and keyword arguments of one image layer per channel."""
-    placed = _placement_of(stack.spacing_um)
+    placed = placement_of(stack.spacing_um)
     return [
         (
             stack.data[number],
@@ -149,16 +149,17 @@ def stack_from_layers(layers: Sequence[Image]) -> ZStack:
     return ZStack(data, tuple(layer.name for layer in layers), spacing_of(layers[0]), str(source))
 
 
-def spacing_of(layer: Layer) -> tuple[float, float, float] | None:
-    """Voxel size in µm of a layer whose units are lengths."""
+def spacing_of(layer: Layer) -> Spacing | None:
+    """Voxel size in µm of a layer, along the axes whose units are lengths."""
+    steps = [_length(step, unit) for step, unit in zip(layer.scale, layer.units, strict=True)][-3:]
+    return (steps[0], steps[1], steps[2]) if len(steps) == 3 and any(steps) else None
+
+
+def _length(step: float, unit: Any) -> float | None:
     try:
-        lengths = [
-            float((step * unit).to("micrometer").magnitude)
-            for step, unit in zip(layer.scale, layer.units, strict=True)
-        ]
+        return float((step * unit).to("micrometer").magnitude)
     except Exception:  # pixels have no length; pint's errors are many
         return None
-    return tuple(lengths[-3:]) if len(lengths) >= 3 else None
 
 
 def place_like(layer: Layer, start: Sequence[float] | None = None) -> dict[str, Any]:
@@ -301,7 +302,12 @@ def _on_canvas(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float]) -> b
     return all(low[a] + margin[a] < voxel[a] < high[a] - margin[a] for a in shown)
 
 
-def _placement_of(spacing_um: tuple[float, float, float] | None) -> dict[str, Any]:
-    if spacing_um is None:
-        return {"axis_labels": ("z", "y", "x")}
-    return {"scale": spacing_um, "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
+def placement_of(spacing_um: Spacing | None) -> dict[str, Any]:
+    """Scale, units and names of the axes; where a step is not known, the finest of the others."""
+    steps = spacing_um or (None,) * 3
+    finest = min((step for step in steps if step is not None), default=1.0)
+    return {
+        "scale": tuple(finest if step is None else step for step in steps),
+        "units": tuple("pixel" if step is None else "um" for step in steps),
+        "axis_labels": ("z", "y", "x"),
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.columns import KNOWN
 from gradcamo.docks.state.explained import ExplainedCell, alike, from_arrays, of_batch, to_arrays
+from gradcamo.types import voxel_um3
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradcamo.auditing.stack import AuditBatch
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
+    from gradcamo.types import Spacing
 
 KINDS = ("cells", "whole", "border", "scored", "passing", "outside", "silent", "flagged")
 
@@ -75,12 +76,11 @@ class Results:
             return "another choice of treatment"
         return ""
 
-    def respace(self, before: tuple[float, ...] | None, after: tuple[float, ...]) -> None:
-        """Volumes for another voxel size; where none was known, the next audit counts them."""
+    def respace(self, before: Spacing | None, after: Spacing | None) -> None:
+        """Volumes for another voxel size; where it was not known, the next audit counts them."""
         if len(self):
-            factor = prod(after) / prod(before) if before else np.nan
-            self.table["volume_um3"] *= factor
-            self.recipe = {**self.recipe, "spacing_um": list(after)}
+            self.table["volume_um3"] *= voxel_um3(after) / voxel_um3(before)
+            self.recipe = {**self.recipe, "spacing_um": after and list(after)}
 
     def expire(self, labels: set[int]) -> None:
         """The scores of these cells are out of date, and their maps are let go."""

@@ -14,7 +14,7 @@ import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from gradcamo.columns import HOW
-from gradcamo.docks.canvas.layers import set_visible
+from gradcamo.docks.canvas.layers import placement_of, set_visible
 from gradcamo.docks.parts.memory import keep
 from gradcamo.docks.parts.tint import tint_again
 from gradcamo.docks.parts.worker import Job
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gradcamo.files.kept import Kept
     from gradcamo.networks.checkpoint import Checkpoint
-    from gradcamo.types import ZStack
+    from gradcamo.types import Spacing, ZStack
 
 CUTOFF = AuditSettings().cutoff
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
@@ -156,13 +156,14 @@ class Session(QObject):
         self.set_results(Results(cutoff=self.results.cutoff))
         self.labels_changed.emit()
 
-    def set_spacing(self, spacing_um: tuple[float, float, float]) -> None:
+    def set_spacing(self, spacing_um: Spacing | None) -> None:
         """Take this voxel size (z, y, x) for the stack's; volumes and layers follow."""
         before = self.stack.spacing_um
         self.stack = replace(self.stack, spacing_um=spacing_um)
+        placed = placement_of(spacing_um)
         for layer in (*self.channel_layers.values(), self.labels_layer):
             if layer is not None:
-                layer.scale, layer.units = spacing_um, ("um",) * 3
+                layer.scale, layer.units = placed["scale"], placed["units"]
         self.found.forget()
         self.results.respace(before, spacing_um)
         self.spacing_changed.emit()

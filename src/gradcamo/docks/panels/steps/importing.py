@@ -24,6 +24,7 @@ from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.work.ready import ready
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CropSettings, ImportSettings
+from gradcamo.types import unknown_axes
 
 if TYPE_CHECKING:
     from gradcamo.docks.state.session import Session
@@ -198,7 +199,7 @@ class ImportDialog(QDialog):
             if not channels.text():
                 channels.setText(", ".join(stack.channels))
             spacing = self.sizes.inputs["spacing_um"]
-            if stack.spacing_um and not spacing.text():
+            if not unknown_axes(stack.spacing_um) and not spacing.text():
                 spacing.setText(", ".join(f"{s:g}" for s in stack.spacing_um))
 
     def _enable(self, *_: Any) -> None:

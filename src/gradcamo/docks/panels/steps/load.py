@@ -31,6 +31,7 @@ from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.state.session import Session, session_of
 from gradcamo.errors import GradcamoError
+from gradcamo.types import unknown_axes
 
 if TYPE_CHECKING:
     import napari
@@ -231,8 +232,9 @@ class LoadDock(QWidget):
         text = f"{channels} of {size} voxels: {', '.join(stack.channels)}"
         if self.labels.currentIndex() < 0:
             text += ". No labels are chosen: those that are open were another stack's"
-        if stack.spacing_um is None:
-            self.message.say(text + ". The voxel size is not known: type it in.", WARN)
+        if axes := unknown_axes(stack.spacing_um):
+            along = "" if stack.spacing_um is None else f" along {axes}"
+            self.message.say(f"{text}. The voxel size{along} is not known: type it in.", WARN)
         else:
             self.message.say(text, GOOD)
 

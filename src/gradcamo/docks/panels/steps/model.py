@@ -15,6 +15,7 @@ from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.state.session import Session, session_of
 from gradcamo.docks.work.ready import ready
 from gradcamo.errors import GradcamoError
+from gradcamo.types import spacing_text
 
 if TYPE_CHECKING:
     import napari
@@ -194,7 +195,7 @@ def described(checkpoint: Checkpoint, name: str) -> str:
         f"{grid}.",
     ]
     if checkpoint.spacing_um:
-        lines.append(f"Voxels: {' × '.join(f'{s:.4g}' for s in checkpoint.spacing_um)} µm.")
+        lines.append(f"Voxels: {spacing_text(checkpoint.spacing_um)}.")
     accuracy = checkpoint.recipe.get("accuracy") or {}
     told = [
         f"{accuracy[split]:.0%} of {words}"

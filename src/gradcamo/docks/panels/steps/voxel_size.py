@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 
 from gradcamo.docks.parts.widgets import PointValidator, line_of
 from gradcamo.docks.state.session import Session
+from gradcamo.types import Spacing
 
 
 class VoxelSize(QWidget):
@@ -17,6 +18,7 @@ class VoxelSize(QWidget):
         self.lines = [self._line(axis) for axis in "zyx"]
         self.setLayout(line_of(*self.lines))
         session.stack_changed.connect(self._show)
+        session.spacing_changed.connect(self._show)
         self._show()
 
     def _line(self, axis: str) -> QLineEdit:
@@ -29,17 +31,26 @@ class VoxelSize(QWidget):
 
     def _show(self) -> None:
         stack = self.session.stack
-        known = (stack and stack.spacing_um) or ("", "", "")
-        for line, step in zip(self.lines, known, strict=True):
-            line.setText(f"{step:.5g}" if step else "")
+        for line, step in zip(self.lines, self._known(), strict=True):
+            line.setText(_text(step))
             line.setEnabled(stack is not None)
 
+    def _known(self) -> Spacing:
+        stack = self.session.stack
+        return (stack and stack.spacing_um) or (None, None, None)
+
     def _take(self) -> None:
-        session = self.session
-        if session.stack is None or not all(line.hasAcceptableInput() for line in self.lines):
+        typed = [line for line in self.lines if line.text()]
+        if self.session.stack is None or not all(line.hasAcceptableInput() for line in typed):
             return
-        spacing = tuple(float(line.text()) for line in self.lines)
-        if spacing == session.stack.spacing_um:
-            return
-        session.set_spacing(spacing)
-        self._show()
+        before = self._known()
+        spacing = tuple(
+            step if line.text() == _text(step) else float(line.text()) if line.text() else None
+            for line, step in zip(self.lines, before, strict=True)
+        )
+        if spacing != before:
+            self.session.set_spacing(spacing)
+
+
+def _text(step: float | None) -> str:
+    return "" if step is None else f"{step:.5g}"
