@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Alignment = Literal["paper", "receptive-field"]
 Gradients = Literal["averaged", "local"]
@@ -34,6 +34,16 @@ def _powers(values: tuple[float, float]) -> tuple[float, float]:
     return _range(values)
 
 
+def _lengths(value: Any) -> Any:
+    """Three lengths from ``0.6,0.35,0.35``; ``?`` stands for one that is not known."""
+    if not isinstance(value, str):
+        return value
+    parts = value.replace(",", " ").split()
+    if len(parts) != 3:
+        raise ValueError("a voxel size is three lengths z,y,x in µm, such as 0.6,0.35,0.35")
+    return tuple(None if part == "?" else part for part in parts)
+
+
 class Settings(BaseModel):
     """A stage's settings: validated, frozen, nothing unknown."""
 
@@ -50,6 +60,20 @@ class Settings(BaseModel):
         """
         kept = recipe.get("settings", {})
         return cls(**{name: kept[name] for name in cls.model_fields if name in kept})
+
+
+class ReadSettings(Settings):
+    """What image files do not say about themselves."""
+
+    axes: str | None = Field(
+        None, description="order of each file's axes, such as CZYX, where it is not declared"
+    )
+    channel_names: tuple[str, ...] = Field(
+        (), description="names of the channels in order, or old=new for those to rename"
+    )
+    spacing: Annotated[
+        tuple[float | None, float | None, float | None] | None, BeforeValidator(_lengths)
+    ] = Field(None, description="voxel size z,y,x in µm; ? for a length that is not known")
 
 
 class CropSettings(Settings):
@@ -303,12 +327,13 @@ class LayerAuditSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
-class PlateSettings(Settings):
+class PlateSettings(ReadSettings):
     """Many stacks: what to do with each, and what to make of all."""
 
-    pattern: str = Field(
-        "{well}_s{site}.ome.tif",
-        description="names of the stacks, where the plate is a folder of files",
+    pattern: str | None = Field(
+        None,
+        description="how the files of a folder are named, such as "
+        "'{well}_s{site}_z{z}_{channel}.tif' (default: the layout is recognised)",
     )
     labels: str | None = Field(
         None,
@@ -317,6 +342,12 @@ class PlateSettings(Settings):
     )
     layout: str | None = Field(
         None, description="CSV of well, treatment for a folder or an OME-Zarr plate"
+    )
+    well_column: str | None = Field(
+        None, description="column of the layout that holds wells (default: by its usual names)"
+    )
+    treatment_column: str | None = Field(
+        None, description="column of the layout that holds treatments (default: likewise)"
     )
     audit: AuditSettings = AuditSettings()
     segment: SegmentSettings = SegmentSettings()

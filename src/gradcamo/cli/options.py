@@ -100,6 +100,8 @@ def _type(info: FieldInfo) -> dict[str, Any]:
         annotation = info.annotation
     if get_origin(annotation) is tuple:
         parts = get_args(annotation)
+        if type(None) in get_args(parts[0]):
+            return {"type": str, "metavar": "Z,Y,X"}
         if Ellipsis in parts:
             metavar = "NAME,NAME…" if parts[0] is str else "NUMBER,NUMBER…"
             return {"type": _Names(), "metavar": metavar}

@@ -146,7 +146,9 @@ def first_of(names: Iterable[str]) -> str:
 
 def _plane(channel: str, z: str) -> str:
     plane = f"plane {z}" if z else ""
-    return " of ".join(filter(None, [plane, f"channel {channel}" if channel else ""])) or "it"
+    return (
+        " of ".join(filter(None, [plane, f"channel {channel}" if channel else ""])) or "its plane"
+    )
 
 
 def _same_number(channels: Iterable[str]) -> list[str]:

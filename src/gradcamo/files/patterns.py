@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from gradcamo.errors import GradcamoError
 
 GAPS = ("z", "t", "channel", "guid")
 """What may stay open in the name of one stack; ``*`` may, too."""
-_TOKEN = re.compile(r"\{(\w+)(?::(\d*)d)?\}|\*")
+_TOKEN = re.compile(r"\{(\w+)(?::(\d*)d|:(\d*)-(\d*))?\}|\*")
 _FIELDS = {
     "well": r"[A-Za-z]{1,2}-?\d{1,2}",
     "row": r"[A-Za-z]{1,2}|\d{1,2}",
@@ -29,9 +30,10 @@ class Pattern:
     """A path with fields in braces.
 
     ``{plate} {well} {row} {col} {site} {channel} {z} {t}`` are known; any other ``{name}`` is
-    taken as it stands, ``*`` stands for anything within a name, ``{name:d}`` for digits only and
-    ``{name:3d}`` for three of them. ``{guid}`` is the unique number that MetaXpress appends, where
-    there is one. A field that comes twice has to be the same both times.
+    taken as it stands, ``*`` stands for anything within a name, ``{name:d}`` for digits only,
+    ``{name:3d}`` for three of them, ``{z:1-20}`` for numbers from 1 to 20. ``{guid}`` is the
+    unique number that MetaXpress appends, where there is one. A field that comes twice has to be
+    the same both times.
     """
 
     text: str
@@ -45,16 +47,29 @@ class Pattern:
     def regex(self) -> re.Pattern[str]:
         seen: set[str] = set()
         parts, end = [], 0
-        for token in _TOKEN.finditer(self.text):
+        for number, token in enumerate(_TOKEN.finditer(self.text), 1):
             parts.append(re.escape(self.text[end : token.start()]))
-            parts.append(_regex(token, seen))
+            parts.append(_regex(token, seen) if token[1] else f"(?P<any{number}>[^/]*)")
             end = token.end()
         return re.compile("".join(parts) + re.escape(self.text[end:]))
+
+    def token(self, name: str) -> str:
+        """A field as it stands in the pattern."""
+        return next(m[0] for m in _TOKEN.finditer(self.text) if m[1] == name)
 
     def match(self, path: str) -> dict[str, str] | None:
         """The fields of a path, None where it does not fit."""
         found = self.regex.fullmatch(path)
-        return found.groupdict() if found else None
+        if found is None or not all(
+            int(low or 0) <= int(found[name]) <= int(high or sys.maxsize)
+            for name, low, high in self._ranges
+        ):
+            return None
+        return found.groupdict()
+
+    @cached_property
+    def _ranges(self) -> list[tuple[str, str, str]]:
+        return [(m[1], m[3], m[4]) for m in _TOKEN.finditer(self.text) if m[3] is not None]
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The path with these fields filled in; others stay open."""
@@ -63,11 +78,11 @@ class Pattern:
 
 def _regex(token: re.Match[str], seen: set[str]) -> str:
     name, digits = token[1], token[2]
-    if name is None:
-        return "[^/]*"
     if name in seen:
         return f"(?P={name})"
     seen.add(name)
+    if token[3] is not None:
+        digits = ""
     number = None if digits is None else rf"\d{{{digits}}}" if digits else r"\d+"
     return f"(?P<{name}>{number or _FIELDS.get(name, _ANY)})"
 

@@ -39,18 +39,20 @@ def checked(
         twice = table[table.duplicated(names, keep=False)].sort_values(names, kind="stable")
         if len(twice):
             first = twice[(twice[names] == twice[names].iloc[0]).all(axis=1)]
+            files = " and ".join(dict.fromkeys(first["image"][:2]))
             raise GradcamoError(
                 f"{source} has {what} in {rows(first.index)} ({', '.join(first[names].iloc[0])}; "
-                f"{len(twice)} such rows): each stack has one row; number the sites apart"
+                f"{len(twice)} such rows), {files}: each stack has one row; number the sites apart"
             )
     paths = [name for name in PATHS if name in table]
     gone = [(i, value) for name in paths for i, value in table[name].items() if value]
     gone = [(i, value) for i, value in gone if not is_there(value)]
     if gone:
-        listed = "; ".join(value for _, value in gone[:5])
+        listed = "; ".join(value for _, value in gone[:5]) + (" …" if len(gone) > 5 else "")
+        well, site = (str(table.loc[[gone[0][0]], name].iloc[0]) for name in ("well", "site"))
         raise GradcamoError(
-            f"{source} names {len(gone)} files that are not there ({rows(i for i, _ in gone)}): "
-            f"{listed}{' …' if len(gone) > 5 else ''}; paths are relative to the table"
+            f"{source} names {len(gone)} files that are not there ({rows(i for i, _ in gone)}; "
+            f"well {well}, site {site}): {listed}; paths are relative to it"
         )
     refuse_two_spellings(table, source)
     return table

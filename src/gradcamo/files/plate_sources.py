@@ -1,96 +1,165 @@
-"""Plates that are no CSV: a folder of files named by a pattern, an OME-Zarr plate."""
+"""Plates that are no CSV: a folder of files, an OME-Zarr plate."""
 
 from __future__ import annotations
 
-import re
+import os
+import warnings
 from pathlib import Path
 
 import pandas as pd
 
-from gradcamo.errors import GradcamoError
-from gradcamo.files.plate_checks import STACK, checked
-from gradcamo.files.spellings import refuse_spellings
-from gradcamo.files.text_tables import read_text_table
-
-_FIELDS = {"well": r"[A-Za-z]{1,2}\d{1,2}", "site": r"\d+"}
+from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.layouts.recognise import recognise
+from gradcamo.files.layouts.rules import Layout, StackFiles, check_stacks, row_letters
+from gradcamo.files.patterns import checked_pattern, has_tokens
+from gradcamo.files.plate_checks import STACK
+from gradcamo.files.plate_layouts import LayoutColumns, laid_out
+from gradcamo.files.stacks import read_stack
+from gradcamo.files.told import names_text, spacing_text, with_told
+from gradcamo.types import ZStack
 
 
 def plate_from_folder(
     folder: str | Path,
-    pattern: str = "{well}_s{site}.ome.tif",
+    pattern: str | None = None,
     labels: str | None = None,
     layout: str | Path | None = None,
+    axes: str | None = None,
+    columns: LayoutColumns | None = None,
 ) -> pd.DataFrame:
-    """The plate of all files in a folder whose names follow a pattern.
+    """The plate of all stacks in a folder.
 
     Parameters
     ----------
     folder : path
-    pattern : str
-        Path of a stack inside the folder. ``{well}`` (such as D02) and ``{site}`` (a number) are
-        read off it, as is any other ``{name}``; ``*`` stands for anything. Without ``{plate}`` the
-        folder's name is the plate, without ``{site}`` every well has the site 1.
+    pattern : str, optional
+        How files are named inside the folder. ``{plate} {well} {row} {col} {site} {channel} {z}
+        {t}`` are read off it, any other ``{name}`` becomes a column; ``*`` stands for anything.
+        Without ``{plate}`` the folder's name is the plate, without ``{site}`` every well has the
+        site 1. By default the layouts of ImageXpress, Operetta and CellVoyager are recognised, and
+        files named by well, site, channel and plane.
     labels : str, optional
-        The same for label images, from the fields of the stack: ``"{well}_s{site}_labels.tif"``.
+        How label images are named, from the fields of the stack, with ``{z}`` where every plane
+        has its own: ``"masks/{well}_s{site}_z{z}.npy"``.
     layout : path, optional
-        CSV of well, treatment (and plate, where wells of several differ, and any further columns).
+        CSV of well, treatment (and plate or site, where these differ, and any further columns).
         Without it treatments are empty.
+    axes : str, optional
+        Of each file, as in `read_stack`.
+    columns : LayoutColumns, optional
+        Which columns of the layout hold wells and treatments.
 
     Returns
     -------
     DataFrame
-        As `read_plate`, ordered by plate, well and site.
+        As `read_plate`, ordered by plate, well and site. ``attrs["recognised"]`` says in words
+        what was found.
 
     Raises
     ------
     GradcamoError
-        If no file fits, a well is not in the layout, or a stack is there twice.
+        If no file fits, a plane, a channel or a well's treatment is missing, or a stack is there
+        twice.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    root = Path(folder)
+    if not root.is_dir():
         raise GradcamoError(f"there is no folder {folder}: check the path")
-    names = re.findall(r"{(\w+)}", pattern)
-    if "well" not in names or len(set(names)) < len(names):
-        raise GradcamoError(
-            f"the pattern {pattern!r} should hold {{well}}, and every name once, such as "
-            "'{well}_s{site}.ome.tif'"
-        )
-    parts = re.split(r"({\w+}|\*)", pattern)
-    regex = "".join(
-        f"(?P<{part[1:-1]}>{_FIELDS.get(part[1:-1], '[^/]+?')})"
-        if part.startswith("{") and part.endswith("}")
-        else "[^/]*"
-        if part == "*"
-        else re.escape(part)
-        for part in parts
-    )
-    found = []
-    for path in folder.resolve().glob(re.sub(r"({\w+}|\*)+", "*", pattern)):
-        match = re.fullmatch(regex, path.relative_to(folder.resolve()).as_posix())
-        if match:
-            found.append({"image": str(path), **match.groupdict()})
-    if not found:
-        raise GradcamoError(
-            f"no file in {folder} is named like {pattern!r}; it holds "
-            f"{', '.join(sorted(p.name for p in folder.iterdir())[:5]) or 'nothing'}: change the "
-            "pattern"
-        )
-    table = pd.DataFrame(found).astype(str)
-    for name, value in (("plate", folder.resolve().name), ("site", "1")):
-        table[name] = table.get(name, value)
+    root = root.resolve()
+    found = recognise(root, pattern)
+    for stack in found.stacks:
+        _complete(stack, root)
+    for note in check_stacks(found.stacks):
+        warnings.warn(note, GradcamoWarning, stacklevel=2)
+    rows = [{"image": stack.name, **_columns(stack)} for stack in found.stacks]
+    table = pd.DataFrame(rows).astype(str)
     if labels is not None:
-        if unknown := set(re.findall(r"{(\w+)}", labels)) - set(table.columns):
-            raise GradcamoError(
-                f"the label pattern {labels!r} holds {', '.join(sorted(unknown))}, which the "
-                f"pattern {pattern!r} does not name"
-            )
-        fields = [row.astype(str).to_dict() for _, row in table.iterrows()]
-        table["labels"] = [str(folder.resolve() / labels.format_map(row)) for row in fields]
-    return _laid_out(table, layout, folder)
+        table["labels"] = _label_names(root, labels, found.stacks)
+    first = _first_readable(found, axes)
+    table = with_told(table, axes, *_said(found, first))
+    table = laid_out(table, layout, root, columns)
+    table.attrs["recognised"] = _in_words(found, table, first)
+    return table
+
+
+def _complete(stack: StackFiles, root: Path) -> None:
+    """Plate, well and site, whatever the names say."""
+    values = stack.values
+    if "well" not in values:
+        values["well"] = f"{row_letters(values['row'])}{int(values['col']):02d}"
+    values.setdefault("plate", root.name)
+    values.setdefault("site", "1")
+
+
+def _columns(stack: StackFiles) -> dict[str, str]:
+    return {name: text for name, text in stack.values.items() if name not in ("folder", "guid")}
+
+
+def _label_names(root: Path, labels: str, stacks: list[StackFiles]) -> list[str]:
+    pattern = checked_pattern(labels)
+    known = {*stacks[0].values, "z"}
+    if unknown := [name for name in pattern.names if name not in known]:
+        raise GradcamoError(
+            f"the label pattern {labels!r} holds {', '.join(unknown)}, which the stack does not "
+            f"name: it names {', '.join(sorted(known - {'folder'}))}"
+        )
+    names = [pattern.fill(stack.values) for stack in stacks]
+    return [os.path.normpath(root / name) for name in names]
+
+
+def _first_readable(found: Layout, axes: str | None) -> ZStack | None:
+    """A stack that tells what all have in common; those that cannot be read are named later."""
+    for stack in found.stacks[:3]:
+        try:
+            return read_stack(stack.name, axes)
+        except GradcamoError:
+            continue
+    return None
+
+
+def _said(found: Layout, first: ZStack | None) -> tuple[str | None, str | None]:
+    """Names of channels and voxel size of the whole plate: of its index, else of its files."""
+    names, spacing = found.channel_names, found.spacing_um
+    if first is None or not has_tokens(found.stacks[0].name):
+        return None, None
+    if not names and "{channel" in found.stacks[0].name:
+        bare = first.channels == (found.stacks[0].grid.channels if found.stacks[0].grid else ())
+        names = tuple(f"{found.prefix if bare else ''}{name}" for name in first.channels)
+    if spacing is None or not any(spacing):
+        spacing = first.spacing_um
+    return names_text(names) or None, spacing_text(spacing) or None
+
+
+def _in_words(found: Layout, table: pd.DataFrame, first: ZStack | None) -> str:
+    sites = table["site"].nunique()
+    parts = [
+        f"{table['well'].nunique()} wells",
+        f"{len(table)} stacks",
+        f"{sites} {'site' if sites == 1 else 'sites'} a well at most",
+    ]
+    if first is not None:
+        named = table["channel_names"].iloc[0] if "channel_names" in table else ""
+        named = named or ", ".join(first.channels)
+        parts += [f"{first.shape[0]} channels ({named})", f"{first.shape[1]} planes"]
+        size = table["spacing_um"].iloc[0] if "spacing_um" in table else ""
+        size = size or spacing_text(first.spacing_um)
+        parts.append(f"voxels of {size} µm (z,y,x)" if size else "voxel size unknown")
+    plates = table["plate"].nunique()
+    left = [
+        f"{n} {what}"
+        for what, n in found.left_out.items()
+        if n and not (what == "label images" and "labels" in table)
+    ]
+    return (
+        f"{found.name}: {f'{plates} plates, ' if plates > 1 else ''}{', '.join(parts)}"
+        f"{'; left out: ' + ', '.join(left) if left else ''}"
+    )
 
 
 def plate_from_zarr(
-    path: str | Path, labels: str | None = None, layout: str | Path | None = None
+    path: str | Path,
+    labels: str | None = None,
+    layout: str | Path | None = None,
+    columns: LayoutColumns | None = None,
 ) -> pd.DataFrame:
     """The fields of an OME-Zarr plate (HCS metadata, versions 0.4 and 0.5).
 
@@ -99,7 +168,7 @@ def plate_from_zarr(
     path : path
     labels : str, optional
         Which of the fields' label images to use. Default: the only one, where there is one.
-    layout : path, optional
+    layout, columns : optional
         As `plate_from_folder`.
 
     Returns
@@ -140,7 +209,11 @@ def plate_from_zarr(
     table = pd.DataFrame(found, columns=["image", "labels", *STACK, "acquisition"])
     if table["acquisition"].nunique() < 2:
         table = table.drop(columns="acquisition")
-    return _laid_out(table, layout, path)
+    table = laid_out(table, layout, path, columns)
+    table.attrs["recognised"] = (
+        f"OME-Zarr plate: {table['well'].nunique()} wells, {len(table)} stacks"
+    )
+    return table
 
 
 def _field_labels(image: Path, wanted: str | None) -> str:
@@ -156,29 +229,3 @@ def _field_labels(image: Path, wanted: str | None) -> str:
             f"{image} has the label images {', '.join(names)}: choose one with labels={names[0]!r}"
         )
     return str(image / "labels" / names[0]) if names else ""
-
-
-def _laid_out(table: pd.DataFrame, layout: str | Path | None, source: Path) -> pd.DataFrame:
-    """With the treatments of a layout, in the order of a plate."""
-    if layout is None:
-        table = table.assign(treatment=table.get("treatment", ""))
-    else:
-        wells = read_text_table(layout, ("well", "treatment"))
-        places = [i + 2 for i in wells.index]
-        refuse_spellings(zip(wells["treatment"], places, strict=True), "treatment", layout)
-        keys = [name for name in ("plate", "well") if name in wells]
-        if wells.duplicated(keys).any():
-            well = wells[wells.duplicated(keys)]["well"].iloc[0]
-            raise GradcamoError(f"{layout} has the well {well} twice: give it one treatment")
-        table = table.drop(columns="treatment", errors="ignore").merge(wells, "left", on=keys)
-        lost = table[table["treatment"].isna()]["well"].unique()
-        if len(lost):
-            raise GradcamoError(
-                f"{layout} has no treatment for the wells {', '.join(lost[:8])}"
-                f"{' …' if len(lost) > 8 else ''}: add them, named exactly so"
-            )
-    order = table.assign(number=pd.to_numeric(table["site"], errors="coerce"))
-    table = order.sort_values(["plate", "well", "number", "site"]).drop(columns="number")
-    first = ["image", *(["labels"] if "labels" in table else []), *STACK, "treatment"]
-    table = table[[*first, *(name for name in table if name not in first)]]
-    return checked(table.reset_index(drop=True), source, may_be_empty=("treatment",))

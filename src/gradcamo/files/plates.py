@@ -1,25 +1,58 @@
-"""Plates as tables: one row per stack, from a CSV or an OME-Zarr plate."""
+"""Plates as tables: one row per stack, from a CSV, a folder of files or an OME-Zarr plate."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from gradcamo.errors import GradcamoError
+from gradcamo.files.omezarr import is_zarr
 from gradcamo.files.plate_checks import PATHS, REQUIRED, checked
-from gradcamo.files.plate_sources import plate_from_zarr
+from gradcamo.files.plate_layouts import LayoutColumns
+from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
 from gradcamo.files.text_tables import read_text_table
+from gradcamo.files.told import with_told
 
 
-def read_plate(path: str | Path) -> pd.DataFrame:
-    """Read and check the table of a plate.
+def read_plate(
+    path: str | Path,
+    pattern: str | None = None,
+    labels: str | None = None,
+    layout: str | Path | None = None,
+    axes: str | None = None,
+    channels: Sequence[str] | Mapping[str, str] | None = None,
+    spacing_um: Sequence[float | None] | str | None = None,
+    well_column: str | None = None,
+    treatment_column: str | None = None,
+) -> pd.DataFrame:
+    """Read and check the table of a plate: one row per stack.
 
     Parameters
     ----------
     path : path
-        A CSV with the columns image, plate, well, site, treatment, optionally labels and cells (a
-        CSV of label, treatment for single cells), and any others; paths in it are relative to it.
-        Or an OME-Zarr plate, see `plate_from_zarr`.
+        A CSV with the columns image, plate, well, site, treatment, optionally labels, cells (a
+        CSV of label, treatment for single cells), axes, channel_names, spacing_um and any others;
+        paths in it are relative to it and may have gaps, as in `read_stack`.
+        Or a folder of files, see `plate_from_folder`, or an OME-Zarr plate.
+    pattern : str, optional
+        How the files of a folder are named, such as ``"{well}_s{site}_z{z}_{channel}.tif"``. By
+        default the layout is recognised; ``attrs["recognised"]`` says how.
+    labels : str, optional
+        How label images in the folder are named, from the same fields, or which labels of an
+        OME-Zarr plate to use.
+    layout : path, optional
+        CSV of well, treatment and any further columns for a folder or an OME-Zarr plate. Wells
+        match however they are padded.
+    axes : str, optional
+        Order of the axes of every file, such as ``"ZYX"``, where files do not declare it.
+    channels : sequence of str, or mapping of old to new names, optional
+    spacing_um : (z, y, x), optional
+        Voxel size in µm, for all stacks.
+    well_column, treatment_column : str, optional
+        Columns of the layout. Default: by their usual names (well, well_position, Metadata_Well;
+        treatment, compound and the like).
 
     Returns
     -------
@@ -30,12 +63,35 @@ def read_plate(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     GradcamoError
-        If columns, values or files are missing, a stack or an image is there twice, or a name is
-        spelled in two ways.
+        If columns, values or files are missing, a stack or an image is there twice, a name is
+        spelled in two ways, or a stack of many files is not complete: well, site, plane and file
+        are named.
+
+    Examples
+    --------
+    >>> plate = read_plate("4711_Plate_12", layout="platemap.csv")  # doctest: +SKIP
+    >>> stack = read_stack(plate.iloc[0])  # doctest: +SKIP
     """
     path = Path(path)
-    if path.is_dir():
-        return plate_from_zarr(path)
+    columns = LayoutColumns(well_column, treatment_column)
+    if not path.is_dir():
+        if given := [k for k, v in (("pattern", pattern), ("layout", layout)) if v is not None]:
+            raise GradcamoError(
+                f"{path} is a table, which names its images and treatments itself: {given[0]}=… is "
+                "for a folder of files"
+            )
+        table = _from_csv(path)
+    elif is_zarr(path):
+        table = plate_from_zarr(path, labels, layout, columns)
+    else:
+        table = plate_from_folder(path, pattern, labels, layout, axes, columns)
+    about = table.attrs
+    table = with_told(table, axes, channels, spacing_um)
+    table.attrs = about
+    return table
+
+
+def _from_csv(path: Path) -> pd.DataFrame:
     table = read_text_table(path, REQUIRED)
     for name in PATHS:
         if name in table:

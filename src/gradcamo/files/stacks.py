@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
@@ -14,26 +15,31 @@ from gradcamo.files.gaps import has_gaps, read_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage
+from gradcamo.files.told import named, spacing_of, told
 from gradcamo.types import ZStack
 
 
 def read_stack(
-    path: str | Path,
+    path: str | Path | Mapping[str, Any] | pd.Series,
     axes: str | None = None,
-    channels: Sequence[str] | None = None,
+    channels: Sequence[str] | Mapping[str, str] | None = None,
     spacing_um: Sequence[float | None] | None = None,
 ) -> ZStack:
     """Open a Z-stack without reading its voxels.
 
     Parameters
     ----------
-    path : path
-        TIFF, ImageJ hyperstack, OME-TIFF, or an OME-Zarr image. 2D images become one plane.
+    path : path, or a row of `read_plate`
+        TIFF, ImageJ hyperstack, OME-TIFF, or an OME-Zarr image. 2D images become one plane. A path
+        with gaps stands for many files: ``"r02c03f01p{z}-ch{channel}.tiff"`` has one for each plane
+        and channel, in natural order; ``*`` stands for anything within a name. Of a row, ``image``
+        is read, and what its columns axes, channel_names and spacing_um tell.
     axes : str, optional
         One letter per dimension (C channels, Z planes, Y rows, X columns, T time), such as
-        ``"CZYX"``. Default: what the file declares. It is never guessed.
-    channels : sequence of str, optional
-        Names of the file's channels. Default: from its metadata, else ``channel 0`` and so on.
+        ``"CZYX"``, of each file. Default: what the file declares. It is never guessed.
+    channels : sequence of str, or mapping, optional
+        Names of the file's channels in order, or new names by old ones. Default: from its metadata,
+        else ``channel 0`` and so on.
     spacing_um : (z, y, x), optional
         Voxel size in µm. Default, for each axis left out (None) too: from the metadata, else
         None.
@@ -47,20 +53,39 @@ def read_stack(
     ------
     GradcamoError
         If the file is missing, damaged, truncated, no image or more than one, or if its axes are
-        undeclared or cannot be brought to (C, Z, Y, X).
+        undeclared or cannot be brought to (C, Z, Y, X); if planes of a stack of many files are
+        missing, there twice or not alike.
     """
+    if isinstance(path, str | Path):
+        return _read(path, axes, channels, spacing_um)
+    row = path
+    axes = axes or told(row, "axes") or None
+    channels = channels or told(row, "channel_names") or None
+    if spacing_um is None and (said := told(row, "spacing_um")):
+        spacing_um = spacing_of(said)
+    try:
+        return _read(row["image"], axes, channels, spacing_um)
+    except GradcamoError as error:
+        if not (told(row, "well") and told(row, "site")):
+            raise
+        raise GradcamoError(f"well {row['well']}, site {row['site']}: {error}") from error
+
+
+def _read(
+    path: str | Path,
+    axes: str | None,
+    channels: Sequence[str] | Mapping[str, str] | None,
+    spacing_um: Sequence[float | None] | None,
+) -> ZStack:
     if has_gaps(path):
         raw = read_gaps(path, axes)
         data = raw.data
     else:
         raw = open_image(path)
         data = arranged(raw, axes, path)
-    names = list(channels) if channels is not None else _names(raw.channels, data.shape[0])
-    if len(names) != data.shape[0]:
-        raise GradcamoError(
-            f"{path} has {data.shape[0]} channels, {len(names)} names were given ({names}): give "
-            "one per channel"
-        )
+    names = _names(raw.channels, data.shape[0])
+    if channels is not None:
+        names = named(names, channels, path)
     known = raw.spacing_um or {}
     steps = zip("ZYX", spacing_um or (None,) * 3, strict=True)
     spacing = tuple(known.get(axis) if step is None else step for axis, step in steps)
@@ -79,12 +104,14 @@ def stack_of_array(data: Any, axes: str, source: str = "") -> ZStack:
     return ZStack(data, tuple(_names((), data.shape[0])), None, source)
 
 
-def read_labels(path: str | Path, axes: str | None = None) -> np.ndarray:
+def read_labels(
+    path: str | Path | Mapping[str, Any] | pd.Series, axes: str | None = None
+) -> np.ndarray:
     """Read a label image: 0 is background, every cell has its own positive number.
 
     Parameters
     ----------
-    path : path
+    path : path, or a row of `read_plate`
         As `read_stack`; a label image inside OME-Zarr is ``image.ome.zarr/labels/cells``.
     axes : str, optional
         As `read_stack`. A file that declares none is taken as (Y, X) or (Z, Y, X): labels have no
@@ -99,6 +126,8 @@ def read_labels(path: str | Path, axes: str | None = None) -> np.ndarray:
     GradcamoError
         As `read_stack`, and if there are several channels, negative numbers or fractions.
     """
+    if not isinstance(path, str | Path):
+        return read_labels(str(path["labels"]), axes)
     raw = open_image(path)
     if axes is None and raw.axes == "?YX":
         axes = "ZYX"

@@ -71,11 +71,11 @@ def _look_into(
     from gradcamo.files.stacks import read_labels, read_stack
 
     start = time.monotonic()
-    stack = read_stack(job.image)
+    stack = read_stack(job.row)
     chosen = fitting_stack(stack, checkpoint, settings.audit)
     read_s, segment_s = time.monotonic() - start, 0.0
     if job.labels:
-        labels = read_labels(job.labels)
+        labels = read_labels(job.row)
     else:
         plane, each = _middle_plane(stack, settings)
         labels, segment_s = np.broadcast_to(plane, stack.shape[1:]), each * stack.shape[1]

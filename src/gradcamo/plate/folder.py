@@ -19,6 +19,7 @@ import pandas as pd
 
 from gradcamo.files.landing import to_json
 from gradcamo.files.stamp import stamp
+from gradcamo.files.told import TOLD, told
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
@@ -118,9 +119,10 @@ def stack_name(row: Mapping[str, Any] | pd.Series) -> str:
 
 
 def stack_inputs(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
-    """What tells whether the files of a stack are still the same: their sizes and times."""
-    return {
+    """What tells whether a stack is still the same: sizes and times of its files, what was told."""
+    files = {
         column: [str(row[column]), *stamp(row[column])]
         for column in ("image", "labels")
         if row.get(column)
     }
+    return files | {column: said for column in TOLD if (said := told(row, column))}

@@ -182,23 +182,21 @@ def open_plate(
         has the control's treatment.
     """
     from gradcamo.columns import CELL_COLUMNS
-    from gradcamo.files.omezarr import is_zarr
     from gradcamo.files.plate_checks import refuse_two_spellings
-    from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
     from gradcamo.files.plates import read_plate
     from gradcamo.files.spellings import meant
+    from gradcamo.files.told import with_told
     from gradcamo.files.treatments import treatments_of
     from gradcamo.plate.reading import MADE_HERE
 
     settings = settings or PlateSettings()
+    told = (settings.axes, settings.channel_names or None, settings.spacing)
     if isinstance(plate, pd.DataFrame):
-        given = plate
-    elif not Path(plate).is_dir():
-        given = read_plate(plate)
-    elif is_zarr(Path(plate)):
-        given = plate_from_zarr(plate, settings.labels, settings.layout)
+        given = with_told(plate, *told)
     else:
-        given = plate_from_folder(plate, settings.pattern, settings.labels, settings.layout)
+        folder = (settings.pattern, settings.labels, settings.layout)
+        columns = (settings.well_column, settings.treatment_column)
+        given = read_plate(plate, *folder, *told, *columns)
     rows = given.reset_index(drop=True)
     if lacking := [
         name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
@@ -248,13 +246,17 @@ def open_folder(checkpoint: Checkpoint, out: str | Path, settings: PlateSettings
 
 def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
     """One job per row of the plate."""
+    from gradcamo.files.told import TOLD
+
     jobs = []
     for _, series in rows.iterrows():
         row: dict[str, Any] = {str(name): value for name, value in series.items()}
         labels = row.get("labels")
         row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
         name = stack_name(row)
-        jobs.append(StackJob(name, str(row["image"]), row["labels"], stack_inputs(row), folder))
+        inputs = stack_inputs(row)
+        said = {column: inputs[column] for column in TOLD if column in inputs}
+        jobs.append(StackJob(name, str(row["image"]), row["labels"], inputs, folder, said))
     return jobs
 
 
@@ -269,7 +271,7 @@ def largest(jobs: list[StackJob]) -> int:
     sizes = [0]
     for job in jobs[:: max(1, len(jobs) // 3)]:
         try:
-            stack = read_stack(job.image)
+            stack = read_stack(job.row)
         except (GradcamoError, OSError):
             continue  # named when its turn comes
         sizes.append(prod(stack.shape) * np.dtype(stack.data.dtype).itemsize)

@@ -31,13 +31,19 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 @dataclass(frozen=True)
 class StackJob:
-    """One stack to audit: its name, its files and the folder that the results go to."""
+    """One stack to audit: its name, its files, what was told of them, and where results go."""
 
     name: str
     image: str
     labels: str | None
     inputs: Mapping[str, Any]
     folder: PlateFolder
+    told: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The stack as `read_stack` and `read_labels` take it."""
+        return {"image": self.image, "labels": self.labels, **self.told}
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,8 @@ def _audit(job: StackJob, device: str | None) -> int:
     settings = folder.settings.audit
     settings = settings.model_copy(update={"device": device or settings.device})
     checkpoint = load_once(folder.checkpoint)
-    stack = read_stack(job.image)
-    labels = read_labels(job.labels) if job.labels else _segmented(job, stack, device)
+    stack = read_stack(job.row)
+    labels = read_labels(job.row) if job.labels else _segmented(job, stack, device)
     width = checkpoint.layers[settings.layer or checkpoint.layer].channels
     if not np.any(labels):  # an empty field is a result, not a failure
         table, profiles = pd.DataFrame({name: [] for name in CELL_COLUMNS}), np.empty((0, width))

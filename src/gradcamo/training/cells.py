@@ -134,6 +134,7 @@ def index_cells(
         differ between stacks.
     """
     from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.told import TOLD
     from gradcamo.files.treatments import treatment_of_cells
 
     tables: list[pd.DataFrame] = []
@@ -141,7 +142,7 @@ def index_cells(
     partial = 0
     for done, (_, row) in enumerate(plate.iterrows()):
         progress(done, len(plate))
-        stack = read_stack(row["image"])
+        stack = read_stack(row)
         first = first or stack
         _check_alike(stack, first)
         if "labels" not in row or not isinstance(row["labels"], str) or not row["labels"]:
@@ -149,13 +150,14 @@ def index_cells(
                 f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
                 "result in the column labels"
             )
-        crops = CellCrops(stack, read_labels(row["labels"]), settings.crop)
+        crops = CellCrops(stack, read_labels(row), settings.crop)
         partial += int(crops.table["touches_border"].sum())
         table = crops.table.loc[crops.scorable, ["label", "start_y", "start_x"]]
         named = treatment_of_cells(row)
         table["treatment"] = [named.get(label, row["treatment"]) for label in table["label"]]
         table = table[table["treatment"] != ""]
-        tables.append(table.assign(**row[["image", "labels", "plate", "well", "split"]]))
+        kept = [name for name in TOLD if name in row]
+        tables.append(table.assign(**row[["image", "labels", "plate", "well", "split", *kept]]))
     progress(len(plate), len(plate))
     cells = pd.concat(tables, ignore_index=True)
     assert first is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gradcamo.cells.crops import crop_image, inside, padded
 from gradcamo.cells.statistics import mean_and_std
+from gradcamo.files.told import TOLD
 from gradcamo.settings import TrainSettings
 from gradcamo.training.augment import Augmentation
 from gradcamo.types import ZStack
@@ -48,12 +49,14 @@ class CellDataset(Dataset):
         with_masks: bool = False,
     ) -> None:
         self.images = cells["image"].to_numpy(object)
-        self.label_files = cells["labels"].to_numpy(object)
+        columns = [name for name in ("image", "labels", *TOLD) if name in cells]
+        stacks = cells[columns].drop_duplicates("image")
+        self.stacks = {row["image"]: row for row in stacks.to_dict("records")}
         self.labels = cells["label"].to_numpy()
         self.starts = cells[["start_y", "start_x"]].to_numpy()
         self.targets = np.array([classes.index(t) for t in cells["treatment"]], dtype=np.int64)
         self.settings, self.augmented, self.with_masks = settings, augmented, with_masks
-        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._open: OrderedDict[Any, Any] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -64,7 +67,7 @@ class CellDataset(Dataset):
         image = crop_image(self._opened(self.images[i], _stack), self.starts[i], size)
         mask = None
         if self.with_masks:
-            labels = self._opened(self.label_files[i], _labels)
+            labels = self._opened(self.images[i], _labels)
             mask = padded(inside(labels, self.starts[i], size), self.starts[i], size)
             mask = mask == self.labels[i]
         if self.augmented:
@@ -75,29 +78,30 @@ class CellDataset(Dataset):
         first, *rest = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
         return first, torch.tensor(self.targets[i]), *rest
 
-    def _opened(self, path: str, read: Callable[[str], Any]) -> Any:
+    def _opened(self, image: str, read: Callable[[Any], Any]) -> Any:
         """A stack or its labels; those not used for longest are closed."""
-        if path not in self._open:
-            self._open[path] = read(path)
+        key = (image, read)
+        if key not in self._open:
+            self._open[key] = read(self.stacks[image])
             if len(self._open) > OPEN_STACKS:
                 self._open.popitem(last=False)
-        self._open.move_to_end(path)
-        return self._open[path]
+        self._open.move_to_end(key)
+        return self._open[key]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": OrderedDict()}
 
 
-def _stack(path: str) -> ZStack:
+def _stack(row: Mapping[str, Any]) -> ZStack:
     from gradcamo.files.stacks import read_stack
 
-    return read_stack(path)
+    return read_stack(row)
 
 
-def _labels(path: str) -> np.ndarray:
+def _labels(row: Mapping[str, Any]) -> np.ndarray:
     from gradcamo.files.stacks import read_labels
 
-    labels = read_labels(path)
+    labels = read_labels(row)
     return labels.astype(np.min_scalar_type(int(labels.max())))
 
 
