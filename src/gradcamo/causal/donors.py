@@ -87,7 +87,7 @@ class Donors:
 
     def voxels(self, source: Tensor) -> Tensor:
         """The intensities of voxels of all donors, numbered through, (V, C)."""
-        return intensities(self._rows[source.clamp(min=0)], self.bank.voxels.dtype)
+        return intensities(self._rows.index_select(0, source.clamp(min=0)), self.bank.voxels.dtype)
 
     def reference(self, k: int, scores: np.ndarray, named: int | None) -> int:
         """The class r that class k is told from.

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 PAIRS = 24
+NEAR = 3
+"""Largest steps of voxels within which the nearest is looked for first."""
 _TIES = (1e-4, 1.7e-4, 2.3e-4)
 """In voxels (z, y, x): towards where the nearest of equally distant voxels is looked for."""
 
@@ -105,14 +107,14 @@ def fill(
     rank = torch.arange(n, 0, -1, dtype=torch.uint8, device=kinds.device)
     # the first pair that has the kind has the highest rank; 0: none
     best = found.eq_(kinds).mul_(rank.view(-1, 1, 1, 1)).amax(0)
-    best = torch.where(kinds > 0, best, 0).flatten()
-    pair = (n - best.long()).clamp(max=n - 1)
-    table = torch.tensor(pairs, device=kinds.device)
+    filled = ((best > 0) & (kinds > 0)).flatten()
+    pair = (n - best.flatten().int()).clamp_(max=n - 1)
+    donor, symmetry = torch.tensor(pairs, device=kinds.device).T * voxels
     places = _places(tuple(kinds.shape), kinds.device)
     here = torch.arange(voxels, device=kinds.device)
-    turned_to = places.view(-1)[table[pair, 1] * voxels + here]
-    source = torch.where(best > 0, table[pair, 0] * voxels + turned_to, -1)
-    left = (best == 0) & (kinds.flatten() > 0)
+    turned_to = places.index_select(0, symmetry.index_select(0, pair).add_(here))
+    source = donor.index_select(0, pair).add_(turned_to).masked_fill_(~filled, -1)
+    left = ~filled & (kinds.flatten() > 0)
     if left.any():
         source = _from_nearest(source.view(kinds.shape), left.view(kinds.shape), kinds, spacing)
     return Fill(source.flatten(), left)
@@ -120,25 +122,46 @@ def fill(
 
 @cache
 def _places(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Which voxel of a donor each symmetry lays on each voxel of a crop, (symmetries, V)."""
+    """Which voxel of a donor each symmetry lays on each voxel of a crop, (symmetries V,)."""
     voxel = torch.arange(int(np.prod(shape)), device=device).view(shape)
     turns = [turned(voxel, symmetry).flatten() for symmetry in range(symmetries(shape[1:]))]
-    return torch.stack(turns)
+    return torch.cat(turns)
 
 
 def _from_nearest(source: Tensor, left: Tensor, kinds: Tensor, spacing: Sequence[float]) -> Tensor:
     """Voxels that are left, (Z, Y, X), take the source of the nearest filled one of their kind."""
-    source = source.clone()
-    for kind in kinds[left].unique().tolist():
-        filled = (kinds == kind) & ~left
-        if not filled.any():
-            continue
-        wanting = (left & (kinds == kind)).nonzero()
+    source, filled = source.clone(), torch.where(left, 0, kinds)
+    wanting = left.nonzero()
+    for near in _around(tuple(spacing), kinds.device):
+        at = wanting[:, None] + near
+        shape = torch.tensor(kinds.shape, device=at.device)
+        within = ((at >= 0) & (at < shape)).all(2)
+        z, y, x = torch.where(within[..., None], at, 0).unbind(2)
+        hit = within & (filled[z, y, x] == kinds[tuple(wanting.T)][:, None])
+        found, first = hit.any(1), hit.int().argmax(1)  # the first of equal ones
+        there = at[torch.arange(len(at), device=at.device), first][found]
+        source[tuple(wanting[found].T)] = source[tuple(there.T)]
+        wanting = wanting[~found]
+    for kind in kinds[tuple(wanting.T)].unique().tolist():
         # the nearest one lies at the surface of what is filled
-        there = surface(filled).nonzero()
-        nearest = (_nearest if kinds.is_cuda else _nearest_in_tree)(wanting, there, spacing)
-        source[tuple(wanting.T)] = source[tuple(there[nearest].T)]
+        there = surface(filled == kind).nonzero()
+        points = wanting[kinds[tuple(wanting.T)] == kind]
+        if len(there):
+            nearest = (_nearest if kinds.is_cuda else _nearest_in_tree)(points, there, spacing)
+            source[tuple(points.T)] = source[tuple(there[nearest].T)]
     return source
+
+
+@cache
+def _around(spacing: tuple[float, ...], device: torch.device) -> tuple[Tensor, ...]:
+    """The steps (n, 3) from a voxel to those around it, the nearest first: a few, then more."""
+    reach = NEAR * max(spacing)
+    sides = [np.arange(-int(reach / step) - 1, int(reach / step) + 2) for step in spacing]
+    steps = np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, 3)
+    away = (((steps - _TIES) * spacing) ** 2).sum(1)
+    order = np.argsort(away, kind="stable")
+    near = torch.from_numpy(steps[order[away[order] <= reach**2]]).to(device)
+    return near[:60], near[60:]
 
 
 def surface(mask: Tensor) -> Tensor:

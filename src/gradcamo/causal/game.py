@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gradcamo.causal.donors import Donors, Place
 from gradcamo.causal.fill import Pair, draw_pairs, fill, symmetries, turned
-from gradcamo.causal.inputs import Case, as_rows, intensities
+from gradcamo.causal.inputs import Case, Mix, as_rows, intensities
 from gradcamo.causal.passes import scores
 from gradcamo.causal.regions import EVERYONE, OWN, PLAYERS, RawCell
 from gradcamo.causal.shares import Margins
@@ -76,7 +75,7 @@ def play(
             for asked, case, z in zip(group, cases, list(real), strict=True)
         ]
         ready = [plan for plan in plans if isinstance(plan, _Plan)]
-        answers = scores((volume for plan in ready for volume in plan.volumes(donors)), *how)
+        answers = scores((mix for plan in ready for mix in plan.mixes(donors)), *how)
         for plan in plans:
             yield plan if isinstance(plan, Played) else plan.played(donors, answers)
 
@@ -127,13 +126,13 @@ class _Plan(NamedTuple):
         present = self.case.present
         return [s for s in range(EVERYONE) if s & ~present == 0 and s != present]
 
-    def volumes(self, donors: Donors) -> Iterator[Tensor]:
+    def mixes(self, donors: Donors) -> Iterator[Mix]:
         """Every composite of the game, draw by draw."""
         for pool, draws in enumerate(self.pairs):
             for pairs in draws:
                 yield from self.draw(donors, pairs, self.with_limits and pool == CONTRAST)
 
-    def draw(self, donors: Donors, pairs: list[Pair], limited: bool) -> Iterator[Tensor]:
+    def draw(self, donors: Donors, pairs: list[Pair], limited: bool) -> Iterator[Mix]:
         kinds = self.case.kinds.view(donors.inputs.shape)
         found = fill(kinds, donors.on_device, pairs, self.asked.cell.spacing)
         own = self.case.kinds == OWN

@@ -51,17 +51,39 @@ class Limits(NamedTuple):
     high: Tensor
 
 
+class Mix(NamedTuple):
+    """A coalition's input before it is resized along z.
+
+    ``base`` and ``gaps`` are (Z, H, W C), ``inside`` too or None; ``scale`` and ``rest`` (W C) say
+    (base - gaps) scale + rest, and ``low`` (W C) what is taken away where ``inside``.
+    """
+
+    base: Tensor
+    gaps: tuple[Tensor, ...]
+    scale: Tensor
+    rest: Tensor
+    inside: Tensor | None
+    low: Tensor
+
+    def planes(self, which: slice) -> Tensor:
+        """Some planes of it, (planes, H, W C)."""
+        total = self.base[which]
+        for gap in self.gaps:
+            total = total - gap[which]
+        total = torch.addcmul(self.rest, total, self.scale)
+        return total if self.inside is None else total.addcmul_(self.inside[which], self.low)
+
+
 class Inputs:
     """Makes a network's inputs on a device.
 
-    Volumes are (Z, Y, X, C) in the crop's rows, columns in the network's, ``(planes, H, W, C)``.
+    Rows are (V, C) of a crop's voxels, columns (Z, H, W C) of the network's pixels.
     """
 
     def __init__(self, checkpoint: Checkpoint, shape: Sequence[int], device: torch.device) -> None:
         self.shape, self.device = tuple(shape), device
         self.mirrored = isinstance(checkpoint.ready, Inference)
         self.input_size, self.channels = checkpoint.input_size, len(checkpoint.channels)
-        self.size_yx = self.input_size[-2:]
         self._along_z: Tensor | None = None
         if len(self.input_size) == 3:
             depth = self.input_size[:1]
@@ -71,46 +93,70 @@ class Inputs:
         self.std = torch.tensor(checkpoint.channel_std, dtype=torch.float32, device=device)
 
     def wide(self, rows: Tensor) -> Tensor:
-        """Rows (V, C) of a crop, resized in y and x: (Z, H, W, C), as the network is turned."""
+        """Rows of a crop, resized in x, then in y, as the network is turned: (Z, H, W C)."""
         if self.mirrored:
             rows = rows.flip(0)  # z, y and x at once
-        volume = rows.view(*self.shape, -1).permute(0, 3, 1, 2)
-        if self.size_yx != self.shape[1:]:
-            volume = F.interpolate(volume, self.size_yx, mode="bilinear", align_corners=False)
-        return volume.permute(0, 2, 3, 1).contiguous()
+        (z, y, x), (height, width) = self.shape, self.input_size[-2:]
+        lines = rows.view(z * y, 1, x, -1).permute(0, 3, 1, 2)
+        lines = _linear(lines, (1, width)).permute(0, 2, 3, 1)
+        # whole lines stand where torch expects channels, which it blends fastest
+        columns = lines.reshape(z, y, 1, -1).permute(0, 3, 1, 2)
+        return _linear(columns, (height, 1)).permute(0, 2, 3, 1).reshape(z, height, -1)
 
     def room(self, n: int) -> Tensor:
         """Where a batch of n inputs is made, again and again."""
         *depth, height, width = self.input_size
-        return torch.empty((n, *depth, height, width, self.channels), device=self.device)
+        return torch.empty((n, *depth, height, width * self.channels), device=self.device)
 
-    def batch(self, columns: Sequence[Tensor], room: Tensor) -> Tensor:
-        """Columns resized along z, as a batch (n, C, *input_size). It holds until the next one."""
-        x = room[: len(columns)]
-        for column, place in zip(columns, x, strict=True):
+    def batch(self, mixes: Sequence[Mix], room: Tensor) -> Tensor:
+        """Mixes as a batch (n, C, *input_size). It holds until the next one."""
+        x = room[: len(mixes)]
+        for mix, place in zip(mixes, x, strict=True):
             if self._along_z is None:
-                place.copy_(column[0])
+                place.copy_(mix.planes(slice(1))[0])
+            elif self.device.type == "cpu":
+                self._blend(mix, place)
             else:
-                torch.mm(self._along_z, column.flatten(1), out=place.flatten(1))
-        x = x.movedim(-1, 1)
+                whole = mix.planes(slice(None)).flatten(1)
+                torch.mm(self._along_z, whole, out=place.flatten(1))
+        x = x.unflatten(-1, (-1, self.channels)).movedim(-1, 1)
         return x.contiguous() if self.device.type == "cuda" else x
 
-    def scale(self, limits: Limits) -> Tensor:
-        """Factor of each channel, (C,): 1 / (span std)."""
-        span = limits.high - limits.low
-        return 1 / (torch.where(span > 0, span, 1) * self.std)
+    def _blend(self, mix: Mix, place: Tensor) -> None:
+        """Along z, two planes at a time, which stay in a processor's cache."""
+        assert self._along_z is not None
+        planes: dict[int, Tensor] = {}
+        for row, out in zip(self._along_z, place, strict=True):
+            lower, *upper = torch.nonzero(row)[:, 0].tolist()
+            for z in (lower, *upper):
+                if z not in planes:
+                    planes = {k: plane for k, plane in planes.items() if k == z - 1}
+                    planes[z] = mix.planes(slice(z, z + 1))[0]
+            if upper:
+                torch.lerp(planes[lower], planes[upper[0]], float(row[upper[0]]), out=out)
+            else:
+                out.copy_(planes[lower])
 
-    def scaled(self, volume: Tensor, inside: Tensor | None, limits: Limits) -> Tensor:
+    def mix(
+        self, base: Tensor, gaps: Sequence[Tensor], inside: Tensor | None, limits: Limits
+    ) -> Mix:
         """A resized sum, rescaled within limits and standardised; ``inside`` is the resized mask
         of the stack, None where all of the crop lies in it."""
-        a = self.scale(limits)
-        width = self.size_yx[1]
-        flat = volume.flatten(2)  # a row of pixels and channels: long enough to go fast
-        rest = -self.mean / self.std
+        span = limits.high - limits.low
+        scale = 1 / (torch.where(span > 0, span, 1) * self.std)
+        rest, low = -self.mean / self.std, -limits.low * scale
         if inside is None:
-            rest = rest - limits.low * a
-        out = torch.addcmul(rest.repeat(width), flat, a.repeat(width)).view(volume.shape)
-        return out if inside is None else out.sub_(inside * (limits.low * a))
+            rest = rest + low
+        width = self.input_size[-1]
+        of_row = (values.repeat(width) for values in (scale, rest, low))
+        scale, rest, low = of_row
+        return Mix(base, tuple(gaps), scale, rest, inside, low)
+
+
+def _linear(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(images.shape[2:]) == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False)
 
 
 class Case:
@@ -127,19 +173,21 @@ class Case:
         self.inputs, self.kinds = inputs, kinds.flatten()
         self.members = [torch.nonzero(self.kinds == kind)[:, 0] for kind in (1, 2, 3)]
         within = self.kinds > 0
-        low, high = rows[within].aminmax(dim=0)
-        self._low, self._span = low, torch.where(high > low, high - low, 1)
-        outside = not bool(within.all())
-        self.within = within[:, None].float() if outside else None
-        self.inside = inputs.wide(self.within) if self.within is not None else None
+        self.within = None if bool(within.all()) else within[:, None].float()
+        own = self.extrema(rows)
+        self._low, high = own.low.amin(0), own.high.amax(0)
+        self._span = torch.where(high > self._low, high - self._low, 1)
+        self.inside = None
+        if self.within is not None:
+            self.inside = inputs.wide(self.within.expand(-1, inputs.channels).contiguous())
         self.own = self.on_scale(rows)
         self.own_limits = self.extrema(self.own)
         self.wide = inputs.wide(self.own)
 
     def on_scale(self, rows: Tensor) -> Tensor:
         """Intensities in units of the crop's own range, float32: sums of them lose nothing."""
-        values = ((rows - self._low) / self._span).float()
-        return values if self.within is None else values * self.within
+        values = (rows - self._low).div_(self._span).float()
+        return values if self.within is None else values.mul_(self.within)
 
     def extrema(self, values: Tensor) -> Limits:
         """Of each region, (3, C); a region without voxels has the widest bounds."""
@@ -155,14 +203,14 @@ class Case:
         """The coalition of all players that the cell has."""
         return sum(1 << p for p, member in enumerate(self.members) if len(member))
 
-    def real(self) -> Tensor:
-        """The crop as it is, (Z, H, W, C)."""
-        return self._scaled(self.wide, self._mixed(self.own_limits, EVERYONE))
+    def real(self) -> Mix:
+        """The crop as it is."""
+        return self._mix((), self._mixed(self.own_limits, EVERYONE))
 
     def swapped(
         self, fill: Tensor, coalitions: Sequence[int], limited: bool = False
-    ) -> Iterator[Tensor]:
-        """Composites of one draw, (Z, H, W, C), in which each coalition keeps its own voxels.
+    ) -> Iterator[Mix]:
+        """Composites of one draw in which each coalition keeps its own voxels.
 
         Parameters
         ----------
@@ -172,31 +220,21 @@ class Case:
             within the limits of nothing real
         """
         filled = self.on_scale(fill)
-        limits, gaps = self.extrema(filled), self._gaps(filled)
-        for coalition in coalitions:
-            yield self._scaled(self._without(gaps, coalition), self._mixed(limits, coalition))
-        if limited:
-            yield self._scaled(self._without(gaps, 0), self._mixed(limits, EVERYONE))
-            yield self._scaled(self.wide, self._mixed(limits, 0))
-
-    def _gaps(self, filled: Tensor) -> dict[int, Tensor]:
-        """R(D_p) of the players that the cell has."""
-        gap = self.own - filled
-        return {
+        limits, gap = self.extrema(filled), self.own - filled
+        gaps = {
             p: self.inputs.wide(torch.where((self.kinds == p + 1)[:, None], gap, 0))
             for p, member in enumerate(self.members)
             if len(member)
         }
+        for coalition in coalitions:
+            lost = [gap for p, gap in gaps.items() if not coalition >> p & 1]
+            yield self._mix(lost, self._mixed(limits, coalition))
+        if limited:
+            yield self._mix(list(gaps.values()), self._mixed(limits, EVERYONE))
+            yield self._mix((), self._mixed(limits, 0))
 
-    def _without(self, gaps: dict[int, Tensor], coalition: int) -> Tensor:
-        volume = self.wide
-        for p, gap in gaps.items():
-            if not coalition >> p & 1:
-                volume = volume - gap
-        return volume
-
-    def _scaled(self, volume: Tensor, limits: Limits) -> Tensor:
-        return self.inputs.scaled(volume, self.inside, limits)
+    def _mix(self, lost: Sequence[Tensor], limits: Limits) -> Mix:
+        return self.inputs.mix(self.wide, lost, self.inside, limits)
 
     def _mixed(self, fill: Limits, coalition: int) -> Limits:
         """Limits of the composite in which a coalition keeps its own voxels."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import OutOfMemoryError, Tensor
 
-from gradcamo.causal.inputs import Inputs
+from gradcamo.causal.inputs import Inputs, Mix
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
@@ -19,13 +19,13 @@ from gradcamo.networks.sharing import borrowed
 
 
 def scores(
-    volumes: Iterable[Tensor],
+    mixes: Iterable[Mix],
     inputs: Inputs,
     checkpoint: Checkpoint,
     n_classes: int,
     batch_size: int,
 ) -> Iterator[np.ndarray]:
-    """What the network says of each volume, (K,) float64, in their order.
+    """What the network says of each input, (K,) float64, in their order.
 
     One logit z counts as the two scores 0 and z. A batch that does not fit the device's memory is
     halved, and so are those that follow.
@@ -36,14 +36,14 @@ def scores(
         If the network does not give as many logits as there are classes.
     """
     keep_buffers()
-    coming = iter(volumes)
+    coming = iter(mixes)
     waiting = list(islice(coming, batch_size))
     room: Tensor | None = None
     while waiting:
         part = waiting[:batch_size]
         try:
             room = inputs.room(len(part)) if room is None or len(room) < len(part) else room
-            found = _asked(inputs.batch(part, room), checkpoint, inputs.device)
+            found = asked(inputs.batch(part, room), checkpoint, inputs.device)
         except OutOfMemoryError:
             batch_size, room = smaller_batch(len(part), "cell"), None
             continue
@@ -59,7 +59,8 @@ def scores(
         waiting += islice(coming, max(0, batch_size - len(waiting)))
 
 
-def _asked(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.ndarray:
+def asked(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.ndarray:
+    """Logits of a batch, (n, K) float64."""
     network = checkpoint.on(device)
     with borrowed(network), unrounded(), torch.inference_mode():
         logits = network(x.to(precision(network)))
