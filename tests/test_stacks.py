@@ -99,7 +99,7 @@ def test_channels_without_names_are_numbered_and_twins_told_apart(tmp_path):
 def test_sizes_in_pixels_are_no_voxel_size(tmp_path):
     unitless = {**OME, "PhysicalSizeZUnit": "pixel"}
     tifffile.imwrite(tmp_path / "a.ome.tif", STACK, metadata=unitless)
-    assert read_stack(tmp_path / "a.ome.tif").spacing_um is None
+    assert read_stack(tmp_path / "a.ome.tif").spacing_um == (None, *[pytest.approx(0.3505)] * 2)
 
 
 def test_of_several_images_the_only_stack_is_taken_and_two_are_refused(tmp_path):
