@@ -8,25 +8,30 @@ SCREEN := xvfb-run -a -s "-screen 0 1600x1000x24"
 ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test lint docs screenshots benchmarks packages clean
+.DEFAULT_GOAL := help
 
-demo: $(SETUP)
+.PHONY: help demo test lint docs screenshots benchmarks packages clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: $(SETUP)  ## the whole chain on a built-in plate; under five minutes
 	$(BIN)/gradcamo demo --out demo
 
-test: $(SETUP) packages
+test: $(SETUP) packages  ## the tests, with real windows on a virtual screen (PYTEST_ARGS="tests/test_x.py -k y")
 	$(ONE_THREAD) $(SCREEN) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-lint: $(SETUP)
+lint: $(SETUP)  ## style, types, import contracts, manifest, docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/npe2 validate src/gradcamo/napari.yaml
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-docs: $(SETUP) packages
+docs: $(SETUP) packages  ## pictures and pages, to build/site
 	$(SCREEN) $(BIN)/python scripts/screenshots.py
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(SETUP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,5 +42,5 @@ $(SETUP): pyproject.toml constraints.txt
 packages:
 	@scripts/system_packages.sh
 
-clean:
+clean:  ## forget the environment and what was built
 	rm -rf $(VENV) build dist site demo
