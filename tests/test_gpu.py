@@ -79,6 +79,19 @@ def test_a_gpu_audits_as_a_processor_does(cells, checkpoint, batch_size, gradien
     np.testing.assert_allclose(*profiles, rtol=1e-3, atol=1e-3)
 
 
+def test_a_gpu_takes_crops_that_are_rescaled_by_percentiles_as_they_are(cells, checkpoint):
+    crop = CropSettings(size_yx=checkpoint.crop.size_yx, rescale="percentile")
+    by_percentiles = replace(checkpoint, crop=crop)
+    here, there = (
+        gc.audit(*cells, by_percentiles, AuditSettings(device=device)) for device in ("cpu", "cuda")
+    )
+    for name in (*SCORES, "confidence"):
+        np.testing.assert_allclose(here[name], there[name], atol=2e-3, err_msg=name)
+    extremes = gc.audit(*cells, checkpoint, AuditSettings(device="cuda"))
+    assert np.abs(extremes["confidence"] - there["confidence"]).max() > 1e-4
+    assert extremes["hot_channels"].tolist() == [""] * 30
+
+
 def fails(*_):
     raise torch.OutOfMemoryError
 

@@ -41,6 +41,11 @@ CELL_COLUMNS = {
     "ceiling": Column("the best that any map on this layer's grid can score for this cell"),
     "attainable": Column("0 = no better than a flat map, 1 = as good as this layer allows"),
     "cell_in_crop": Column("share of the cell that fits into its crop"),
+    "hot_channels": Column(
+        "channels of the crop that few hot voxels stretch: all else lies in the lowest third",
+        "hot channels",
+        text=True,
+    ),
     "touches_border": Column("cut off by the border in y or x: kept, but not scored", "at border"),
     "volume_um3": Column("volume of the cell in µm³", "volume µm³"),
     "centroid_z": Column("centre of the cell, in voxels"),

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Alignment = Literal["paper", "receptive-field"]
 Gradients = Literal["averaged", "local"]
+Rescale = Literal["min-max", "percentile"]
 
 
 def _sizes(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -77,11 +78,21 @@ class ReadSettings(Settings):
 
 
 class CropSettings(Settings):
-    """The window cut around every cell."""
+    """The window cut around every cell, and how its intensities are rescaled."""
 
     size_yx: Annotated[tuple[int, int], AfterValidator(_sizes)] = Field(
         (128, 128), description="height and width of the window around each cell, in pixels"
     )
+    rescale: Rescale = Field(
+        "min-max",
+        description="min-max: each channel of a crop from its darkest to its brightest voxel, as "
+        "in the paper; percentile: from its 0.1th to its 99.9th percentile, which single hot "
+        "voxels do not move",
+    )
+
+    def described(self) -> dict[str, Any]:
+        """As checkpoints keep it: min-max goes without saying, as before there was a choice."""
+        return self.model_dump(exclude={"rescale"} if self.rescale == "min-max" else None)
 
 
 class SegmentSettings(Settings):

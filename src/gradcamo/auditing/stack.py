@@ -227,6 +227,9 @@ def _table(
         str(name): column.to_numpy()[rows] for name, column in crops.table.items()
     }
     columns |= {"image": crops.stack.source, "layer": layer}
+    names = np.array(crops.stack.channels)
+    hot = [", ".join(names[channels]) for channels in crops.hot[rows]]
+    columns["hot_channels"] = pd.Series(hot, dtype="str")
     columns |= {"alignment": settings.alignment, "gradients": settings.gradients}
     if seen is None:
         columns["predicted"] = pd.Series([None] * len(rows), dtype="str")

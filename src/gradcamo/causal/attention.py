@@ -142,6 +142,11 @@ def causal_batches(
                 f"the checkpoint knows the treatments {', '.join(classes)}, not {name!r}: choose "
                 "one of them"
             )
+    if checkpoint.crop.rescale != "min-max":  # its limits are no extrema of regions
+        raise GradcamoError(
+            f"the network was trained on crops rescaled by {checkpoint.crop.rescale}, and regions "
+            "are swapped with min-max scaling only: ask a network that was trained on such crops"
+        )
     bank.check_fits(checkpoint, classes, crops.stack.shape[1])
     ids = crops.table["label"].to_numpy()
     if only is not None and (missing := sorted(set(only) - set(ids.tolist()))):

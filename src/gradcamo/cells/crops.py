@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.settings import CropSettings
+from gradcamo.settings import CropSettings, Rescale
 from gradcamo.types import CellCrop, ZStack, voxel_um3
 
 
@@ -93,6 +93,9 @@ class CellCrops(Sequence[CellCrop]):
         voxels that its window holds).
     scorable : (N,) bool
         Which cells can be trained on and scored: whole, and at least partly in their windows.
+    hot : (N, C) bool
+        Which channels of the crops cut so far hold hot voxels (`hot_channels`), where crops are
+        rescaled by them.
 
     Raises
     ------
@@ -142,6 +145,7 @@ class CellCrops(Sequence[CellCrop]):
         )
         # a cell in two distant pieces may leave none of itself to a window centred on both
         self.scorable = ~self._partial & (self.table["cell_in_crop"] > 0).to_numpy()
+        self.hot = np.zeros((len(cells), stack.shape[0]), bool)
 
     def _held_by_windows(self, cells: pd.DataFrame) -> np.ndarray:
         size_y, size_x = self.settings.size_yx
@@ -159,7 +163,22 @@ class CellCrops(Sequence[CellCrop]):
     def _exact_inside(self, i: int) -> bool:
         start, shape = self._starts[i], self.stack.shape[2:]
         inside = (start >= 0).all() and (start + self.settings.size_yx <= shape).all()
-        return bool(inside) and np.dtype(self.stack.data.dtype) in (np.uint8, np.uint16)
+        exact = np.dtype(self.stack.data.dtype) in (np.uint8, np.uint16)
+        return bool(inside) and exact and self.settings.rescale == "min-max"
+
+    def _image(self, i: int) -> np.ndarray:
+        """Cell i's image, rescaled and filled up with 0."""
+        stack, how = self.stack, self.settings.rescale
+        values = rescale(self._window(stack.data, i), stack.channels.__getitem__, stack.source, how)
+        if how == "min-max":
+            self.hot[i] = hot_channels(values)
+        return padded(values, self._starts[i], self.settings.size_yx)
+
+    def _raw(self, i: int) -> np.ndarray:
+        """Cell i's image as it was read."""
+        window = self._window(self.stack.data, i)
+        self.hot[i] = hot_channels(window)
+        return window
 
     def start(self, i: int) -> tuple[int, int, int]:
         """First voxel (z, y, x) of cell i's window in the stack."""
@@ -179,16 +198,17 @@ class CellCrops(Sequence[CellCrop]):
             label=int(self._ids[i]),
             start_zyx=self.start(i),
             touches_border=bool(self._partial[i]),
-            cut_image=lambda: crop_image(self.stack, start, size),
+            cut_image=lambda: self._image(i),
             cut_labels=lambda: padded(self._window(self.labels, i), start, size),
-            cut_raw=(lambda: self._window(self.stack.data, i)) if self._exact_inside(i) else None,
+            cut_raw=(lambda: self._raw(i)) if self._exact_inside(i) else None,
         )
 
 
-def crop_image(stack: ZStack, start_yx: Any, size_yx: tuple[int, int]) -> np.ndarray:
+def crop_image(stack: ZStack, start_yx: Any, settings: CropSettings) -> np.ndarray:
     """A window of a stack, rescaled and filled up with 0: (C, Z, *size_yx) float32."""
-    window = inside(stack.data, start_yx, size_yx)
-    return padded(rescale(window, stack.channels.__getitem__, stack.source), start_yx, size_yx)
+    window = inside(stack.data, start_yx, settings.size_yx)
+    values = rescale(window, stack.channels.__getitem__, stack.source, settings.rescale)
+    return padded(values, start_yx, settings.size_yx)
 
 
 def inside(array: Any, start_yx: Any, size_yx: tuple[int, int]) -> np.ndarray:
@@ -208,8 +228,25 @@ def padded(window: np.ndarray, start_yx: Any, size_yx: tuple[int, int]) -> np.nd
     return out
 
 
-def rescale(window: np.ndarray, name: Any = str, source: str = "") -> np.ndarray:
-    """Each channel of (C, ...) min-max rescaled to [0, 1], float32; a constant channel gives 0.
+PERCENTILES = (0.1, 99.9)
+"""What percentile rescaling takes to 0 and 1."""
+
+HOT = 3
+"""A crop's hot voxels reach further above its minimum than so many times the upper percentile."""
+
+
+def rescale(
+    window: np.ndarray, name: Any = str, source: str = "", how: Rescale = "min-max"
+) -> np.ndarray:
+    """Each channel of (C, ...) rescaled to [0, 1], float32; a constant channel gives 0.
+
+    Parameters
+    ----------
+    window : (C, ...)
+    name : what a channel is called, by its number
+    source : the file, for errors
+    how : "min-max", or "percentile": from the 0.1th to the 99.9th percentile of the channel, what
+        lies outside clipped
 
     Raises
     ------
@@ -223,8 +260,14 @@ def rescale(window: np.ndarray, name: Any = str, source: str = "") -> np.ndarray
     span = values.max(axis=axes, keepdims=True) - low
     if not np.isfinite(span).all():
         refuse_unbounded(window, name, source)
-    values -= low
-    values /= np.where(span > 0, span, 1)
+    if how == "percentile":
+        ends = np.array([_quantiles(channel.ravel()) for channel in window], values.dtype)
+        low, high = ends.T.reshape(2, -1, *[1] * len(axes))
+        span = np.maximum(high - low, np.finfo(np.float32).tiny)  # few voxels differ: these clip
+        values = ((values - low) / span).clip(0, 1)
+    else:
+        values -= low
+        values /= np.where(span > 0, span, 1)
     return values.astype(np.float32, copy=False)
 
 
@@ -245,3 +288,43 @@ def refuse_unbounded(window: np.ndarray, name: Any = str, source: str = "") -> N
             f"{source or 'the stack'}, channel {name(worst)}: {bad[worst]} NaN or infinite "
             "intensities in one crop: repair or replace them before auditing"
         )
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """The lower and the upper percentile of (N,), as `np.quantile` interpolates."""
+    shares = np.divide(PERCENTILES, 100)
+    if values.dtype not in (np.uint8, np.uint16):
+        return np.quantile(values.astype(np.float64), shares)
+    places = shares * (len(values) - 1)  # counting is ten times as fast as sorting
+    below = np.bincount(values).cumsum()
+    ranks = places.astype(int)
+    low, high = (below.searchsorted(ranks + step, side="right") for step in (0, 1))
+    return low + (high - low) * (places - ranks)
+
+
+def hot_channels(window: np.ndarray) -> np.ndarray:
+    """Which channels of (C, Z, Y, X) are stretched by a few voxels, (C,) bool.
+
+    Those whose maximum exceeds three times the 99.9th percentile, both above the minimum: the
+    rest of them is squeezed into the lowest third of what the network sees.
+    """
+    return np.array([_hot(channel) for channel in window])
+
+
+def _hot(channel: np.ndarray) -> bool:
+    # the percentile lies below a third of the range where few enough voxels reach a third; often
+    # some planes have more than those, and hardly ever anything needs to be sorted
+    low, high = channel.min().item(), channel.max().item()
+    third = low + (high - low) / HOT
+    if channel.dtype.kind in "ui":  # counted as integers, which is faster
+        third = -(-(2 * low + high) // 3)
+    place = PERCENTILES[1] / 100 * (channel.size - 1)
+    enough = channel.size - int(place)
+    first = 3 * len(channel) // 8
+    planes = channel[first : max(first + 1, 5 * len(channel) // 8)]
+    if np.count_nonzero(planes >= third) >= enough:
+        return False
+    reach = np.count_nonzero(channel >= third)
+    if reach == enough - 1:  # the percentile lies between the two voxels around a third
+        return bool(high - low > HOT * (_quantiles(channel.ravel())[1] - low))
+    return bool(reach < enough)

@@ -206,7 +206,7 @@ class Checkpoint:
             "channels": self.channels,
             "channel_mean": self.channel_mean,
             "channel_std": self.channel_std,
-            "crop": self.crop.model_dump(),
+            "crop": self.crop.described(),
             "input_size": self.input_size,
             "layer": self.layer,
             "spacing_um": self.spacing_um,

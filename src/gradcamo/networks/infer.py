@@ -156,7 +156,7 @@ def _pinned(array: np.ndarray) -> Tensor:
 def prepare(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.device) -> Tensor:
     """What the network made ready sees of cells, (n, C, *input_size)."""
     together = torch.stack([image.to(where, non_blocking=True).float() for image in images])
-    if where.type == "cuda":
+    if where.type == "cuda" and checkpoint.crop.rescale == "min-max":  # else it is done
         together = rescaled(together)
     x = checkpoint.prepare(facing(checkpoint.ready, together), where)
     return x.to(precision(checkpoint.ready))

@@ -63,8 +63,8 @@ class CellDataset(Dataset):
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, ...]:
         epoch, i = key if isinstance(key, tuple) else (0, key)
-        size = self.settings.crop.size_yx
-        image = crop_image(self._opened(self.images[i], _stack), self.starts[i], size)
+        crop, size = self.settings.crop, self.settings.crop.size_yx
+        image = crop_image(self._opened(self.images[i], _stack), self.starts[i], crop)
         mask = None
         if self.with_masks:
             labels = self._opened(self.images[i], _labels)

@@ -63,7 +63,7 @@ class ImportDialog(QDialog):
             "not known"
         )
         self.sizes = SettingRows(ImportSettings, ("input_size", "spacing_um"), titles=TITLES)
-        self.crop = SettingRows(CropSettings, ("size_yx",), titles=TITLES)
+        self.crop = SettingRows(CropSettings, ("size_yx", "rescale"), titles=TITLES)
         self.more = SettingRows(ImportSettings, ("layer", "network", "width"))
         self.out = QLineEdit()
         self.out.setToolTip("the checkpoint that is written (.safetensors)")

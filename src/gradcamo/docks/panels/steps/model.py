@@ -191,8 +191,8 @@ def described(checkpoint: Checkpoint, name: str) -> str:
         f"<b>{name}</b> tells {len(checkpoint.classes)} treatments apart: "
         f"{', '.join(checkpoint.classes)}.",
         f"Channels: {', '.join(checkpoint.channels)}.",
-        f"Crops of {window} px, resized to {seen}; explained at {checkpoint.layer}, a grid of "
-        f"{grid}.",
+        f"Crops of {window} px, rescaled by {checkpoint.crop.rescale}, resized to {seen}; "
+        f"explained at {checkpoint.layer}, a grid of {grid}.",
     ]
     if checkpoint.spacing_um:
         lines.append(f"Voxels: {spacing_text(checkpoint.spacing_um)}.")

@@ -59,7 +59,7 @@ class TrainDock(QWidget):
         self.plate = TrainPlate(self.session, self.settings)
         self.split = SettingRows(TrainSettings, SPLIT)
         self.main = SettingRows(TrainSettings, MAIN)
-        self.crop = SettingRows(CropSettings, ("size_yx",))
+        self.crop = SettingRows(CropSettings, ("size_yx", "rescale"))
         others = [
             name
             for name in TrainSettings.model_fields
