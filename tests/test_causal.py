@@ -587,6 +587,7 @@ def test_weights_get_their_mode_back():
         ({"crop": (20, 24)}, "24 × 24 px, the network's 20 × 24"),
         ({"channels": ("ER", "DNA")}, "DNA, ER, the network expects ER, DNA"),
         ({"classes": ("c", "d")}, "of a, b, the network tells c, d"),
+        ({"rescale": "percentile"}, "with min-max scaling only"),
     ],
 )
 def test_donors_of_another_kind_are_refused(change, expected):
@@ -594,7 +595,9 @@ def test_donors_of_another_kind_are_refused(change, expected):
     bank = crowd_bank(checkpoint)
     other = replace(
         checkpoint,
-        crop=CropSettings(size_yx=change.get("crop", (24, 24))),
+        crop=CropSettings(
+            size_yx=change.get("crop", (24, 24)), rescale=change.get("rescale", "min-max")
+        ),
         channels=change.get("channels", checkpoint.channels),
         classes=change.get("classes", checkpoint.classes),
     )
