@@ -13,7 +13,8 @@ import gradcamo as gc
 from gradcamo import settings
 from gradcamo.cli.commands import main
 from gradcamo.cli.options import build
-from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.labels import read_labels
+from gradcamo.files.stacks import read_stack
 from gradcamo.files.store import read_profiles
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_plate

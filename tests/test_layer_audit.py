@@ -10,8 +10,9 @@ import gradcamo as gc
 from gradcamo.auditing.layers import _probe, layer_audit
 from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError
+from gradcamo.files.labels import read_labels
 from gradcamo.files.plates import read_plate
-from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.stacks import read_stack
 from gradcamo.files.store import read_table, write_table
 from gradcamo.networks.checkpoint import BUNDLED
 from gradcamo.report import write_report

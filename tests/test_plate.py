@@ -20,7 +20,7 @@ from gradcamo.auditing.summary import summarise
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
-from gradcamo.files.stacks import write_labels
+from gradcamo.files.labels import write_labels
 from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.plate import cluster as plate_cluster
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.labels import read_labels
 from gradcamo.files.plate_writer import LabelledStack, write_plate
 from gradcamo.files.plates import read_plate
-from gradcamo.files.stacks import read_labels, read_stack, write_stack
+from gradcamo.files.stacks import read_stack, write_stack
 
 
 def test_a_plate_of_open_stacks_reads_back_the_same(field, tmp_path):

@@ -6,9 +6,10 @@ import tifffile
 import zarr
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.labels import read_labels
 from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
 from gradcamo.files.plates import read_plate
-from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.stacks import read_stack
 from gradcamo.files.treatments import treatment_of_cells
 from gradcamo.files.wells import well_place
 

@@ -11,7 +11,8 @@ import tifffile
 import zarr
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.stacks import read_labels, read_stack, write_labels, write_stack
+from gradcamo.files.labels import read_labels, write_labels
+from gradcamo.files.stacks import read_stack, write_stack
 from gradcamo.types import ZStack
 
 STACK = np.random.default_rng(0).integers(0, 4000, (2, 5, 40, 32)).astype(np.uint16)

@@ -11,7 +11,8 @@ from small_training import SMALL, same_weights, settings
 
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
-from gradcamo.files.stacks import read_labels, read_stack
+from gradcamo.files.labels import read_labels
+from gradcamo.files.stacks import read_stack
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.progress import Watch

@@ -6,8 +6,9 @@ import pytest
 from small_training import SMALL, edited, settings
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.plates import read_plate
-from gradcamo.files.stacks import read_labels, read_stack, write_labels
+from gradcamo.files.stacks import read_stack
 from gradcamo.training.cells import index_cells
 from gradcamo.training.train import train, train_and_save
 
@@ -123,8 +124,8 @@ def test_stacks_of_other_channels_or_voxels_are_refused_by_name(small_plate, tmp
 def test_stacks_of_other_depth_are_refused_by_name(small_plate, tmp_path):
     import tifffile
 
+    from gradcamo.files.labels import write_labels
     from gradcamo.files.plates import read_plate
-    from gradcamo.files.stacks import write_labels
 
     first = read_plate(small_plate).iloc[0]
     stack, labels = read_stack(first["image"]), read_labels(first["labels"])
@@ -147,8 +148,8 @@ def test_stacks_of_other_depth_are_refused_by_name(small_plate, tmp_path):
 
 
 def test_fields_without_a_whole_cell_are_refused(small_plate, tmp_path):
+    from gradcamo.files.labels import write_labels
     from gradcamo.files.plates import read_plate
-    from gradcamo.files.stacks import write_labels
 
     empty = tmp_path / "empty.ome.tif"
     labels = read_labels(read_plate(small_plate)["labels"].iloc[0])

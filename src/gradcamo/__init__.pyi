@@ -8,8 +8,9 @@ from .cells.overlap import (
     upsample_cam as upsample_cam,
 )
 from .errors import GradcamoError as GradcamoError
+from .files.labels import read_labels as read_labels
 from .files.plates import read_plate as read_plate
-from .files.stacks import read_labels as read_labels, read_stack as read_stack
+from .files.stacks import read_stack as read_stack
 from .files.store import (
     cytomining_names as cytomining_names,
     read_profiles as read_profiles,

@@ -77,8 +77,9 @@ def demo(out: Path, gui: bool, segment_all: bool) -> None:
 @settings_options(s.SegmentSettings)
 def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSettings) -> None:
     """Segment the cells of IMAGE with Cellpose."""
+    from gradcamo.files.labels import write_labels
     from gradcamo.files.landing import refuse_unwritable
-    from gradcamo.files.stacks import read_stack, write_labels
+    from gradcamo.files.stacks import read_stack
     from gradcamo.segmentation.models import described
     from gradcamo.segmentation.planes import segment_planes, stitch
 
@@ -160,8 +161,9 @@ def audit(
     """Score every cell of IMAGE: does the network look at it?"""
     from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
     from gradcamo.auditing.summary import summarise
+    from gradcamo.files.labels import read_labels
     from gradcamo.files.landing import refuse_unwritable
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.stacks import read_stack
     from gradcamo.files.store import TABLE_SUFFIXES, write_table
     from gradcamo.networks.checkpoint import Checkpoint
 

@@ -106,7 +106,8 @@ def _labels_path(row: pd.Series, out: Path, segmented: bool) -> Path:
 
 def _segment(row: pd.Series, out: Path, track: Callable) -> float:
     """Segment one stack for real; its agreement with the known cells."""
-    from gradcamo.files.stacks import read_labels, read_stack, write_labels
+    from gradcamo.files.labels import read_labels, write_labels
+    from gradcamo.files.stacks import read_stack
     from gradcamo.segmentation.planes import average_precision, segment_planes, stitch
     from gradcamo.settings import SegmentSettings
 
@@ -121,7 +122,8 @@ def _segment(row: pd.Series, out: Path, track: Callable) -> float:
 
 def _audit(row: pd.Series, labels: Path, checkpoint: Any) -> pd.DataFrame:
     from gradcamo.auditing.stack import audit
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
 
     table = audit(read_stack(row["image"]), read_labels(labels), checkpoint)
     recipe = table.attrs
@@ -152,7 +154,8 @@ def _view(cell: pd.Series, image: str, labels_path: Path, checkpoint: Any) -> An
     from gradcamo.auditing.stack import audit_batches
     from gradcamo.cells.crops import CellCrops
     from gradcamo.cells.overlap import fine_map
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
     from gradcamo.views import cell_view
 
     stack, labels = read_stack(image), read_labels(labels_path)

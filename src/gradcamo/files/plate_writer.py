@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.labels import write_labels
 from gradcamo.files.landing import landing
-from gradcamo.files.stacks import read_stack, write_labels, write_stack
+from gradcamo.files.stacks import read_stack, write_stack
 from gradcamo.types import ZStack
 
 

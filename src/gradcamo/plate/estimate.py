@@ -68,7 +68,8 @@ def _look_into(
 ) -> tuple[StackCost, CellCrops]:
     from gradcamo.auditing.matching import fitting_stack
     from gradcamo.cells.crops import CellCrops
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
 
     start = time.monotonic()
     stack = read_stack(job.row)

@@ -91,7 +91,8 @@ def load_once(path: Path) -> Checkpoint:
 
 def _audit(job: StackJob, device: str | None) -> int:
     from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
     from gradcamo.files.store import write_table
 
     folder = job.folder
@@ -123,7 +124,7 @@ def _audit(job: StackJob, device: str | None) -> int:
 
 def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
     """Labels made before from the same image, or made now."""
-    from gradcamo.files.stacks import read_labels, write_labels
+    from gradcamo.files.labels import read_labels, write_labels
     from gradcamo.segmentation.planes import recipe, segment
 
     path = job.folder.labels(job.name)

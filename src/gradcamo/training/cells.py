@@ -133,7 +133,8 @@ def index_cells(
         If a stack has no labels, no cell lies in a stack whole, or channels, voxel size or planes
         differ between stacks.
     """
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
     from gradcamo.files.told import TOLD
     from gradcamo.files.treatments import treatment_of_cells
 

@@ -99,7 +99,7 @@ def _stack(row: Mapping[str, Any]) -> ZStack:
 
 
 def _labels(row: Mapping[str, Any]) -> np.ndarray:
-    from gradcamo.files.stacks import read_labels
+    from gradcamo.files.labels import read_labels
 
     labels = read_labels(row)
     return labels.astype(np.min_scalar_type(int(labels.max())))

@@ -100,7 +100,8 @@ class ExplainedCells:
 
 def crops_of(cells: pd.DataFrame, settings: CropSettings) -> Iterator[CellCrop]:
     """The crops of cells, stack by stack; rows of one stack stand together."""
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
 
     stacks = (cells["image"] != cells["image"].shift()).cumsum()
     for _, group in cells.groupby(stacks, sort=False):

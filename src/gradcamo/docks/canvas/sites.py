@@ -30,7 +30,8 @@ class Site:
 
 def read_site(image: str | Path, labels: Any = None) -> Site:
     """Read a stack and its labels; neither an empty path nor NaN names labels."""
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
 
     stack = read_stack(image).in_memory()
     path = Path(labels) if isinstance(labels, (str, Path)) and str(labels) else None

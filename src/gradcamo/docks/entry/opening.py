@@ -28,7 +28,8 @@ def open_window(
 
     from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
     from gradcamo.docks.state.session import session_of
-    from gradcamo.files.stacks import read_labels, read_stack
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
 

@@ -121,7 +121,7 @@ def _table(
 def _labels(labels: Any, keep: list[int], spacing: Any, path: str | Path) -> Callable[[], str]:
     def write() -> str:
         from gradcamo.auditing.images import only_labels
-        from gradcamo.files.stacks import write_labels
+        from gradcamo.files.labels import write_labels
 
         image = only_labels(labels, keep)
         write_labels(path, image, spacing)

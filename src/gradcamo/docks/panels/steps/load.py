@@ -138,7 +138,7 @@ class LoadDock(QWidget):
         path = Path(path)
 
         def read() -> Iterator[Any]:
-            from gradcamo.files.stacks import read_labels
+            from gradcamo.files.labels import read_labels
 
             yield read_labels(path), path
 
