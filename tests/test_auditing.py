@@ -377,14 +377,16 @@ def test_an_efficientnet_made_ready_for_inference_gives_the_maps_of_the_one_that
 def test_the_example_of_the_documentation_runs():
     page = (Path(__file__).parents[1] / "docs" / "own_network.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names = {}
     for block in blocks[:2]:
         exec(block, names)
     assert names["table"]["grad_camo"].notna().all()
     assert names["own"].layers["1"].grid == (16, 16)
-    pytest.importorskip("einops", reason="MONAI's ViT needs einops")
     exec(blocks[2], names)
+    assert set(names["table"]["layer"]) == {"mlp"}
+    pytest.importorskip("einops", reason="MONAI's ViT needs einops")
+    exec(blocks[3], names)
     assert set(names["table"]["layer"]) == {"attention_rollout"}
 
 

@@ -155,7 +155,7 @@ def test_the_receptive_field_alignment_moves_a_map_by_half_a_stride_of_the_input
     assert shift[1] * 0.3505 == pytest.approx(3.1, abs=0.01)
 
 
-def test_a_layer_whose_sight_cannot_be_derived_says_so_and_never_guesses():
+def test_a_layer_whose_voxels_were_moved_is_refused():
     class Turned(nn.Module):
         def __init__(self):
             super().__init__()
@@ -172,10 +172,9 @@ def test_a_layer_whose_sight_cannot_be_derived_says_so_and_never_guesses():
     for network in (Turned(), Rolled()):
         layers = describe_layers(network, (1, 16, 16))
         assert layers["conv"].sight is not None
-        assert layers["turn"].sight is None
-        assert place(layers["turn"], (16, 16), (16, 16), "paper") is None
-        with pytest.raises(GradcamoError, match="use alignment 'paper'"):
-            place(layers["turn"], (16, 16), (16, 16), "receptive-field")
+        assert "turn" not in layers
+        with pytest.raises(GradcamoError, match=r"'turn' gives .*reshape="):
+            describe_layers(network, (1, 16, 16), ["turn"])
 
 
 def test_inputs_that_are_too_small_or_have_other_channels_are_refused():

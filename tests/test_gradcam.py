@@ -335,9 +335,9 @@ def test_bad_input_is_refused_naming_what_was_expected_and_what_came():
     refused("torch.int64", network, x.long(), ["layer1"])
     refused("got ndarray", network, x.numpy(), ["layer1"])
     refused("batch is empty", network, x[:0], ["layer1"])
-    refused(r"\(2, 1, 20, 20\): .*2 channels", network, x[:, :1], ["layer1"])
+    refused(r"\(1, 20, 20\): .*2 channels", network, x[:, :1], ["layer1"])
     refused(
-        r"cannot take an input of shape \(2, 2, 4, 20, 20\)",
+        r"cannot take an input of shape \(2, 4, 20, 20\)",
         network,
         x[:, :, None].expand(-1, -1, 4, -1, -1),
         ["layer1"],
@@ -373,7 +373,7 @@ class Sideways(SmallResNet):
 
 def test_layers_without_a_map_are_refused():
     network, x = Sideways(), torch.rand(2, 2, 20, 20)
-    refused(r"'fc' gives \(2, 3\)", network, x, ["fc"])
+    refused(r"'fc' gives \(N, 3\), which is \(cells, channels\)", network, x, ["fc"])
     refused("do not depend on layer 'aside'", network, x, ["layer1", "aside"])
     refused("'unused' took no part", network, x, ["layer1", "unused"])
     refused("'pair' returns tuple", network, x, ["pair"])
@@ -382,7 +382,7 @@ def test_layers_without_a_map_are_refused():
 
 def test_networks_that_return_no_logits_are_refused():
     x = torch.rand(2, 2, 20, 20)
-    refused(r"logits \(2, classes\).*\(2, 4, 20, 20\)", nn.Sequential(nn.Conv2d(2, 4, 1)), x, ["0"])
+    refused(r"logits \(N, classes\).*\(2, 4, 20, 20\)", nn.Sequential(nn.Conv2d(2, 4, 1)), x, ["0"])
 
 
 def test_maps_that_are_not_finite_are_not_scored():

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gradcamo import GradcamoError
 from gradcamo.cells.overlap import attention_shares
 from gradcamo.networks.geometry import describe_layers
 from gradcamo.networks.gradcam import grad_cam
@@ -72,13 +73,13 @@ def accuracy(network, shortcut):
         return (network(images).argmax(1) == targets).float().mean().item()
 
 
-def score(network, *layers):
+def score(network, *layers, reshape=None):
     """Treated cells at some layers, one row a cell and layer, as an audit has them."""
     images, targets = crops(100, seed=1_000_001)
     images = images[targets == TREATED]
     n = len(images)
     tables = []
-    for layer, maps in grad_cam(network, images, layers, TREATED).maps.items():
+    for layer, maps in grad_cam(network, images, layers, TREATED, reshape=reshape).maps.items():
         shares = attention_shares(maps, CELL.long().expand(n, -1, -1, -1), torch.ones(n).long())
         tables.append(pd.DataFrame(shares).assign(layer=layer))
     return pd.concat(tables)
@@ -124,7 +125,9 @@ def test_a_network_that_only_pleases_the_score_is_reported(regularised):
     gamed = PleasesTheScore()
     assert accuracy(gamed, shortcut=True) > 0.95
     assert accuracy(gamed, shortcut=False) == 0.5
-    table = score(gamed, "bright", "centre")
+    with pytest.raises(GradcamoError, match="alike, alike, alike"):
+        score(gamed, "centre")
+    table = score(gamed, "bright", "centre", reshape=lambda a: a)  # its owner's word
     assert table.groupby("layer")["grad_camo"].mean()["centre"] > 0.99
     (note,) = describe_layer_scores(table, ["centre"])["layer_notes"]
     assert "no other layer (best: bright" in note

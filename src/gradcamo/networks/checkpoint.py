@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,15 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
-from gradcamo.networks.efficientnet import efficientnet3d, find_taps
+from gradcamo.networks.efficientnet import efficientnet3d, find_taps, taps
 from gradcamo.networks.fused import fused, placed
-from gradcamo.networks.geometry import LayerInfo, count_classes, describe_layers
+from gradcamo.networks.geometry import (
+    LayerInfo,
+    count_classes,
+    survey,
+    used_again,
+)
+from gradcamo.networks.grids import Reshape
+from gradcamo.networks.outputs import check_gradients, is_transformer, unwrapped
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.networks.replay import Replayed
 from gradcamo.networks.sharing import alone, made_once
-from gradcamo.networks.vit import attention_layers, is_transformer
+from gradcamo.networks.vit import attention_layers
 from gradcamo.settings import CropSettings
 from gradcamo.types import Spacing
 
@@ -48,6 +56,7 @@ class Checkpoint:
     architecture : arguments of `efficientnet3d`; empty for a network of the user's own, which
         can be used but not saved
     recipe : how it was trained
+    reshape : for layers that give no map, from what they give to (N, C', *grid), as in `grad_cam`
     """
 
     network: nn.Module
@@ -61,8 +70,10 @@ class Checkpoint:
     spacing_um: Spacing | None = None
     architecture: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    reshape: Reshape | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "network", unwrapped(self.network))
         n = len(self.channels)
         if len(self.channel_mean) != n or len(self.channel_std) != n:
             raise GradcamoError(
@@ -85,6 +96,7 @@ class Checkpoint:
         classes: Sequence[str] | None = None,
         channel_mean: Sequence[float] | None = None,
         channel_std: Sequence[float] | None = None,
+        reshape: Reshape | None = None,
     ) -> Checkpoint:
         """What an audit needs to know about a network of your own.
 
@@ -98,15 +110,22 @@ class Checkpoint:
         classes : names of the logits; "0", "1", … by default
         channel_mean, channel_std : statistics of crops rescaled to [0, 1]; by default 0 and 1,
             for a network that was trained on rescaled crops
+        reshape : for layers that give something else than (N, C', *grid), a function to that, as in
+            `grad_cam`; it is used for ``layer`` and, where that makes maps of them, for others
 
         Raises
         ------
         GradcamoError
-            If the network cannot take such an input, or has no such layer.
+            If the network cannot take such an input or returns no logits, or has no such layer, or
+            the layer's grid is not proved.
         """
+        network = unwrapped(network)
         shape = (len(channels), *input_size)
+        if not is_transformer(network):
+            check_gradients(network)
+        logits = count_classes(network, shape)
         if classes is None:
-            classes = [str(k) for k in range(count_classes(network, shape))]
+            classes = [str(k) for k in range(logits)]
         if isinstance(layer, nn.Module):
             (layer,) = find_taps(network, [layer])
         own = cls(
@@ -118,6 +137,7 @@ class Checkpoint:
             crop=crop or CropSettings(),
             input_size=tuple(input_size),
             layer=layer,
+            reshape=reshape,
         )
         own.info(layer)
         return own
@@ -151,8 +171,20 @@ class Checkpoint:
     @made_once
     def layers(self) -> dict[str, LayerInfo]:
         """Channels, grid, stride and offset of each layer at this input size."""
-        describe = attention_layers if is_transformer(self.network) else describe_layers
-        return describe(self.network, (len(self.channels), *self.input_size))
+        if is_transformer(self.network):
+            return attention_layers(self.network, self._shape)
+        wanted = taps(self.network)
+        seen = survey(self.network, self._shape, wanted, self.reshape, self._named)
+        return {name: info for name, info in seen.items() if isinstance(info, LayerInfo)}
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (len(self.channels), *self.input_size)
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        """The layer for which ``reshape`` is taken at its word."""
+        return (self.layer,) if self.reshape else ()
 
     def info(self, layer: str) -> LayerInfo:
         """One of the layers.
@@ -160,14 +192,30 @@ class Checkpoint:
         Raises
         ------
         GradcamoError
-            If there is no such layer, or it has no grid.
+            If there is no such layer, or its grid is not proved.
+
+        Warns
+        -----
+        GradcamoWarning
+            If the layer is used several times in one forward pass: the last use is explained.
         """
         if layer not in self.layers:
             raise GradcamoError(
                 f"the network has no layer {layer!r} with a grid: choose from "
-                f"{', '.join(self.layers)}"
+                f"{', '.join(self.layers)}{self._why_not(layer)}"
             )
-        return self.layers[layer]
+        info = self.layers[layer]
+        if info.uses > 1:
+            warnings.warn(used_again(layer, info), GradcamoWarning, stacklevel=2)
+        return info
+
+    def _why_not(self, layer: str) -> str:
+        wanted = taps(self.network)
+        if layer not in wanted or is_transformer(self.network):
+            return ""
+        tap = {layer: wanted[layer]}
+        (reason,) = survey(self.network, self._shape, tap, self.reshape, self._named).values()
+        return f"; {reason}"
 
     @made_once
     def ready(self) -> nn.Module:
@@ -212,6 +260,8 @@ class Checkpoint:
             "spacing_um": self.spacing_um,
             "recipe": dict(self.recipe),
         }
+        if self.reshape is not None:
+            described["reshape"] = getattr(self.reshape, "__qualname__", repr(self.reshape))
         # clones, because the format does not let weights share memory
         state = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
         state = {k: v.contiguous() for k, v in state.items()}

@@ -102,8 +102,8 @@ def find_taps(network: nn.Module, layers: Iterable[str | nn.Module]) -> dict[str
             if not names:
                 raise GradcamoError(f"this {type(layer).__name__} is not part of the network")
             found[names[0]] = Tap(layer)
-        elif layer in known:
-            found[layer] = known[layer]
+        elif (name := _plain(layer, known)) in known:
+            found[name] = known[name]
         else:
             raise GradcamoError(
                 f"the network has no layer {layer!r}: choose from {', '.join(known)}"
@@ -111,6 +111,13 @@ def find_taps(network: nn.Module, layers: Iterable[str | nn.Module]) -> dict[str
     if not found:
         raise GradcamoError("no layer was asked for: name one at least")
     return found
+
+
+def _plain(name: str, known: Iterable[str]) -> str:
+    """A layer's name without what compiling or spreading over devices put before it."""
+    if name in known or not isinstance(name, str):
+        return name
+    return name.removeprefix("module.").removeprefix("_orig_mod.")
 
 
 def linear_head(network: nn.Module, tap: Tap) -> nn.Linear | None:

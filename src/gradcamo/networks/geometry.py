@@ -1,117 +1,139 @@
-"""Where a layer looks: stride and offset of its grid, worked out from the network's own layers.
+"""Where a layer looks: stride and offset of its grid, worked out from the network's own operations.
 
-Every tensor of one forward pass carries where its voxels sit in the input: voxel j of an axis is
-centred on input voxel ``offset + stride * j``. Convolutions, pooling and padding change that,
-everything else hands it on. The pass runs on the meta device: shapes only, no arithmetic.
+What a layer gives is a map only where its axes are proved to be cells, channels and those of the
+input, in this order. One forward pass says so (`following`), on the meta device: shapes only, no
+arithmetic. A network that has none there, since it asks for values, runs on one cell instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 
 from gradcamo.cells.overlap import Placement
 from gradcamo.errors import GradcamoError
-from gradcamo.networks.efficientnet import SMALLEST_INPUT, find_taps, precision, taps
-from gradcamo.networks.sharing import copied
+from gradcamo.networks.efficientnet import Tap, find_taps, taps
+from gradcamo.networks.following.passes import one_pass
+from gradcamo.networks.grids import Reshape, Sight, Unproved, prove
+from gradcamo.networks.outputs import is_transformer, logits_of, unwrapped
+from gradcamo.networks.reshaping import reshaped
 from gradcamo.settings import Alignment
 
 
-class Sight(NamedTuple):
-    """Input voxel that voxel j of each axis is centred on: ``offset + stride * j``."""
-
-    stride: tuple[float, ...]
-    offset: tuple[float, ...]
-
-    def through(self, kernel: Any, stride: Any, padding: Any, dilation: Any = 1) -> Sight:
-        """After a sliding window: a convolution or a pooling."""
-        n = len(self.stride)
-        k, s, d = _each(kernel, n), _each(stride, n), _each(dilation, n)
-        if padding == "same":
-            padding = [(d[i] * (k[i] - 1)) // 2 for i in range(n)]
-        p = _each(0 if padding == "valid" else padding, n)
-        centre = [(k[i] - 1) * d[i] / 2 - p[i] for i in range(n)]
-        return Sight(
-            tuple(self.stride[i] * s[i] for i in range(n)),
-            tuple(self.offset[i] + self.stride[i] * centre[i] for i in range(n)),
-        )
-
-
 class LayerInfo(NamedTuple):
-    """A layer's channels and grid for a given input, and its sight where it can be derived."""
+    """A layer's channels and grid for a given input, and its sight where it can be derived.
+
+    ``uses`` counts its uses in one forward pass, of which the last is explained; ``reshaped`` says
+    that its output is a map only after ``reshape``.
+    """
 
     channels: int
     grid: tuple[int, ...]
     sight: Sight | None
+    uses: int = 1
+    reshaped: bool = False
 
 
 def describe_layers(
-    network: nn.Module, input_shape: Sequence[int], layers: Iterable[str | nn.Module] | None = None
+    network: nn.Module,
+    input_shape: Sequence[int],
+    layers: Iterable[str | nn.Module] | None = None,
+    reshape: Reshape | None = None,
 ) -> dict[str, LayerInfo]:
     """Shape, stride and receptive-field offset of a network's layers.
 
     Parameters
     ----------
-    network : any CNN
+    network : any
     input_shape : (C, *spatial) of one cell
-    layers : names or modules; every layer with a grid by default
+    layers : names or modules; every layer whose grid is proved by default
+    reshape : function from what a layer gives to (N, C', *grid), for layers that give something
+        else. For layers that are named, it is taken at its word where their axes are not known
 
     Raises
     ------
     GradcamoError
-        If the network cannot take such an input.
+        If the network cannot take such an input, or a layer that is named has no proved grid.
     """
+    network = unwrapped(network)
     wanted = taps(network) if layers is None else find_taps(network, layers)
-    names = {module: name for name, module in network.named_modules()}
-    twin = copied(network).to("meta").eval()
-    modules = dict(twin.named_modules())
-    found: dict[str, LayerInfo] = {}
+    seen = survey(network, input_shape, wanted, reshape, () if layers is None else wanted)
+    for info in seen.values():
+        if isinstance(info, str) and layers is not None:
+            raise GradcamoError(info)
+    return {name: info for name, info in seen.items() if isinstance(info, LayerInfo)}
 
-    def note(name: str, tensor: Any) -> None:
-        if isinstance(tensor, Tensor) and tensor.ndim == len(input_shape) + 1:
-            grid = tuple(tensor.shape[2:])
-            if 0 in grid:  # PyTorch 2.9 lets this pass on meta, not on real data
-                raise ValueError(f"nothing of it is left at {name}")
-            found[name] = LayerInfo(tensor.shape[1], grid, getattr(tensor, "sight", None))
 
-    hooks = [m.register_forward_hook(_hand_on) for m in twin.modules()]
-    for name, tap in wanted.items():
-        module = modules[names[tap.module]]
-        if tap.of_input:
-            hook = module.register_forward_pre_hook(lambda m, args, name=name: note(name, args[0]))
-        else:
-            hook = module.register_forward_hook(lambda m, i, out, name=name: note(name, out))
-        hooks.append(hook)
-    x: Any = torch.zeros(1, *input_shape, device="meta", dtype=precision(network))
-    n = len(input_shape) - 1
-    x.sight = Sight((1.0,) * n, (0.0,) * n)
-    with torch.no_grad(), _fits(network, input_shape), _CarrySight():
-        twin(x)
+def used_again(layer: str, info: LayerInfo) -> str:
+    """What to say of a layer that is used several times in one pass."""
+    return (
+        f"layer {layer!r} is used {info.uses} times in one forward pass: its last use is explained"
+    )
+
+
+def survey(
+    network: nn.Module,
+    input_shape: Sequence[int],
+    wanted: Mapping[str, Tap],
+    reshape: Reshape | None = None,
+    named: Collection[str] = (),
+) -> dict[str, LayerInfo | str]:
+    """As `describe_layers`; for a layer that is no map, why not.
+
+    Parameters
+    ----------
+    named : layers for which ``reshape`` is used in any case and taken at its word; for others it is
+        used where they are no maps, and believed where the axes of what it makes are known
+    """
+    seen = one_pass(network, input_shape, wanted)
+    found: dict[str, LayerInfo | str] = {}
+    for name in wanted:
+        uses = seen.given.get(name, [])
+        if not uses:
+            found[name] = f"layer {name!r} {_untouched(network)}"
+            continue
+        attempts = [reshape] if reshape is None or name in named else [None, reshape]
+        for attempt in attempts:
+            info = _one(name, uses, seen.cells, input_shape[1:], attempt, name in named)
+            if isinstance(info, LayerInfo) or name not in found:
+                found[name] = info
     return found
 
 
-@contextmanager
-def _fits(network: nn.Module, input_shape: Sequence[int]) -> Iterator[None]:
+def _one(
+    name: str,
+    uses: Sequence[Any],
+    cells: int,
+    size: Sequence[int],
+    reshape: Reshape | None,
+    trusted: bool,
+) -> LayerInfo | str:
+    told = f"layer {name!r}"
     try:
-        yield
-    except (RuntimeError, ValueError) as error:
-        hints = []
-        if "head" in taps(network) and min(input_shape[1:]) < SMALLEST_INPUT:
-            hints.append(f"at least {SMALLEST_INPUT} voxels a side are needed; ")
-        convolutions = (m for m in network.modules() if isinstance(m, nn.modules.conv._ConvNd))
-        if (first := next(convolutions, None)) and first.in_channels != input_shape[0]:
-            hints.append(f"it takes {first.in_channels} channels; ")
-        raise GradcamoError(
-            f"the network cannot take an input of shape {tuple(input_shape)}: "
-            f"{''.join(hints)}{error}"
-        ) from error
+        given = uses[-1]
+        if reshape is not None:
+            given = reshaped(reshape, given, cells)
+            told = f"{told}, after reshape,"
+        sight = prove(given, cells, size, trusted and reshape is not None)
+    except Unproved as reason:
+        return f"{told} {reason}"
+    channels, *grid = given.shape[1:]
+    return LayerInfo(channels, tuple(grid), sight, len(uses), reshape is not None)
+
+
+def _untouched(network: nn.Module) -> str:
+    scripted = any(isinstance(module, torch.jit.ScriptModule) for module in network.modules())
+    cure = (
+        ": inside scripted and traced modules nothing can be seen. Load their weights into the "
+        "Python class that they were made from: network.load_state_dict(scripted.state_dict())"
+        if scripted
+        else ": choose one that the network uses"
+    )
+    return f"took no part in the forward pass{cure}"
 
 
 def layer_table(layers: Mapping[str, LayerInfo]) -> pd.DataFrame:
@@ -124,11 +146,17 @@ def layer_table(layers: Mapping[str, LayerInfo]) -> pd.DataFrame:
 
 
 def count_classes(network: nn.Module, input_shape: Sequence[int]) -> int:
-    """How many logits a network gives for one cell of shape (C, *spatial)."""
-    x = torch.zeros(1, *input_shape, device="meta", dtype=precision(network))
-    with torch.no_grad(), _fits(network, input_shape):
-        out = copied(network).to("meta").eval()(x)
-    return (out if isinstance(out, Tensor) else out[0]).shape[1]
+    """How many logits a network gives for one cell of shape (C, *spatial).
+
+    Raises
+    ------
+    GradcamoError
+        If the network cannot take such an input, or returns something else than logits.
+    """
+    network = unwrapped(network)
+    seen = one_pass(network, input_shape)
+    out = seen.out[0] if is_transformer(network) and isinstance(seen.out, tuple) else seen.out
+    return logits_of(out, seen.cells).shape[1]
 
 
 def default_layer(network: nn.Module, input_shape: Sequence[int]) -> str:
@@ -166,80 +194,3 @@ def place(
         tuple(s * f for s, f in zip(stride, zoom, strict=True)),
         tuple((o + 0.5) * f - 0.5 for o, f in zip(offset, zoom, strict=True)),
     )
-
-
-class _CarrySight(TorchFunctionMode):
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if isinstance(out, Tensor) and not hasattr(out, "sight"):
-            sight = _see(func, args, kwargs, out)
-            if sight is not None:
-                out.sight = sight  # type: ignore[attr-defined]
-        return out
-
-
-def _see(func: Callable, args: tuple, kwargs: dict, out: Tensor) -> Sight | None:
-    located = [a for a in args if isinstance(a, Tensor) and hasattr(a, "sight")]
-    if not located:
-        return None
-    x: Any = located[0]
-    name = getattr(func, "__name__", "")
-    if func in (F.conv1d, F.conv2d, F.conv3d):
-        named = dict(zip(("input", "weight", "bias", *_WINDOW), args, strict=False)) | kwargs
-        return x.sight.through(
-            args[1].shape[2:],
-            named.get("stride", 1),
-            named.get("padding", 0),
-            named.get("dilation", 1),
-        )
-    if "adaptive" in name:
-        sizes = zip(x.sight.stride, x.shape[2:], out.shape[2:], strict=True)
-        strides = [(step, before / after) for step, before, after in sizes]
-        return Sight(
-            tuple(step * f for step, f in strides),
-            tuple(
-                o + step * (f - 1) / 2 for o, (step, f) in zip(x.sight.offset, strides, strict=True)
-            ),
-        )
-    if "_pool" in name:
-        named = dict(zip(("input", "kernel_size", *_WINDOW), args, strict=False)) | kwargs
-        kernel = named["kernel_size"]
-        dilation = named.get("dilation", 1) if "max_pool" in name else 1
-        return x.sight.through(
-            kernel, named.get("stride") or kernel, named.get("padding", 0), dilation
-        )
-    if func is F.pad:
-        before = (kwargs.get("pad") or args[1])[::2][::-1]
-        before = [0] * (len(x.sight.stride) - len(before)) + list(before)[-len(x.sight.stride) :]
-        offset = [o - s * p for s, o, p in zip(x.sight.stride, x.sight.offset, before, strict=True)]
-        return Sight(x.sight.stride, tuple(offset))
-    if name in _MOVING:
-        return None
-    same: list[Any] = [a for a in located if a.shape[2:] == out.shape[2:]]
-    return same[0].sight if same and out.ndim == same[0].ndim else None
-
-
-_WINDOW = ("stride", "padding", "dilation")
-# these may keep the shape and yet move the voxels
-_MOVING = {"roll", "flip", "rot90", "transpose", "permute", "movedim", "swapaxes", "grid_sample"}
-
-
-def _hand_on(module: nn.Module, args: tuple, out: Any) -> None:
-    """For modules that compute where no function mode sees them (autograd functions)."""
-    x = args[0] if args else None
-    if (
-        isinstance(x, Tensor)
-        and isinstance(out, Tensor)
-        and hasattr(x, "sight")
-        and not hasattr(out, "sight")
-        and out.shape[2:] == x.shape[2:]
-        and not list(module.children())
-    ):
-        out.sight = x.sight  # type: ignore[attr-defined]
-
-
-def _each(value: Any, n: int) -> list[Any]:
-    return [value] * n if isinstance(value, int) else list(value) * (n // len(value) or 1)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.networks.blocks import on_average
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
+from gradcamo.networks.following.passes import fits
+from gradcamo.networks.geometry import LayerInfo, describe_layers, used_again
+from gradcamo.networks.grids import Reshape
+from gradcamo.networks.outputs import check_gradients, logits_of, no_gradient, unwrapped
 from gradcamo.networks.sharing import borrowed
 from gradcamo.settings import Gradients
 from gradcamo.types import CamResult
@@ -25,6 +32,7 @@ def grad_cam(
     layers: Iterable[str | nn.Module] = ("head",),
     target: Any = None,
     gradients: Gradients = "averaged",
+    reshape: Reshape | None = None,
 ) -> CamResult:
     """Grad-CAM localization maps and profiles of every cell of a batch.
 
@@ -43,6 +51,9 @@ def grad_cam(
     layers : names (``block_0`` … ``head``, or module names) or modules
     target : class to explain, an integer or (N,), or ``"every"``; the predicted one by default
     gradients : "averaged" (Grad-CAM) or "local" (HiResCAM)
+    reshape : function from what a layer gives to (N, C', *grid), as pytorch-grad-cam's
+        ``reshape_transform``, for layers that give something else (channels last, tokens, tuples):
+        ``lambda a: a.permute(0, 3, 1, 2)``. It may rearrange values and leave some out
 
     Returns
     -------
@@ -52,30 +63,53 @@ def grad_cam(
     Raises
     ------
     GradcamoError
-        If a layer is unknown or has no grid, the input has the wrong rank or is empty, or a
-        target is no class of the network.
+        If a layer is unknown or its grid is not proved, the input has the wrong rank or is empty,
+        a target is no class of the network, or the network returns no logits or no gradients.
 
     Notes
     -----
     The network runs in eval mode. Only what lies above the lowest layer gets a graph; at the head
     of an EfficientNet the gradient is W_kc / |grid| and none is needed. Hooks, train flags and
     ``requires_grad`` are given back, also after an exception. Threads that explain with the same
-    network take turns.
+    network take turns. Of a layer that is used several times in one pass, the last use counts.
     """
+    network = unwrapped(network)
     wanted = find_taps(network, layers)
+    check_input(x, network)
+    known = _proved(network, x.shape[1:], tuple(wanted), reshape)
+    for name, info in known.items():
+        if info.uses > 1:
+            warnings.warn(used_again(name, info), GradcamoWarning, stacklevel=2)
+    return localize(network, x, known, target, gradients, reshape)
+
+
+def localize(
+    network: nn.Module,
+    x: Tensor,
+    known: Mapping[str, LayerInfo],
+    target: Any = None,
+    gradients: Gradients = "averaged",
+    reshape: Reshape | None = None,
+) -> CamResult:
+    """As `grad_cam`, at layers that were described; ``reshape`` is for those that need it."""
+    wanted = find_taps(network, known)
     check_input(x, network)
     head = _closed_form(network, wanted)
     with borrowed(network), _tapped(wanted, head is None, gradients) as seen:
         logits = _logits(network, x.detach())
-        _check_seen(wanted, seen, len(x))
+        grids = {name: _grid(name, seen, info, len(x), reshape) for name, info in known.items()}
         predicted = logits.detach().argmax(1)
         chosen = _targets(target, predicted, logits.shape[1])  # (N, T)
-        slopes = (
-            _closed_slopes(head, seen, chosen) if head else _slopes(seen, logits, chosen, gradients)
-        )
+        if head:
+            slopes = _closed_slopes(head, grids, chosen)
+        else:
+            if not logits.requires_grad:
+                raise GradcamoError(no_gradient(network))
+            again = {name: reshape for name, info in known.items() if info.reshaped}
+            slopes = _slopes(seen, logits, chosen, gradients, again)
     maps, profiles = {}, {}
-    for name in wanted:
-        a = at_least_single(seen[name].detach())
+    for name, grid in grids.items():
+        a = at_least_single(grid.detach())
         every_voxel = "..." if slopes[name].ndim > 3 else ""
         formula = f"ntc{every_voxel},nc...->nt..."
         maps[name] = torch.einsum(formula, slopes[name], a).relu() / a.shape[1]
@@ -85,40 +119,91 @@ def grad_cam(
     return CamResult(at_least_single(logits.detach()), predicted, chosen, maps, profiles)
 
 
+_known: WeakKeyDictionary[nn.Module, WeakKeyDictionary[Reshape, dict[Any, Any]]]
+_known = WeakKeyDictionary()
+
+
+def _as_it_is(given: Any) -> Any:
+    return given
+
+
+def _proved(
+    network: nn.Module, shape: Sequence[int], layers: tuple[str, ...], reshape: Reshape | None
+) -> dict[str, LayerInfo]:
+    """`describe_layers`, once for a network as it stands."""
+    kept = _known.setdefault(network, WeakKeyDictionary()).setdefault(reshape or _as_it_is, {})
+    key = (tuple(map(id, network.modules())), tuple(shape), layers)
+    if key not in kept:
+        found: dict[str, LayerInfo] = describe_layers(network, shape, layers, reshape)
+        kept[key] = found
+    return dict(kept[key])
+
+
 def _logits(network: nn.Module, x: Tensor) -> Tensor:
-    try:
-        logits = network(x)
-    except RuntimeError as error:
-        if "memory" in str(error):  # a smaller batch may do
-            raise
+    check_gradients(network)
+    with fits(network, x.shape):
+        return logits_of(network(x), len(x))
+
+
+def _grid(
+    name: str, seen: Mapping[str, Any], info: LayerInfo, cells: int, reshape: Reshape | None
+) -> Tensor:
+    """What a layer gave, (N, C', *grid)."""
+    a = seen.get(name)
+    if reshape is not None and info.reshaped:
+        a = reshape(tree_map_only(Tensor, Tensor.detach, a))
+    shape = (cells, info.channels, *info.grid)
+    if not isinstance(a, Tensor) or a.shape != shape:
+        came = tuple(a.shape) if isinstance(a, Tensor) else type(a).__name__
         raise GradcamoError(
-            f"the network cannot take an input of shape {tuple(x.shape)}: {error}"
-        ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
-        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise GradcamoError(
-            f"a network returns logits ({len(x)}, classes) before softmax, this one returned {came}"
+            f"layer {name!r} gives {came}, expected {shape} as for other cells of this size: what "
+            "it gives depends on more than the size, choose another layer"
         )
-    return logits
+    return a
 
 
 def _slopes(
-    seen: Mapping[str, Tensor], logits: Tensor, chosen: Tensor, gradients: Gradients
+    seen: Mapping[str, Any],
+    logits: Tensor,
+    chosen: Tensor,
+    gradients: Gradients,
+    reshape: Mapping[str, Any],
 ) -> dict[str, Tensor]:
     """Equation 4 by backpropagation, (N, T, C') per layer, or (N, T, C', *grid) if local."""
     columns: dict[str, list[Tensor]] = {name: [] for name in seen}
+    tensors = [tensor for value in seen.values() for tensor in _differentiable(value)]
     for k in chosen.T:
         # one sum serves all cells: in eval mode they do not see each other
         score = logits.gather(1, k[:, None]).sum()
-        found = torch.autograd.grad(
-            score, list(seen.values()), retain_graph=len(chosen.T) > 1, allow_unused=True
+        found = iter(
+            torch.autograd.grad(score, tensors, retain_graph=len(chosen.T) > 1, allow_unused=True)
         )
-        for name, slope in zip(seen, found, strict=True):
-            if slope is None:
-                raise GradcamoError(f"the logits do not depend on layer {name!r}: choose another")
+        for name, value in seen.items():
+            slopes = [next(found) for _ in _differentiable(value)]
+            if all(slope is None for slope in slopes):
+                raise GradcamoError(
+                    f"the logits do not depend on layer {name!r}, or only without gradients "
+                    "(torch.no_grad, .detach): choose another"
+                )
+            slope = reshape[name](_filled(value, slopes)) if name in reshape else slopes[0]
             slope = at_least_single(slope)
             columns[name].append(slope if gradients == "local" else slope.flatten(2).mean(-1))
     return {name: torch.stack(slopes, 1) for name, slopes in columns.items()}
+
+
+def _differentiable(value: Any) -> list[Tensor]:
+    return [x for x in tree_leaves(value) if isinstance(x, Tensor) and x.requires_grad]
+
+
+def _filled(value: Any, slopes: Sequence[Tensor | None]) -> Any:
+    """What a layer gave with its gradients in the place of values, 0 where the score needs none."""
+    rest = iter(slopes)
+
+    def slope_of(x: Tensor) -> Tensor:
+        slope = next(rest) if x.requires_grad else None
+        return torch.zeros_like(x) if slope is None else slope
+
+    return tree_map_only(Tensor, slope_of, value)
 
 
 def _closed_slopes(
@@ -141,19 +226,18 @@ def _closed_form(network: nn.Module, wanted: Mapping[str, Tap]) -> nn.Linear | N
 @contextmanager
 def _tapped(
     wanted: Mapping[str, Tap], graph: bool, gradients: Gradients
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[dict[str, Any]]:
     """Keeps the layers' outputs as they pass; the graph starts at the lowest of them."""
-    seen: dict[str, Tensor] = {}
+    seen: dict[str, Any] = {}
 
     def keep(name: str, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            raise GradcamoError(f"layer {name!r} returns {type(value).__name__}, not a tensor")
-        first = graph and not value.requires_grad
+        first = graph and not _differentiable(value)
         if first:
-            value = value.detach().requires_grad_()
+            value = tree_map_only(Tensor, _start, value)
         seen[name] = value
-        value = value.clone()  # what comes next may work in place
-        return on_average(value) if first and gradients == "averaged" else value
+        value = tree_map_only(Tensor, Tensor.clone, value)  # what comes next may work in place
+        averaged = first and gradients == "averaged" and isinstance(value, Tensor)
+        return on_average(value) if averaged else value
 
     hooks = []
     try:
@@ -171,6 +255,10 @@ def _tapped(
             hook.remove()
 
 
+def _start(x: Tensor) -> Tensor:
+    return x.detach().requires_grad_() if x.is_floating_point() else x
+
+
 def check_input(x: Tensor, network: nn.Module) -> None:
     if not isinstance(x, Tensor) or x.ndim not in (4, 5) or not x.is_floating_point():
         what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
@@ -183,19 +271,8 @@ def check_input(x: Tensor, network: nn.Module) -> None:
     if (weights.device, weights.dtype) != (x.device, x.dtype):
         raise GradcamoError(
             f"the network is {weights.dtype} on {weights.device}, the input {x.dtype} on "
-            f"{x.device}: move one to the other with .to()"
+            f"{x.device}: x = x.to({str(weights.device)!r}, {weights.dtype}) makes them one"
         )
-
-
-def _check_seen(wanted: Iterable[str], seen: Mapping[str, Tensor], n: int) -> None:
-    for name in wanted:
-        if name not in seen:
-            raise GradcamoError(f"layer {name!r} took no part in the forward pass")
-        if seen[name].ndim < 3 or len(seen[name]) != n:
-            raise GradcamoError(
-                f"layer {name!r} gives {tuple(seen[name].shape)}, expected (N, C', *grid): "
-                "choose a convolutional layer"
-            )
 
 
 def _targets(target: Any, predicted: Tensor, classes: int) -> Tensor:

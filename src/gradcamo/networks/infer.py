@@ -18,12 +18,13 @@ from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import place
-from gradcamo.networks.gradcam import grad_cam
+from gradcamo.networks.gradcam import localize
 from gradcamo.networks.memory import ahead, keep_buffers, smaller_batch
+from gradcamo.networks.outputs import is_transformer
 from gradcamo.networks.preprocess import choose_device, rescaled
 from gradcamo.networks.replay import Replayed
 from gradcamo.networks.rounding import unrounded
-from gradcamo.networks.vit import attention_cam, is_transformer
+from gradcamo.networks.vit import attention_cam
 from gradcamo.settings import Alignment, Gradients
 from gradcamo.types import CamResult, CellCrop
 
@@ -175,7 +176,7 @@ def _look(
 ) -> tuple[Tensor, Tensor, list[_View]]:
     """Probabilities, targets and each layer's view of a batch: all that a device does for it."""
     network = checkpoint.on(where)
-    result = _localize(network, x, layers, target, gradients)
+    result = _localize(checkpoint, network, x, layers, target, gradients)
     _check_logits(result, checkpoint)
     if len(checkpoint.input_size) == 2:
         owners = owners[:, 0]
@@ -244,6 +245,7 @@ def _check_logits(result: CamResult, checkpoint: Checkpoint) -> None:
 
 
 def _localize(
+    checkpoint: Checkpoint,
     network: nn.Module,
     x: Tensor,
     layers: tuple[str, ...],
@@ -251,7 +253,8 @@ def _localize(
     gradients: Gradients,
 ) -> CamResult:
     if not is_transformer(network):
-        return grad_cam(network, x, layers, target, gradients)
+        known = {name: checkpoint.layers[name] for name in layers}
+        return localize(network, x, known, target, gradients, checkpoint.reshape)
     if target is not None:
         raise GradcamoError("attention is the same for every treatment: leave the target out")
     if gradients != "averaged":

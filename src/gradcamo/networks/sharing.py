@@ -13,7 +13,7 @@ from threading import Lock, RLock
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from torch import nn
+from torch import Tensor, nn
 
 N = TypeVar("N", bound=nn.Module)
 T = TypeVar("T")
@@ -71,7 +71,9 @@ def borrowed(network: nn.Module) -> Iterator[None]:
 def copied(network: N) -> N:
     """A copy, without hooks and flags of whoever uses the network meanwhile."""
     with alone(network):
-        return copy.deepcopy(network)
+        # what is worked out anew in each pass (old weight norm) cannot be copied
+        made = (x for m in network.modules() for x in vars(m).values() if isinstance(x, Tensor))
+        return copy.deepcopy(network, {id(x): x.detach() for x in made if not x.is_leaf})
 
 
 class made_once(Generic[T]):

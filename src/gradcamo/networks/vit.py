@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
-from gradcamo.networks.geometry import LayerInfo, Sight
+from gradcamo.networks.geometry import LayerInfo
 from gradcamo.networks.gradcam import at_least_single, check_input
+from gradcamo.networks.grids import Sight
+from gradcamo.networks.outputs import logits_of
 from gradcamo.networks.sharing import borrowed
 from gradcamo.types import CamResult
 
@@ -49,11 +51,6 @@ def attention_rollout(attentions: Sequence[Tensor]) -> Tensor:
 
 
 _MAPS = {"attention_last": attention_last, "attention_rollout": attention_rollout}
-
-
-def is_transformer(network: nn.Module) -> bool:
-    """Whether this is a vision transformer with a class token, as ``monai.networks.nets.ViT``."""
-    return all(hasattr(network, part) for part in ("patch_embedding", "blocks", "cls_token"))
 
 
 def attention_layers(network: nn.Module, input_shape: Sequence[int]) -> dict[str, LayerInfo]:
@@ -105,7 +102,8 @@ def attention_cam(
     check_input(x, network)
     _, grid = _patches(network, x.shape[2:])
     with borrowed(network), _kept(network) as seen, torch.no_grad():
-        logits, _ = network(x)
+        out = network(x)
+        logits = logits_of(out[0] if isinstance(out, tuple) else out, len(x))
         attentions = [block.attn.att_mat for block in network.blocks]  # type: ignore[union-attr]
     token = at_least_single(seen[0][:, 0])
     maps = {name: _MAPS[name](attentions).unflatten(1, grid) for name in layers}
