@@ -61,9 +61,9 @@ def table_times(viewer: Any, settle: Callable[[], None]) -> None:
     """Sort, filter and choose in a table of the paper's size."""
     from gradcamo.docks.panels.cells.cells import CellsDock
     from gradcamo.docks.state.results import Results
-    from gradcamo.docks.state.session import session_of
+    from gradcamo.docks.window import window_of
 
-    session = session_of(viewer)
+    session = window_of(viewer).session
     dock = CellsDock(viewer)
     viewer.window.add_dock_widget(dock, area="bottom")
     scored = cells()
@@ -128,7 +128,7 @@ def map_times(viewer: Any, settle: Callable[[], None]) -> None:
     viewer.window.add_dock_widget(dock)
     table = cells()
     table[["umap_1", "umap_2"]] = np.random.default_rng(2).normal(size=(CELLS, 2))
-    plate = dock.session.plate
+    plate = dock._plate
     plate.results = PlateResults(Path("results"), table, whitened=False)
     plate.changed.emit()
     dock.source.setCurrentIndex(dock.source.findData("plate"))

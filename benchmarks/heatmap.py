@@ -69,11 +69,13 @@ def clicks(viewer: Any, settle: Any, of: tuple[Any, ...], checkpoint: Any) -> No
     """The first click, others that are not cached, and clicks on what is."""
     from dataclasses import replace
 
-    from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
-    from gradcamo.docks.state.session import session_of
+    from gradcamo.display import contrast_limits
+    from gradcamo.docks.canvas.layers import show_labels, show_stack
+    from gradcamo.docks.window import window_of
 
     stack, image, cells = of
-    session = session_of(viewer)
+    window = window_of(viewer)
+    session = window.session
     viewer.layers.clear()
     stack = replace(stack, data=image)
     limits = [contrast_limits(channel) for channel in stack.data]
@@ -86,25 +88,25 @@ def clicks(viewer: Any, settle: Any, of: tuple[Any, ...], checkpoint: Any) -> No
     labels = table["label"][~table["touches_border"]].tolist()
     viewer.dims.set_current_step(0, stack.shape[1] // 2)
     settle()
-    while session.found.job.running:  # a user looks before clicking; cells are found meanwhile
+    while window.found.job.running:  # a user looks before clicking; cells are found meanwhile
         settle()
         time.sleep(0.002)
-    uncached = [one_click(session, settle, label) for label in labels[:6]]
+    uncached = [one_click(viewer, session, settle, label) for label in labels[:6]]
     print(f"  first click                {uncached[0][0]:7.0f} ms (processor {uncached[0][1]:.0f})")
     print(f"  others, not cached         {middle(uncached[1:])}")
-    again = [one_click(session, settle, label) for label in labels[:6]]
+    again = [one_click(viewer, session, settle, label) for label in labels[:6]]
     print(f"  cached                     {middle(again)}")
 
 
-def one_click(session: Any, settle: Any, label: int) -> tuple[float, float]:
+def one_click(viewer: Any, session: Any, settle: Any, label: int) -> tuple[float, float]:
     """Milliseconds until the heatmap of a cell is drawn, by the clock and of the processor."""
     drawn: list[tuple[float, float]] = []
 
     def look(event: Any) -> None:
-        if heatmap_of(session.viewer) == f"cell {label}":
+        if heatmap_of(viewer) == f"cell {label}":
             drawn.append((time.perf_counter(), time.process_time()))
 
-    canvas = session.viewer.window._qt_viewer.canvas._scene_canvas
+    canvas = viewer.window._qt_viewer.canvas._scene_canvas
     canvas.events.draw.connect(look, position="last")
     began, busy = time.perf_counter(), time.process_time()
     session.choose(label, "canvas")
@@ -118,7 +120,7 @@ def one_click(session: Any, settle: Any, label: int) -> tuple[float, float]:
 
 
 def heatmap_of(viewer: Any) -> str:
-    from gradcamo.docks.canvas.layers import heatmap_layer
+    from gradcamo.docks.canvas.heat_layer import heatmap_layer
 
     layer = heatmap_layer(viewer)
     return "" if layer is None else layer.metadata["cell"]

@@ -34,11 +34,11 @@ def main(out: str, plate: str) -> None:
 
     torch.set_num_threads(1)  # two sum in another order, and the training page's report has one
     folder = Path(plate) if plate else audited_plate(Path(tempfile.mkdtemp()))
-    from gradcamo.docks.state.session import session_of
+    from gradcamo.docks.window import window_of
 
     viewer = window()
     _, bench = viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
-    session = session_of(viewer)
+    session = window_of(viewer).session
     camera = Camera(viewer, Path(out))
     camera.window("start")
     load_and_segment(viewer, bench, session, camera)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+import threading
 
 import numpy as np
 import pytest
+
+from gradcamo.docks.parts.worker import NAME
 
 # before napari is imported: neither read nor write anybody's settings
 os.environ["NAPARI_CONFIG"] = ""
@@ -20,9 +23,13 @@ def _fresh_home(qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # what docks remember
     gc.freeze()  # a closing window collects garbage: what was imported need not be looked at
     yield
-    from superqt.utils._qthreading import WorkerBase
+    for thread in jobs():
+        thread.join(20)
 
-    WorkerBase.await_workers(20_000)
+
+def jobs() -> list[threading.Thread]:
+    """The threads that work beside windows."""
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
 @pytest.fixture
@@ -77,13 +84,21 @@ def checkpoint(field):
 
 
 @pytest.fixture
-def session(viewer, field):
+def window(viewer):
+    """What works on and shows the session of the viewer."""
+    from gradcamo.docks.window import window_of
+
+    return window_of(viewer)
+
+
+@pytest.fixture
+def session(window, viewer, field):
     """The field, open in the window, with its labels."""
-    from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
-    from gradcamo.docks.state.session import session_of
+    from gradcamo.display import contrast_limits
+    from gradcamo.docks.canvas.layers import show_labels, show_stack
 
     stack, labels = field
-    session = session_of(viewer)
+    session = window.session
     limits = [contrast_limits(channel) for channel in stack.data]
     session.set_stack(stack, show_stack(viewer, stack, limits))
     like = next(iter(session.channel_layers.values()))
@@ -103,14 +118,14 @@ def batches(field, checkpoint):
 
 
 @pytest.fixture
-def audited(session, checkpoint, batches):
+def audited(session, checkpoint, batches, window):
     """The same with every cell scored."""
     from gradcamo.auditing.stack import audit_recipe
     from gradcamo.settings import AuditSettings
 
     session.set_checkpoint(checkpoint, "small")
     session.audit_settings = AuditSettings()
-    session.audits._recipe = audit_recipe(session.stack, checkpoint, session.audit_settings)
+    window.audits._recipe = audit_recipe(session.stack, checkpoint, session.audit_settings)
     for batch in batches:
         session.auditing.stepped.emit(batch)
     session.auditing.ended.emit(True)

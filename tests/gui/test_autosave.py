@@ -14,7 +14,9 @@ import tifffile
 from conftest import scored_label
 from napari.utils.notifications import notification_manager
 
-from gradcamo.docks.canvas.layers import heatmap_layer, show_labels, show_stack
+from gradcamo.docks.canvas.heat_layer import heatmap_layer
+from gradcamo.docks.canvas.layers import show_labels, show_stack
+from gradcamo.docks.window import window_of
 from gradcamo.files.kept import fingerprint, homes_of, read_kept, write_marks, write_scores
 from gradcamo.files.landing import to_json
 
@@ -30,9 +32,9 @@ ONE_CELL = pd.DataFrame(
 )
 
 
-def saved(session, qtbot) -> None:
+def saved(window, qtbot) -> None:
     """Wait until all is looked at and written."""
-    save = session.autosave
+    save = window.autosave
     qtbot.waitUntil(lambda: not save.looking.running and save.home is not None, timeout=20_000)
     qtbot.waitUntil(lambda: not save.writing.running, timeout=20_000)
 
@@ -47,18 +49,18 @@ def reopened(session, viewer, qtbot, labels, path=None) -> None:
         viewer.layers.remove(layer)
         layer.metadata["path"] = str(path)
         viewer.layers.append(layer)
-    saved(session, qtbot)
+    saved(window_of(viewer), qtbot)
 
 
 @pytest.fixture
-def flagged(audited, qtbot):
+def flagged(audited, qtbot, window):
     """A cell is flagged the other way round, with a note, and the cut-off is moved."""
-    saved(audited, qtbot)
+    saved(window, qtbot)
     label = scored_label(audited)
     audited.set_cutoff(0.31)
     audited.mark([label], not bool(audited.results.table.at[label, "flagged"]))
     audited.note(label, "look again: µ")
-    saved(audited, qtbot)
+    saved(window, qtbot)
     return label
 
 
@@ -75,8 +77,8 @@ def test_scores_flags_and_notes_come_back_with_the_same_labels(audited, flagged,
     assert heatmap_layer(viewer).metadata["cell"] == f"cell {flagged}"  # at once
 
 
-def test_a_map_that_was_not_kept_is_made_again(audited, flagged, viewer, qtbot):
-    for path in audited.autosave.home.parent.glob("*.safetensors"):
+def test_a_map_that_was_not_kept_is_made_again(audited, flagged, viewer, qtbot, window):
+    for path in window.autosave.home.parent.glob("*.safetensors"):
         path.unlink()
     reopened(audited, viewer, qtbot, audited.labels_layer.data.copy())
     assert len(audited.results)
@@ -86,7 +88,7 @@ def test_a_map_that_was_not_kept_is_made_again(audited, flagged, viewer, qtbot):
 
 
 def test_other_labels_get_nothing_of_these_and_take_nothing_from_them(
-    audited, flagged, viewer, qtbot, tmp_path
+    audited, flagged, viewer, qtbot, tmp_path, window
 ):
     same = audited.labels_layer.data.copy()
     other = same.copy()
@@ -95,24 +97,26 @@ def test_other_labels_get_nothing_of_these_and_take_nothing_from_them(
     reopened(audited, viewer, qtbot, other)
     assert len(audited.results) == 0
     audited.note(flagged, "another cell")
-    saved(audited, qtbot)
+    saved(window, qtbot)
     reopened(audited, viewer, qtbot, same)
     assert audited.results.table.at[flagged, "note"] == "look again: µ"
 
 
-def test_labels_of_a_file_keep_theirs_beside_it(audited, flagged, viewer, qtbot, tmp_path):
+def test_labels_of_a_file_keep_theirs_beside_it(audited, flagged, viewer, qtbot, tmp_path, window):
     path = tmp_path / "my.cells.tif"
     tifffile.imwrite(path, audited.labels_layer.data)
     labels = audited.labels_layer.data.copy()
     reopened(audited, viewer, qtbot, labels, path)
     audited.note(flagged, "from the file")
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert list(tmp_path.glob("my.gradcamo-*.json"))
     reopened(audited, viewer, qtbot, labels.copy(), path)
     assert audited.results.table.at[flagged, "note"] == "from the file"
 
 
-def test_where_the_folder_takes_no_file_the_user_s_folder_does(audited, viewer, qtbot, tmp_path):
+def test_where_the_folder_takes_no_file_the_user_s_folder_does(
+    audited, viewer, qtbot, tmp_path, window
+):
     labels = audited.labels_layer.data.copy()
     path = tmp_path / "cells.tif"
     tifffile.imwrite(path, labels)
@@ -122,13 +126,13 @@ def test_where_the_folder_takes_no_file_the_user_s_folder_does(audited, viewer, 
     reopened(audited, viewer, qtbot, labels, path)
     label = int(labels.max())
     audited.note(label, "kept elsewhere")
-    saved(audited, qtbot)
+    saved(window, qtbot)
     reopened(audited, viewer, qtbot, labels.copy(), path)
     assert audited.results.notes == {label: "kept elsewhere"}
 
 
-def test_what_is_damaged_is_set_aside_with_a_message(audited, flagged, viewer, qtbot):
-    home = audited.autosave.home
+def test_what_is_damaged_is_set_aside_with_a_message(audited, flagged, viewer, qtbot, window):
+    home = window.autosave.home
     for suffix in (".parquet", ".json"):
         path = home.with_name(home.name + suffix)
         path.write_bytes(path.read_bytes()[:100])
@@ -140,12 +144,12 @@ def test_what_is_damaged_is_set_aside_with_a_message(audited, flagged, viewer, q
     assert ".json" in said
     assert len(list(home.parent.glob(f"{home.name}*.damaged-*"))) == 2
     audited.note(flagged, "anew")  # and the work goes on
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert read_kept([home]).marks["notes"] == {flagged: "anew"}
 
 
 def test_flags_set_before_an_audit_of_the_same_labels_are_not_overwritten_by_it(
-    audited, flagged, viewer, checkpoint, batches, qtbot
+    audited, flagged, viewer, checkpoint, batches, qtbot, window
 ):
     labels = audited.labels_layer.data.copy()
     viewer.layers.remove(audited.labels_layer)
@@ -153,25 +157,25 @@ def test_flags_set_before_an_audit_of_the_same_labels_are_not_overwritten_by_it(
     for batch in batches:  # … and scores arrive before it ends
         audited.auditing.stepped.emit(batch)
     audited.auditing.ended.emit(True)
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert audited.results.notes == {flagged: "look again: µ"}
-    assert read_kept([audited.autosave.home]).marks["notes"] == {flagged: "look again: µ"}
+    assert read_kept([window.autosave.home]).marks["notes"] == {flagged: "look again: µ"}
 
 
 def test_another_stack_under_the_same_labels_keeps_the_flags(
-    audited, flagged, field, viewer, qtbot
+    audited, flagged, field, viewer, qtbot, window
 ):
     stack, _ = field
     audited.set_stack(stack, audited.channel_layers)
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert audited.results.table.at[flagged, "note"] == "look again: µ"
 
 
-def test_edited_labels_take_their_scores_and_flags_along(audited, flagged, viewer, qtbot):
+def test_edited_labels_take_their_scores_and_flags_along(audited, flagged, viewer, qtbot, window):
     before = audited.labels_layer.data.copy()
     audited.labels_layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 5)
     audited.note(flagged, "after painting")
-    saved(audited, qtbot)
+    saved(window, qtbot)
     after = audited.labels_layer.data.copy()
     reopened(audited, viewer, qtbot, after)
     assert audited.results.table.at[flagged, "note"] == "after painting"
@@ -179,7 +183,7 @@ def test_edited_labels_take_their_scores_and_flags_along(audited, flagged, viewe
     assert audited.results.table.at[flagged, "note"] == "look again: µ"
 
 
-def test_renaming_and_deleting_layers_loses_no_flag(audited, flagged, field, viewer, qtbot):
+def test_renaming_and_deleting_layers_loses_no_flag(audited, flagged, field, viewer, qtbot, window):
     audited.labels_layer.name = "something else"
     audited.mark([flagged], True)
     labels = audited.labels_layer.data.copy()
@@ -188,23 +192,25 @@ def test_renaming_and_deleting_layers_loses_no_flag(audited, flagged, field, vie
     show_labels(viewer, labels, None)
     stack, _ = field
     audited.set_stack(stack, show_stack(viewer, stack, [(0.0, 1.0)] * 3))
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert audited.results.marked == {flagged: True}
     assert audited.results.notes == {flagged: "look again: µ"}
 
 
-def test_closing_the_window_during_a_run_keeps_scores_and_flags(audited, flagged, viewer, qtbot):
+def test_closing_the_window_during_a_run_keeps_scores_and_flags(
+    audited, flagged, viewer, qtbot, window
+):
     from gradcamo.settings import AuditSettings
 
-    home, cells = audited.autosave.home, len(audited.results)
+    home, cells = window.autosave.home, len(audited.results)
     layer, seen = audited.labels_layer, []
     audited.auditing.stepped.connect(seen.append)
-    audited.audits.start(AuditSettings(batch_size=1))
+    window.audits.start(AuditSettings(batch_size=1))
     qtbot.waitUntil(lambda: len(seen) > 1, timeout=60_000)
     audited.note(flagged, "in the middle")
     viewer.close()
     qtbot.waitUntil(lambda: not audited.auditing.running, timeout=60_000)
-    qtbot.waitUntil(lambda: not audited.autosave.writing.running, timeout=20_000)
+    qtbot.waitUntil(lambda: not window.autosave.writing.running, timeout=20_000)
     kept = read_kept([home])
     assert kept.marks["notes"] == {flagged: "in the middle"}
     assert 0 < len(kept.table) <= cells

@@ -8,8 +8,8 @@ import pytest
 from conftest import scored_label
 from qtpy.QtCore import Qt
 
+from gradcamo.docks.canvas.heat_layer import heatmap_layer
 from gradcamo.docks.canvas.keys import KEYS
-from gradcamo.docks.canvas.layers import heatmap_layer
 from gradcamo.docks.panels.cells.cells import CellsDock
 from gradcamo.docks.state.results import Results
 
@@ -18,10 +18,10 @@ CENTROID = ("centroid_z", "centroid_y", "centroid_x")
 
 
 @pytest.fixture
-def cells(audited, viewer, qtbot):
+def cells(audited, viewer, qtbot, window):
     dock = CellsDock(viewer)
     viewer.window.add_dock_widget(dock, area="bottom")
-    qtbot.waitUntil(lambda: not audited.autosave.looking.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
     return dock
 
 

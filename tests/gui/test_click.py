@@ -9,7 +9,7 @@ from mouse import canvas_position, click, drag
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.canvas.click import label_at
-from gradcamo.docks.canvas.layers import heatmap_layer
+from gradcamo.docks.canvas.heat_layer import heatmap_layer
 from gradcamo.docks.panels.cells.cells import CellsDock
 
 pytestmark = pytest.mark.gui
@@ -112,14 +112,14 @@ def test_picking_a_label_with_napari_s_own_tool_chooses_the_cell(audited, viewer
     assert selected_in_table(cells) == [label]
 
 
-def test_colouring_the_labels_chooses_nothing(audited, viewer):
+def test_colouring_the_labels_chooses_nothing(audited, viewer, window):
     label = scored_label(audited, 1)
     audited.choose(label, "table")
     for mode in ("flagged", "label", "score"):
-        audited.colours.set_mode(mode)
+        window.colours.set_mode(mode)
         assert audited.cell == label
     audited.choose(0, "table")  # the layer keeps its selected label, and repeats it
-    audited.colours.set_mode("flagged")
+    window.colours.set_mode("flagged")
     assert audited.cell == 0
 
 

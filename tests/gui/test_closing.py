@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import scored_label
-from qtpy.QtCore import QThreadPool
+from conftest import jobs, scored_label
 
 from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
@@ -28,16 +27,12 @@ def closed(viewer, qtbot, job, steps: int) -> list:
     job.stepped.connect(later.append)
     viewer.window.close()  # as the cross in its corner does
     qtbot.waitUntil(lambda: not job.running, timeout=MINUTES)
-    qtbot.waitUntil(_idle, timeout=MINUTES)
+    qtbot.waitUntil(lambda: not jobs(), timeout=MINUTES)
     return later
 
 
-def _idle() -> bool:
-    return QThreadPool.globalInstance().activeThreadCount() == 0
-
-
 def test_an_audit_ends_with_the_step_it_is_in_and_its_flags_are_kept(
-    audited, viewer, qtbot, monkeypatch
+    audited, viewer, qtbot, monkeypatch, window
 ):
     row_of, waited = stack._table, []
 
@@ -46,11 +41,11 @@ def test_an_audit_ends_with_the_step_it_is_in_and_its_flags_are_kept(
         return row_of(*args, **others)
 
     monkeypatch.setattr(stack, "_table", slowly)
-    save, flagged = audited.autosave, scored_label(audited)
+    save, flagged = window.autosave, scored_label(audited)
     qtbot.waitUntil(lambda: save.home is not None and not save.looking.running, timeout=MINUTES)
     home, cells = save.home, len(audited.results)
     audited.mark([flagged], True)
-    audited.audits.start(AuditSettings(batch_size=1))
+    window.audits.start(AuditSettings(batch_size=1))
     assert len(closed(viewer, qtbot, audited.auditing, 2)) <= 3
     assert len(waited) <= 6
     qtbot.waitUntil(lambda: not save.writing.running, timeout=MINUTES)

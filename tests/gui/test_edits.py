@@ -9,7 +9,7 @@ from mouse import click
 from qtpy.QtCore import Qt
 
 from gradcamo import CellCrops, audit
-from gradcamo.docks.canvas.layers import heatmap_layer
+from gradcamo.docks.canvas.heat_layer import heatmap_layer
 from gradcamo.docks.panels.cells.cells import CellsDock
 from gradcamo.docks.panels.steps.explain import ExplainDock
 
@@ -32,7 +32,7 @@ def paint_on(audited, viewer, qtbot, label, new):
     layer.selected_label = new
     layer.mode, layer.brush_size = "paint", 4
     qtbot.wait(50)
-    with qtbot.waitSignal(audited.edits.changed, timeout=10_000):
+    with qtbot.waitSignal(audited.edited, timeout=10_000):
         click(viewer, qtbot, centre_of(audited, label))
     layer.mode = "pan_zoom"
 
@@ -71,7 +71,7 @@ def test_cells_whose_shares_an_edit_changes_are_stale_and_keep_their_maps(
     paint_on(audited, viewer, qtbot, first, second)  # a cell all the same, to all others
     assert audited.results.stale == {first, second}
     where = np.nonzero(layer.data == first)
-    with qtbot.waitSignal(audited.edits.changed, timeout=10_000):
+    with qtbot.waitSignal(audited.edited, timeout=10_000):
         layer.data_setitem(tuple(axis[::3] for axis in where), 0)
     now = audit(audited.stack, layer.data, audited.checkpoint).set_index("label")[SHARES]
     common = now.index.intersection(before.index)
@@ -124,10 +124,10 @@ def test_undoing_and_redoing_are_edits_too(audited, qtbot):
     expected = {label} | in_sight(audited, voxel)
     for again in (layer.undo, layer.redo, layer.undo):
         audited.results.stale.clear()
-        count = audited.edits.count
+        count = audited.version
         again()
         assert audited.results.stale == expected
-        assert audited.edits.count > count
+        assert audited.version > count
 
 
 def test_an_edit_during_an_audit_is_newer_than_its_scores(audited, explain, qtbot):
@@ -145,7 +145,7 @@ def test_choosing_a_stale_cell_explains_it_anew(audited, viewer, qtbot):
     audited.choose(label, "table")
     where = np.nonzero(layer.data == label)
     half = tuple(axis[: len(axis) // 2] for axis in where)
-    with qtbot.waitSignal(audited.edits.changed, timeout=10_000):
+    with qtbot.waitSignal(audited.edited, timeout=10_000):
         layer.data_setitem(half, 0)
     assert not heatmap_layer(viewer).visible  # it is of the cell as it was
     audited.choose(0, "table")

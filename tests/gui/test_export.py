@@ -19,10 +19,10 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def cells(audited, viewer, qtbot):
+def cells(audited, viewer, qtbot, window):
     dock = CellsDock(viewer)
     viewer.window.add_dock_widget(dock, area="bottom")
-    qtbot.waitUntil(lambda: not audited.autosave.looking.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
     return dock
 
 

@@ -8,19 +8,20 @@ from conftest import scored_label
 from mouse import click
 from qtpy.QtCore import Qt
 
+from gradcamo.docks.canvas.heat_layer import heatmap_layer, hiding
 from gradcamo.docks.canvas.heatmap import crop_map
-from gradcamo.docks.canvas.layers import heatmap_layer, marked_layer
+from gradcamo.docks.canvas.layers import marked_layer
 from gradcamo.docks.panels.cells.compare import CompareDock
 from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
 from gradcamo.docks.panels.steps.review import ReviewDock
-from gradcamo.docks.state.look import COLORMAPS, Look, hiding
+from gradcamo.docks.state.look import COLORMAPS, Look
 
 pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def options(audited, viewer):
-    widget = HeatmapOptions(audited)
+def options(audited, viewer, window):
+    widget = HeatmapOptions(audited, window.heatmap)
     viewer.window.add_dock_widget(widget)
     return widget
 
@@ -68,27 +69,27 @@ def test_a_cell_in_pieces_outside_its_crop_can_be_clicked_and_says_why_there_is_
     assert (counts["outside"], counts["silent"]) == (1, 0)
 
 
-def test_cells_are_found_before_the_first_click(session, checkpoint, qtbot):
-    with qtbot.waitSignal(session.found.job.ended, timeout=60_000):
+def test_cells_are_found_before_the_first_click(session, checkpoint, qtbot, window):
+    with qtbot.waitSignal(window.found.job.ended, timeout=60_000):
         session.set_checkpoint(checkpoint, "small")
-    ahead = session.found._crops
+    ahead = window.found._crops
     assert ahead.table["label"].tolist() == np.unique(session.labels_layer.data)[1:].tolist()
-    assert session.found.finder(session.next_settings)() is ahead
-    session.found.forget()
-    assert session.found.finder(session.next_settings)() is not ahead
+    assert window.found.finder(session.next_settings)() is ahead
+    session.version += 1
+    assert window.found.finder(session.next_settings)() is not ahead
 
 
-def test_the_second_click_does_not_look_for_the_cells_again(audited, viewer, qtbot):
+def test_the_second_click_does_not_look_for_the_cells_again(audited, viewer, qtbot, window):
     labels = {scored_label(audited, rank) for rank in (0, 1)}
     audited.results.expire(labels)
     found = []
     for label in labels:
         with qtbot.waitSignal(audited.explaining.ended, timeout=60_000):
             audited.choose(label, "canvas")
-        found.append(audited.found.finder(audited.audit_settings)())
+        found.append(window.found.finder(audited.audit_settings)())
     assert found[0] is found[1]
     audited.labels_layer.data_setitem(tuple(np.zeros((3, 1), int)), 5)  # now they differ
-    assert audited.found.finder(audited.audit_settings)() is not found[1]
+    assert window.found.finder(audited.audit_settings)() is not found[1]
 
 
 def outlined(viewer, qtbot):
@@ -119,7 +120,7 @@ def test_every_control_has_a_tooltip(options):
 
 
 def test_controls_change_the_layer_and_the_key_changes_the_controls(
-    options, audited, viewer, qtbot
+    options, audited, viewer, qtbot, window
 ):
     audited.choose(scored_label(audited), "table")
     layer, outline = heatmap_layer(viewer), outlined(viewer, qtbot)
@@ -131,12 +132,12 @@ def test_controls_change_the_layer_and_the_key_changes_the_controls(
     assert (layer.opacity, layer.colormap.name) == (0.4, "cividis")
     assert layer.bounding_box.visible
     assert not outline.visible
-    audited.keys.toggle_heatmap()
+    window.keys.toggle_heatmap()
     assert not options.shown.isChecked()
     assert not layer.visible
     audited.choose(scored_label(audited, 1), "table")
     assert not layer.visible  # as the user wants it
-    audited.keys.toggle_heatmap()
+    window.keys.toggle_heatmap()
     assert layer.visible
 
 
@@ -207,11 +208,11 @@ def test_a_pinned_heatmap_stays_where_it_is(options, audited, viewer, qtbot):
     assert not np.array_equal(live.data, data)
 
 
-def test_what_was_chosen_is_there_at_the_next_launch(options, audited):
+def test_what_was_chosen_is_there_at_the_next_launch(options, audited, window):
     options.opacity.setValue(55)
     options.crop_outline.setChecked(True)
     options.shown.setChecked(False)
-    audited.heatmap.look = Look()
-    again = HeatmapOptions(audited).look()
+    audited.set_look(Look())
+    again = HeatmapOptions(audited, window.heatmap).look()
     assert (again.opacity, again.crop_outline) == (0.55, True)
     assert again.shown  # nobody looks for a heatmap that was hidden last week

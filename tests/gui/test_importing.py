@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from gradcamo import Checkpoint, grad_cam
 from gradcamo.docks.panels.steps.model import ModelDock, described
 from gradcamo.docks.parts.memory import recall
-from gradcamo.docks.state.session import session_of
+from gradcamo.docks.window import window_of
 
 pytestmark = pytest.mark.gui
 STAINS = "Hoechst, concanavalin, SYTO14, WGA, phalloidin, MitoTracker"
@@ -45,7 +45,7 @@ def test_imported_weights_give_the_published_logits(
     dialog.sizes.inputs["input_size"].setText("64, 96, 128")
     with qtbot.waitSignal(dialog.job.ended, timeout=60_000):
         qtbot.mouseClick(dialog.run, Qt.MouseButton.LeftButton)
-    checkpoint = session_of(viewer).checkpoint
+    checkpoint = window_of(viewer).session.checkpoint
     assert checkpoint.classes == tuple(classes)
     assert ", ".join(checkpoint.channels) == STAINS
     kept = Checkpoint.load(weights.with_suffix(".safetensors"))
@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(dialog, viewer, weight
     assert "6 channels, got 2 (DNA, actin)" in dialog.message.text()
     assert dialog.run.isEnabled()
     assert not weights.with_suffix(".safetensors").exists()
-    assert session_of(viewer).checkpoint is None
+    assert window_of(viewer).session.checkpoint is None
     dialog.sizes.inputs["input_size"].setText("64, many")
     dialog.start()
     assert "input_size" in dialog.message.text()

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from gradcamo.auditing.layers import layer_audit
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.training.layers import LayersDock
-from gradcamo.docks.state.session import session_of
+from gradcamo.docks.window import window_of
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
 
 pytestmark = pytest.mark.gui
@@ -22,7 +22,7 @@ def dock(viewer, small_plate):
     viewer.window.add_dock_widget(dock, name="Layers")
     assert not dock.run.isEnabled()
     checkpoint = Checkpoint.load(BUNDLED)
-    session_of(viewer).set_checkpoint(checkpoint, "bundled")
+    window_of(viewer).session.set_checkpoint(checkpoint, "bundled")
     dock.load(small_plate)
     return dock
 

@@ -10,11 +10,10 @@ from conftest import scored_label
 from mouse import canvas_position
 
 from gradcamo.cells.overlap import upsample_cam
+from gradcamo.display import colours_of, contrast_limits
+from gradcamo.docks.canvas.heat_layer import heatmap_layer
 from gradcamo.docks.canvas.heatmap import crop_map
 from gradcamo.docks.canvas.layers import (
-    colours_of,
-    contrast_limits,
-    heatmap_layer,
     marked_layer,
     place_like,
     show_stack,

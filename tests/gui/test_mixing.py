@@ -13,7 +13,8 @@ from qtpy.QtCore import Qt
 
 from gradcamo.auditing.stack import audit_batches
 from gradcamo.cells.overlap import upsample_cam
-from gradcamo.docks.canvas.layers import heatmap_layer, show_labels
+from gradcamo.docks.canvas.heat_layer import heatmap_layer
+from gradcamo.docks.canvas.layers import show_labels
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.work.export import Request, prepare
 from gradcamo.settings import AuditSettings
@@ -88,12 +89,12 @@ def test_only_profiles_of_the_same_layer_are_compared(audited, explain, qtbot):
 
 
 def test_a_cell_whose_map_was_not_kept_is_explained_as_its_row_says(
-    audited, explain, viewer, qtbot
+    audited, explain, viewer, qtbot, window
 ):
     label = scored_label(audited)
     audit_selected(audited, explain, qtbot, [label])
     before = audited.results.table.loc[label].copy()
-    save, labels = audited.autosave, audited.labels_layer.data.copy()
+    save, labels = window.autosave, audited.labels_layer.data.copy()
     qtbot.waitUntil(lambda: save.home is not None and not save.looking.running, timeout=20_000)
     save.save_scores()
     qtbot.waitUntil(lambda: not save.writing.running, timeout=20_000)

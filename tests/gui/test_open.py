@@ -13,7 +13,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QRadioButton
 
 from gradcamo.docks.panels.steps.load import LoadDock
-from gradcamo.docks.state.session import session_of
+from gradcamo.docks.window import window_of
 from gradcamo.files.stacks import write_stack
 
 pytestmark = pytest.mark.gui
@@ -34,7 +34,7 @@ def test_an_imagej_stack_that_napari_opens_has_its_channels_and_voxels(
     about = {"axes": "ZCYX", "spacing": 0.6, "unit": "um"}
     tifffile.imwrite(path, data, imagej=True, resolution=(1 / 0.35, 1 / 0.35), metadata=about)
     viewer.open(path, plugin="napari")
-    session = session_of(viewer)
+    session = window_of(viewer).session
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     assert session.stack.shape == (2, 5, 32, 40)
     np.testing.assert_array_equal(session.stack.data[1], data[:, 1])
@@ -70,7 +70,7 @@ def test_a_plain_tiff_dropped_on_the_canvas_is_opened(viewer, load, tmp_path, qt
     about = {"axes": "ZCYX", "spacing": 0.6, "unit": "um"}
     tifffile.imwrite(path, data, imagej=True, resolution=(1 / 0.35, 1 / 0.35), metadata=about)
     assert drop(viewer.window._qt_viewer.canvas.native, path)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     np.testing.assert_array_equal(session.stack.data[1], data[:, 1])
     assert session.stack.spacing_um == pytest.approx((0.6, 0.35, 0.35), rel=1e-3)
@@ -85,7 +85,7 @@ def test_a_file_dropped_on_the_canvas_is_opened_with_channels_and_voxels(
     tifffile.imwrite(cells, labels)
     QTimer.singleShot(1_000, answer_which_reader)
     assert drop(viewer.window._qt_viewer.canvas.native, path)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     assert session.stack.channels == stack.channels
     assert session.stack.spacing_um == pytest.approx(stack.spacing_um, rel=1e-3)
@@ -101,10 +101,10 @@ def test_an_undeclared_tiff_that_napari_opens_asks_for_its_axes(viewer, load, tm
     tifffile.imwrite(path, data, metadata=None)
     viewer.open(path, plugin="napari")
     qtbot.waitUntil(load.axes.isVisible, timeout=30_000)
-    assert session_of(viewer).stack is None
+    assert window_of(viewer).session.stack is None
     load.axes.setText("zyx")
     qtbot.keyClick(load.axes, Qt.Key.Key_Return)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     np.testing.assert_array_equal(session.stack.data[0], data)
     assert len(viewer.layers) == 1  # the layer that napari made of it is gone
@@ -121,7 +121,7 @@ def test_a_layer_with_four_axes_is_asked_about(viewer, load, qtbot):
     qtbot.waitUntil(lambda: "does not describe" in load.message.text(), timeout=30_000)
     load.axes.setText("ZCYX")
     qtbot.keyClick(load.axes, Qt.Key.Key_Return)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     np.testing.assert_array_equal(session.stack.data, np.moveaxis(data, 1, 0))
 
@@ -140,7 +140,7 @@ def test_an_ome_zarr_that_is_opened_has_its_names(viewer, load, field, tmp_path,
     group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
     group.attrs["omero"] = {"channels": [{"label": name} for name in stack.channels]}
     viewer.open(path, plugin="napari-gradcamo")
-    session = session_of(viewer)
+    session = window_of(viewer).session
     qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     assert session.stack.channels == stack.channels
     assert session.stack.spacing_um == pytest.approx(stack.spacing_um)

@@ -15,7 +15,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from gradcamo.docks.panels.cells.cells import CellsDock
 from gradcamo.docks.panels.plates.palette import Colours
 from gradcamo.docks.panels.plates.profile_map import ProfileMapDock
-from gradcamo.docks.state.session import session_of
+from gradcamo.docks.window import window_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from tiny import tiny_checkpoint, tiny_plate
@@ -145,7 +145,7 @@ def test_the_lasso_chooses_exactly_the_points_inside(mapped, audited, qtbot):
 
 
 def test_the_map_of_a_plate_opens_the_stack_of_a_point(plate_map, viewer, results, qtbot):
-    session = session_of(viewer)
+    session = window_of(viewer).session
     cells = plate_map.source.plate.cells
     whole = cells[~cells["touches_border"].astype(bool)]
     assert plate_map.rows.tolist() == whole.index.tolist()
@@ -178,20 +178,20 @@ def test_the_map_of_a_plate_opens_the_stack_of_a_point(plate_map, viewer, result
     assert not plate_map.offer.isVisible()
 
 
-def test_flags_kept_with_a_stack_survive_its_opening_from_the_map(plate_map, viewer, qtbot):
-    session = session_of(viewer)
+def test_flags_kept_with_a_stack_survive_its_opening_from_the_map(plate_map, viewer, qtbot, window):
+    session = window_of(viewer).session
     cells = plate_map.source.plate.cells
     first = int(cells.index[~cells["touches_border"].astype(bool)][0])
     label = int(cells.at[first, "label"])
     for _ in range(2):
-        with qtbot.waitSignal(session.plate.opening.ended, timeout=60_000):
-            session.plate.open_cell(first)
-        qtbot.waitUntil(lambda: not session.autosave.looking.running, timeout=10_000)
+        with qtbot.waitSignal(window.plate.opening.ended, timeout=60_000):
+            window.plate.open_cell(first)
+        qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
         qtbot.waitUntil(lambda: session.cell == label, timeout=10_000)
         flagged = bool(session.results.table.at[label, "flagged"])
         if _ == 0:
             session.auditing.ended.emit(True)  # as after an audit: scores are kept
-            qtbot.waitUntil(lambda: not session.autosave.writing.running, timeout=10_000)
+            qtbot.waitUntil(lambda: not window.autosave.writing.running, timeout=10_000)
             session.mark([label], not flagged)
             session.note(label, "seen")
             kept = not flagged
@@ -201,7 +201,7 @@ def test_flags_kept_with_a_stack_survive_its_opening_from_the_map(plate_map, vie
 
 def test_a_folder_without_results_is_refused(viewer, tmp_path, qtbot, capsys):
     dock = docked(viewer, ProfileMapDock)
-    with qtbot.waitSignal(session_of(viewer).plate.reading.failed) as failed:
+    with qtbot.waitSignal(window_of(viewer).plate.reading.failed) as failed:
         dock.source.open(str(tmp_path))
     assert "gradcamo plate" in str(failed.args[0])
     assert dock.source.plate is None

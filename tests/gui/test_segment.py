@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.canvas.layers import contrast_limits, show_stack
+from gradcamo.display import contrast_limits
+from gradcamo.docks.canvas.layers import show_stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
 from gradcamo.docks.panels.steps.workbench import Workbench
-from gradcamo.docks.state.session import session_of
+from gradcamo.docks.window import window_of
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
 from gradcamo.segmentation.planes import segment
@@ -18,13 +19,12 @@ DESIGN = PlateDesign(field_px=96, cells_per_field=5, planes=5)
 
 
 @pytest.fixture
-def bench(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
+def bench(viewer):
     bench = Workbench(viewer)
     viewer.window.add_dock_widget(bench, name="Grad-CAMO")
     stack, _ = make_stack(DESIGN, "D02", 1)
     limits = [contrast_limits(channel) for channel in stack.data]
-    session_of(viewer).set_stack(stack, show_stack(viewer, stack, limits))
+    window_of(viewer).session.set_stack(stack, show_stack(viewer, stack, limits))
     bench.segment.rows.inputs["model"].setCurrentText("bundled")
     return bench
 
@@ -77,8 +77,8 @@ def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):
     assert bench.segment.run.isEnabled()
 
 
-def test_a_preview_is_what_the_stack_gives_in_that_plane(bench, qtbot):
-    session, viewer = bench.session, bench.session.viewer
+def test_a_preview_is_what_the_stack_gives_in_that_plane(bench, viewer, qtbot):
+    session = bench.session
     whole = segment(session.stack, SegmentSettings(model="bundled"))
     for plane in (2, 3):  # the layer is used again
         viewer.dims.set_current_step(0, plane)

@@ -15,7 +15,7 @@ from gradcamo.docks.panels.steps.load import LoadDock
 from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.steps.workbench import Workbench, open_docks
 from gradcamo.docks.parts.steps import WIDTH
-from gradcamo.docks.state.session import session_of
+from gradcamo.docks.window import window_of
 from gradcamo.settings import AuditSettings, SegmentSettings, TrainSettings
 
 pytestmark = pytest.mark.gui
@@ -53,7 +53,7 @@ def files(field, tmp_path):
 
 def test_a_stack_and_labels_are_loaded_from_files(viewer, files, field, qtbot):
     dock = docked(viewer, LoadDock)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     for load, path in ((dock.load_stack, files[0]), (dock.load_labels, files[1])):
         with qtbot.waitSignal(session.loading.ended, timeout=30_000):
             load(path)
@@ -67,7 +67,7 @@ def test_a_stack_and_labels_are_loaded_from_files(viewer, files, field, qtbot):
 
 def test_a_missing_file_is_reported_and_the_dock_goes_on(viewer, files, qtbot, tmp_path):
     dock = docked(viewer, LoadDock)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     with qtbot.waitSignal(session.loading.ended, timeout=30_000):
         dock.load_stack(tmp_path / "nowhere.tif")
     assert "nowhere.tif" in dock.message.text()
@@ -84,7 +84,7 @@ def test_a_stack_that_does_not_declare_its_axes_asks_for_them(viewer, qtbot, tmp
     path = tmp_path / "bare.tif"
     tifffile.imwrite(path, np.zeros((5, 32, 32), np.uint16), metadata=None)
     dock = docked(viewer, LoadDock)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     with qtbot.waitSignal(session.loading.ended, timeout=30_000):
         dock.load_stack(path)
     assert dock.axes.isVisible()
@@ -112,7 +112,7 @@ def test_layers_that_are_open_already_are_taken_up(viewer, field, qtbot):
     for name, channel in zip(stack.channels, stack.data, strict=True):
         viewer.add_image(channel, name=name, scale=stack.spacing_um, units=("um",) * 3)
     dock = docked(viewer, LoadDock)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     qtbot.waitUntil(lambda: session.stack is not None, timeout=5000)
     assert session.stack.channels == stack.channels
     assert session.stack.spacing_um == pytest.approx(stack.spacing_um)
@@ -166,12 +166,14 @@ def test_auditing_scores_every_cell_as_the_library_does(session, checkpoint, vie
     assert "scored" in dock.message.text()
 
 
-def test_cancelling_an_audit_keeps_the_cells_that_are_done(session, checkpoint, viewer, qtbot):
+def test_cancelling_an_audit_keeps_the_cells_that_are_done(
+    session, checkpoint, viewer, qtbot, window
+):
     dock = docked(viewer, ExplainDock)
     session.set_checkpoint(checkpoint, "small")
     session.auditing.stepped.connect(dock.progress.cancel.click)  # at the first batch
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000) as ended:
-        session.audits.start(AuditSettings(batch_size=1))
+        window.audits.start(AuditSettings(batch_size=1))
     assert ended.args == [False]
     cells = len(np.unique(session.labels_layer.data)) - 1
     assert 0 < len(session.results) < cells
@@ -179,7 +181,9 @@ def test_cancelling_an_audit_keeps_the_cells_that_are_done(session, checkpoint, 
     assert dock.audit_all.isEnabled()
 
 
-def test_a_runtime_error_in_the_network_reaches_the_user(session, checkpoint, viewer, qtbot):
+def test_a_runtime_error_in_the_network_reaches_the_user(
+    session, checkpoint, viewer, qtbot, window
+):
     from dataclasses import replace
 
     import torch
@@ -195,17 +199,17 @@ def test_a_runtime_error_in_the_network_reaches_the_user(session, checkpoint, vi
     session.set_checkpoint(broken, "broken")
     notification_manager.records.clear()
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
-        session.audits.start(AuditSettings(layer=checkpoint.layer))
+        window.audits.start(AuditSettings(layer=checkpoint.layer))
     assert dock.audit_all.isEnabled()
     assert dock.message.text()
     assert notification_manager.records
 
 
-def test_an_audit_that_fails_at_its_checks_takes_no_scores_away(audited, viewer, qtbot):
+def test_an_audit_that_fails_at_its_checks_takes_no_scores_away(audited, viewer, qtbot, window):
     dock = docked(viewer, ExplainDock)
     before = audited.results.table
     with qtbot.waitSignal(audited.auditing.ended, timeout=60_000):
-        audited.audits.start(AuditSettings(layer="block_99"))
+        window.audits.start(AuditSettings(layer="block_99"))
     assert "block_99" in dock.message.text()
     pd.testing.assert_frame_equal(audited.results.table, before)
 
@@ -226,7 +230,9 @@ def test_channels_with_other_names_are_matched_by_hand(session, checkpoint, view
     assert session.results.counts()["scored"] > 0
 
 
-def test_the_workbench_opens_the_next_step_and_the_table(session, checkpoint, viewer, qtbot):
+def test_the_workbench_opens_the_next_step_and_the_table(
+    session, checkpoint, viewer, qtbot, window
+):
     bench = docked(viewer, Workbench)
     opened = lambda: [step.title.text() for step in bench.steps if step.is_open]  # noqa: E731
     assert opened() == ["Model"]
@@ -237,7 +243,7 @@ def test_the_workbench_opens_the_next_step_and_the_table(session, checkpoint, vi
     session.auditing.stepped.connect(lambda _: seen.append(opened()))
     seen = []
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
-        session.audits.start(AuditSettings(batch_size=2))
+        window.audits.start(AuditSettings(batch_size=2))
     assert set(map(tuple, seen)) == {("Explain",)}  # where Cancel is
     assert opened() == ["Review"]
     assert any(isinstance(widget, CellsDock) for widget in open_docks(viewer))
@@ -265,8 +271,8 @@ def test_closing_docks_and_deleting_layers_breaks_nothing(audited, viewer, qtbot
     assert audited.stack is None
 
 
-def test_closing_the_window_during_an_audit_ends_quietly(audited, viewer, qtbot):
-    audited.audits.start(AuditSettings(batch_size=1))
+def test_closing_the_window_during_an_audit_ends_quietly(audited, viewer, qtbot, window):
+    window.audits.start(AuditSettings(batch_size=1))
     job = audited.auditing
     viewer.close()
     qtbot.waitUntil(lambda: not job.running, timeout=30_000)
@@ -289,10 +295,10 @@ def test_every_control_of_the_workbench_has_a_tooltip(session, viewer):
     assert not silent
 
 
-def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot):
+def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot, window):
     bench = docked(viewer, Workbench)
     audited.choose(scored_label(audited), "table")
-    pinned = audited.heatmap.pin()
+    pinned = window.heatmap.pin()
     qtbot.waitUntil(lambda: "chosen cell" in viewer.layers)
     for name in ("Grad-CAM", "chosen cell", "Hoechst", audited.labels_layer.name):
         viewer.layers[name].name = f"my {name}"
@@ -329,7 +335,7 @@ def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explai
     qtbot.waitUntil(lambda: not session.explaining.running, timeout=60_000)
 
 
-def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
+def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot, window):
     from gradcamo.docks.panels.cells.gallery import GalleryDock
     from gradcamo.docks.panels.plates.figures import FiguresDock
     from gradcamo.docks.panels.steps.review import ReviewDock
@@ -358,7 +364,7 @@ def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
     choose(gallery.order, "attainable")
     gallery.descending.setChecked(True)
     choose(figures.group, "site")
-    audited.colours.mode, audited.colours.outlines = "score", True
+    window.colours.mode, window.colours.outlines = "score", True
     again = TrainDock(viewer).settings()
     assert (again.epochs, again.crop.size_yx, again.network) == (7, (40, 48), "efficientnet-b1")
     assert again.test_columns == TrainSettings().test_columns  # those are of another plate
@@ -368,7 +374,7 @@ def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot):
     assert (gallery.order.currentData(), gallery.descending.isChecked()) == ("attainable", True)
     review = ReviewDock(viewer)
     assert (review.mode.currentData(), review.outlines.isChecked()) == ("flagged", False)
-    assert (audited.colours.mode, audited.colours.outlines) == ("flagged", False)
+    assert (window.colours.mode, window.colours.outlines) == ("flagged", False)
     cells = CellsDock(viewer)
     assert not cells.toolbar.pictures.isChecked()
     assert "chance" not in cells.model.columns

@@ -11,7 +11,8 @@ from conftest import scored_label
 from test_autosave import saved
 from test_open import drop
 
-from gradcamo.docks.canvas.layers import heatmap_layer, marked_layer, show_labels, show_stack
+from gradcamo.docks.canvas.heat_layer import heatmap_layer
+from gradcamo.docks.canvas.layers import marked_layer, show_labels, show_stack
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.load import LoadDock
 from gradcamo.docks.panels.steps.model import ModelDock
@@ -37,61 +38,63 @@ def other(field):
     return replace(stack, data=stack.data[..., ::-1].copy(), source="/elsewhere/other.ome.tif")
 
 
-def opened(session, stack) -> None:
+def opened(window, stack) -> None:
     limits = [(0.0, 1.0)] * len(stack.channels)
-    session.set_stack(stack, show_stack(session.viewer, stack, limits))
+    window.session.set_stack(stack, show_stack(window.viewer, stack, limits))
 
 
-def test_scores_and_labels_of_a_stack_do_not_move_to_another(audited, other, viewer, qtbot):
-    saved(audited, qtbot)
-    labels, kept = audited.labels_layer, audited.autosave.home
+def test_scores_and_labels_of_a_stack_do_not_move_to_another(audited, other, viewer, qtbot, window):
+    saved(window, qtbot)
+    labels, kept = audited.labels_layer, window.autosave.home
     scores = kept.with_name(kept.name + ".parquet")
     before = read_table(scores)
     audited.choose(scored_label(audited), "test")
-    opened(audited, other)
+    opened(window, other)
     assert audited.labels_layer is None
     assert len(audited.results) == 0
     assert not heatmap_layer(viewer).visible
     assert labels in viewer.layers  # painted ones would be lost
     assert not labels.visible
     audited.set_labels(labels)  # the user says that they are of this stack, too
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert labels.visible
     assert len(audited.results) == 0
-    assert audited.autosave.home != kept
+    assert window.autosave.home != kept
     audited.note(int(labels.data.max()), "of the other")
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert read_table(scores).equals(before)
 
 
-def test_scores_come_back_with_their_own_stack(audited, field, other, qtbot):
-    saved(audited, qtbot)
+def test_scores_come_back_with_their_own_stack(audited, field, other, qtbot, window):
+    saved(window, qtbot)
     before, labels = audited.results.table.copy(), audited.labels_layer
-    opened(audited, other)
+    opened(window, other)
     audited.set_labels(labels)
-    saved(audited, qtbot)
+    saved(window, qtbot)
     moved = replace(field[0], source=f"/moved/{field[0].source}")
-    opened(audited, moved)
+    opened(window, moved)
     audited.set_labels(labels)
-    saved(audited, qtbot)
+    saved(window, qtbot)
     assert audited.results.table["grad_camo"].equals(before["grad_camo"])
 
 
-def test_labels_of_another_shape_are_let_go(session, field):
+def test_labels_of_another_shape_are_let_go(session, field, window):
     stack, _ = field
     smaller = replace(stack, data=stack.data[:, :7, :128, :128])  # another part of the same file
-    opened(session, smaller)
+    opened(window, smaller)
     assert session.labels_layer is None
 
 
-def test_labels_stay_when_a_stack_is_read_again(session, field):
+def test_labels_stay_when_a_stack_is_read_again(session, field, window):
     labels = session.labels_layer
-    opened(session, field[0].select(("Hoechst", "phalloidin")))
+    opened(window, field[0].select(("Hoechst", "phalloidin")))
     assert session.labels_layer is labels
     assert labels.visible
 
 
-def test_cells_of_a_stack_that_was_left_do_not_come_to_the_next(viewer, session, other, qtbot):
+def test_cells_of_a_stack_that_was_left_do_not_come_to_the_next(
+    viewer, session, other, qtbot, window
+):
     dock = SegmentDock(viewer)
     dock.rows.inputs["model"].setCurrentText("bundled")
     viewer.layers.remove(session.labels_layer)
@@ -99,7 +102,7 @@ def test_cells_of_a_stack_that_was_left_do_not_come_to_the_next(viewer, session,
     session.segmenting.stepped.connect(seen.append)
     for start in (dock.start, dock.start_preview):
         start()
-        opened(session, replace(other, data=other.data.copy(), source=start.__name__))
+        opened(window, replace(other, data=other.data.copy(), source=start.__name__))
         qtbot.waitUntil(lambda: not session.segmenting.running, timeout=120_000)
         for item in [*seen, ("labels", None, np.ones((9, 160, 160), np.int32), 9)]:
             session.segmenting.stepped.emit(item)  # as one that was on its way
@@ -107,13 +110,13 @@ def test_cells_of_a_stack_that_was_left_do_not_come_to_the_next(viewer, session,
         assert marked_layer(viewer, "preview") is None
 
 
-def test_a_map_that_was_asked_for_on_another_stack_is_not_kept(audited, other, qtbot):
+def test_a_map_that_was_asked_for_on_another_stack_is_not_kept(audited, other, qtbot, window):
     label = scored_label(audited)
     audited.results.expire({label})
     labels = audited.labels_layer
     audited.choose(label, "test")
     assert audited.explaining.running
-    opened(audited, other)
+    opened(window, other)
     audited.set_labels(labels)
     qtbot.waitUntil(lambda: not audited.explaining.running, timeout=30_000)
     assert len(audited.results) == 0
@@ -202,9 +205,11 @@ def test_layers_of_several_stacks_are_not_made_one(load, session, other, viewer)
     assert session.stack.source == other.source
 
 
-def test_a_stack_with_fewer_channels_than_the_network_is_told_as_such(session, checkpoint, viewer):
+def test_a_stack_with_fewer_channels_than_the_network_is_told_as_such(
+    session, checkpoint, viewer, window
+):
     dock = ModelDock(viewer)
-    opened(session, session.stack.select(("Hoechst", "phalloidin")))
+    opened(window, session.stack.select(("Hoechst", "phalloidin")))
     session.set_checkpoint(checkpoint, "small")
     assert not dock.matches
     said = dock.matching.layout().itemAt(0).widget().text()

@@ -114,7 +114,7 @@ def test_cells_that_an_audit_brings_while_pictures_are_drawn_wait_their_turn(
     results.recipe = audit_recipe(session.stack, checkpoint, AuditSettings())
     border, scored = batches[0], batches[1]
     results.add(border)
-    pictures, failed = Thumbnails(session), []
+    pictures, failed = Thumbnails(session, viewer.window._qt_window), []
     pictures.job.failed.connect(failed.append)
     early = border.table["label"].tolist()
     late = scored.table["label"].tolist()

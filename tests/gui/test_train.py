@@ -8,10 +8,12 @@ import textwrap
 
 import numpy as np
 import pytest
+from conftest import jobs
 from qtpy.QtCore import Qt
 from small_training import same_weights
 
-from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
+from gradcamo.display import contrast_limits
+from gradcamo.docks.canvas.layers import show_labels, show_stack
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.training.open_stacks import SPLIT, TREATMENT, WELL
@@ -115,15 +117,13 @@ def test_cancel_keeps_the_best_weights_and_the_training_can_go_on(ready, trained
 
 
 def test_a_window_closed_in_the_middle_keeps_the_best_weights(ready, viewer, qtbot, tmp_path):
-    from qtpy.QtCore import QThreadPool
-
     ready.main.inputs["epochs"].setValue(1000)
     second = []
     ready.job.stepped.connect(lambda s: second.append(s) if getattr(s, "epoch", 0) > 1 else None)
     press(qtbot, ready.run)
     qtbot.waitUntil(lambda: len(second) > 0, timeout=MINUTES)
     viewer.close()
-    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=MINUTES)
+    qtbot.waitUntil(lambda: not jobs(), timeout=MINUTES)
     assert Checkpoint.load(tmp_path / "model.safetensors").recipe["ended"] == "stopped"
 
 

@@ -10,7 +10,7 @@ from gradcamo.docks.panels.cells.cells import CellsDock
 from gradcamo.docks.panels.cells.gallery import GalleryDock
 from gradcamo.docks.panels.plates.figures import FiguresDock
 from gradcamo.docks.panels.plates.plate import PlateDock
-from gradcamo.docks.state.session import session_of
+from gradcamo.docks.window import window_of
 
 pytestmark = pytest.mark.gui
 
@@ -157,6 +157,6 @@ def test_a_double_click_on_a_well_opens_its_site(viewer, qtbot, tmp_path):
     with qtbot.waitSignal(dock.job.ended, timeout=60_000):
         qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=where)
     stack, labels = make_stack(design, "E02", 2)
-    session = session_of(viewer)
+    session = window_of(viewer).session
     np.testing.assert_array_equal(np.asarray(session.stack.data), np.asarray(stack.data))
     np.testing.assert_array_equal(session.labels_layer.data, labels)

@@ -20,7 +20,7 @@ def one_stack_with_labels() -> list[LayerData]:
 def _layers(with_labels: bool) -> list[LayerData]:
     from dataclasses import replace
 
-    from gradcamo.docks.canvas.layers import channel_layers, contrast_limits
+    from gradcamo.display import channel_layers, contrast_limits
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_stack
 

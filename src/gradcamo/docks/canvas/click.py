@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QObject
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Labels
 
     from gradcamo.docks.state.session import Session
@@ -45,22 +46,22 @@ def label_at(
     return int(met[np.flatnonzero(met)[0]]) if met.any() else 0
 
 
-class CanvasClicks:
+class CanvasClicks(QObject):
     """Listens to the canvas and to the labels layer's own selection."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = weakref.ref(session)
+    def __init__(self, session: Session, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.session = session
         self._layer: Labels | None = None
         self._seen = 0
-        viewer = session.viewer
         viewer.mouse_drag_callbacks.append(self.on_drag)
         session.cell_changed.connect(self._follow)
+        session.labels_changed.connect(self._watch)
 
-    def watch(self, layer: Labels | None) -> None:
-        """Listen to this labels layer from now on."""
+    def _watch(self) -> None:
         if self._layer is not None:
             self._layer.events.selected_label.disconnect(self._on_picked)
-        self._layer = layer
+        layer = self._layer = self.session.labels_layer
         if layer is not None:
             self._seen = int(layer.selected_label)
             layer.events.selected_label.connect(self._on_picked)
@@ -76,8 +77,8 @@ class CanvasClicks:
         yield
         while event.type == "mouse_move":
             yield
-        session = self._session()
-        if session is None or np.abs(np.array(event.pos) - pressed).max() > 3:
+        session = self.session
+        if np.abs(np.array(event.pos) - pressed).max() > 3:
             return
         label = label_at(self._layer, event.position, event.view_direction, event.dims_displayed)
         if label and "Shift" in event.modifiers:
@@ -87,12 +88,11 @@ class CanvasClicks:
 
     def _on_picked(self) -> None:
         # assigning a colormap repeats selected_label: only another label is a choice
-        session = self._session()
-        if session is None or self._layer is None or self._layer.selected_label == self._seen:
+        if self._layer is None or self._layer.selected_label == self._seen:
             return
         self._seen = label = int(self._layer.selected_label)
-        if label in session.results.table.index:
-            session.choose(label, "layer")
+        if label in self.session.results.table.index:
+            self.session.choose(label, "layer")
 
     def _follow(self, label: int, chooser: str) -> None:
         if self._layer is not None and label:

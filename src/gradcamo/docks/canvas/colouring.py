@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QObject
+
+from gradcamo.docks.canvas.follower import Follower
+from gradcamo.docks.canvas.layers import set_visible
 
 if TYPE_CHECKING:
     import pandas as pd
+    from napari.components import ViewerModel
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
@@ -59,17 +61,16 @@ def warm_up(dtype: np.dtype) -> None:
     colours.map(np.ones((2, 2), dtype))
 
 
-class LabelColours(QObject):
-    """Keeps the colours of the labels layer in step with the scores."""
+class LabelColours(Follower):
+    """Shows the labels that hold the cells, and no others, in the colours of their scores."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+    def __init__(self, session: Session, viewer: ViewerModel) -> None:
+        super().__init__(session, viewer)
         self.mode = "score"
         self.outlines = True
         self._layer: Labels | None = None
         self._plain = None  # the layer's own colours
-        session.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.labels_changed.connect(self._on_labels)
         session.flags_changed.connect(self._on_flags)
         session.results_changed.connect(self.apply)
@@ -82,14 +83,14 @@ class LabelColours(QObject):
     def set_outlines(self, outlines: bool) -> None:
         """Colour the outlines only, or whole cells."""
         self.outlines = outlines
-        layer = self._session().labels_layer
+        layer = self.session.labels_layer
         if layer is not None:
             layer.contour, layer.opacity = (2, 1.0) if outlines else (0, 0.45)
-            if outlines and self._session().viewer.dims.ndisplay == 3:
+            if outlines and self._in_3d():
                 layer.opacity = 0.2  # there are no outlines in 3D
 
     def apply(self) -> None:
-        session = self._session()
+        session = self.session
         layer = session.labels_layer
         if layer is None or layer is not self._layer:
             return
@@ -104,15 +105,22 @@ class LabelColours(QObject):
             self.set_outlines(self.outlines)
         layer.colormap = colormap_of(table, self.mode)
 
+    def _in_3d(self) -> bool:
+        return self.viewer is not None and self.viewer.dims.ndisplay == 3
+
     def _on_labels(self) -> None:
-        if self._layer is not None and self._layer.colormap is not self._plain:
-            self._layer.colormap = self._plain
-            self._layer.contour, self._layer.opacity = 0, 0.45
-        self._layer = self._session().labels_layer
+        before, self._layer = self._layer, self.session.labels_layer
+        if before is not None:
+            set_visible(before, False)
+            if before.colormap is not self._plain:
+                before.colormap = self._plain
+                before.contour, before.opacity = 0, 0.45
+        if self._layer is not None:
+            set_visible(self._layer, True)
         self._plain = None if self._layer is None else self._layer.colormap
 
     def _on_ndisplay(self) -> None:
-        layer = self._session().labels_layer
+        layer = self.session.labels_layer
         if layer is not None and layer.colormap is not self._plain:
             self.set_outlines(self.outlines)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -42,28 +41,24 @@ def turned_places(item: list[Any]) -> np.ndarray:
 class Edits(QObject):
     """Follows painting, erasing, filling, undoing and redoing on the session's labels."""
 
-    changed = Signal()  # when the user pauses
-
     def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+        super().__init__()
+        self.session = session
         self._layer: Labels | None = None
         self._undone = 0
-        self.count = 0  # what was worked out from the labels is old where this has grown
         self.since_audit: set[int] = set()
         self.places = np.zeros((0, 2), np.int64)  # since then, as `turned_places`
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.changed)
+        self._timer.timeout.connect(session.edited)
+        session.labels_changed.connect(self._watch)
 
-    def watch(self, layer: Labels | None) -> None:
-        """Follow this labels layer from now on."""
+    def _watch(self) -> None:
         if self._layer is not None:
             self._layer.events.paint.disconnect(self._on_paint)
             self._layer.events.set_data.disconnect(self._on_refresh)
             self._layer.events.data.disconnect(self._on_data)
-        self._layer = layer
-        self.count += 1
+        layer = self._layer = self.session.labels_layer
         self.begin_audit()
         if layer is not None:
             layer.events.paint.connect(self._on_paint)
@@ -91,15 +86,11 @@ class Edits(QObject):
             self._touch(touched_labels(moved[-1]), turned_places(moved[-1]))
 
     def _on_data(self) -> None:
-        session = self._session()
-        if session is not None:  # other labels altogether
-            self._touch(set(session.results.table["label"].tolist()))
+        self._touch(set(self.session.results.table["label"].tolist()))  # other labels altogether
 
     def _touch(self, labels: set[int], places: np.ndarray | None = None) -> None:
-        session = self._session()
-        if session is None:
-            return
-        self.count += 1
+        session = self.session
+        session.version += 1
         self.since_audit |= labels
         before = len(session.results.stale)
         session.results.expire(labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
@@ -22,8 +21,8 @@ class Features(QObject):
     """Follows the session's scores, flags and notes a little later."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+        super().__init__()
+        self.session = session
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.publish)
@@ -32,8 +31,8 @@ class Features(QObject):
 
     def publish(self) -> None:
         """Write the table to the layer."""
-        session = self._session()
-        layer = session and session.labels_layer
+        session = self.session
+        layer = session.labels_layer
         if layer is None or session.auditing.running:  # once, at the end
             return
         table = session.results.table

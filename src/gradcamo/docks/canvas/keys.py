@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
     from gradcamo.docks.state.session import Session
 
 # napari's own keys for images and labels leave these free
@@ -23,11 +25,11 @@ KEYS = (
 class Keys(QObject):
     """What the keys do, in order of the rows that are shown."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+    def __init__(self, session: Session, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.session = session
         for key, _, name in KEYS:
-            session.viewer.bind_key(key, _forgetting_viewer(getattr(self, name)), overwrite=True)
+            viewer.bind_key(key, _forgetting_viewer(getattr(self, name)), overwrite=True)
 
     def bind(self, widget: QWidget) -> None:
         """Let the keys work while a widget has the focus."""
@@ -48,17 +50,17 @@ class Keys(QObject):
         self._step(-1)
 
     def toggle_flag(self) -> None:
-        session = self._session()
+        session = self.session
         labels = [n for n in session.selection.tolist() if n in session.results.table.index]
         if labels:
             all_flagged = session.results.table.loc[labels, "flagged"].all()
             session.mark(labels, not all_flagged)
 
     def toggle_heatmap(self) -> None:
-        self._session().heatmap.toggle()
+        self.session.set_look(self.session.look.toggled())
 
     def _step(self, by: int) -> None:
-        session = self._session()
+        session = self.session
         order = session.order.tolist()
         if not order:
             return
@@ -68,14 +70,9 @@ class Keys(QObject):
             session.choose(order[0 if by > 0 else -1], "keys")
 
 
-def _forgetting_viewer(method: Any) -> Any:
-    # napari keeps the function for as long as the viewer lives: hold the method weakly
-    weak = weakref.WeakMethod(method)
-
-    def call(viewer: Any) -> None:
-        bound = weak()
-        if bound is not None:
-            bound()
+def _forgetting_viewer(method: Callable[[], None]) -> Callable[[Any], None]:
+    def call(_viewer: Any) -> None:
+        method()
 
     call.__doc__ = method.__name__.replace("_", " ")
     return call

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.docks.state.look import Look
+from gradcamo.display import channel_layers
 from gradcamo.errors import GradcamoError
 from gradcamo.types import Spacing, ZStack
 
@@ -17,49 +17,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels, Layer
 
-# what a stain's name contains -> the colour it is usually shown in, and whether it is shown first
-STAINS = (
-    (("hoechst", "dapi", "dna", "nucle", "h2b", "draq"), "bop blue", True),
-    (("phalloidin", "actin", "agp"), "bop orange", True),
-    (("concanavalin", "conca", "er"), "green", False),
-    (("syto", "rna"), "yellow", False),
-    (("wga", "wheat", "golgi", "membrane", "agglutinin"), "cyan", False),
-    (("mito",), "magenta", False),
-)
-OTHERS = ("gray", "green", "magenta", "cyan", "yellow", "red")
-HEATMAP_NAME = "Grad-CAM"
 OUTLINE_NAME = "chosen cell"
-
-
-def colours_of(channels: Sequence[str]) -> list[tuple[str, bool]]:
-    """A colour map's name per channel, and whether the channel is shown at first."""
-    found: list[tuple[str, bool] | None] = [None] * len(channels)
-    for number, name in enumerate(channels):
-        words = name.lower().replace("_", " ").replace("-", " ")
-        for keys, colour, shown in STAINS:
-            if any(key in words if len(key) > 2 else key in words.split() for key in keys):
-                found[number] = (colour, shown)
-                break
-    spare = iter(OTHERS * (1 + len(channels) // len(OTHERS)))
-    colours = [hit or (next(spare), len(channels) < 4) for hit in found]
-    if len(channels) < 4 or not any(shown for _, shown in colours):
-        colours = [(colour, number < 3) for number, (colour, _) in enumerate(colours)]
-    return colours
-
-
-def contrast_limits(channel: Any) -> tuple[float, float]:
-    """The 1st and 99.8th percentile of a channel's middle plane, for display only.
-
-    A plane without finite intensities is passed over for the next one to the middle.
-    """
-    middle = channel.shape[0] // 2
-    for z in sorted(range(channel.shape[0]), key=lambda z: abs(z - middle)):
-        plane = np.asarray(channel[z])[::2, ::2]
-        seen = plane[np.isfinite(plane)]
-        if seen.size:
-            low, high = np.percentile(seen, (1.0, 99.8))
-            return (float(low), float(high)) if high > low else (float(low), float(low) + 1)
-    return 0.0, 1.0
 
 
 def show_stack(
@@ -70,30 +28,6 @@ def show_stack(
         keywords["name"]: viewer.add_image(data, **keywords)
         for data, keywords in channel_layers(stack, limits)
     }
-
-
-def channel_layers(
-    stack: ZStack, limits: Sequence[tuple[float, float]]
-) -> list[tuple[Any, dict[str, Any]]]:
-    """Data and keyword arguments of one image layer per channel."""
-    placed = placement_of(stack.spacing_um)
-    return [
-        (
-            stack.data[number],
-            {
-                "name": name,
-                "colormap": colour,
-                "blending": "additive",
-                "visible": shown,
-                "contrast_limits": limits[number],
-                "metadata": {"source": stack.source},
-                **placed,
-            },
-        )
-        for number, (name, (colour, shown)) in enumerate(
-            zip(stack.channels, colours_of(stack.channels), strict=True)
-        )
-    ]
 
 
 def show_labels(
@@ -212,48 +146,6 @@ def kept_active(viewer: napari.Viewer) -> Iterator[None]:
         viewer.layers.selection.active = active
 
 
-def show_heatmap(
-    viewer: napari.Viewer,
-    cam: np.ndarray,
-    like: Layer,
-    start: Sequence[float],
-    name: str,
-    look: Look | None = None,
-) -> Image:
-    """Put a cell's upsampled map (Z, Y, X) on its crop, in one layer that is used again.
-
-    ``cam`` is made visible over all other layers with its own range; what the user changed about
-    the layer (colour map, opacity, rendering) stays.
-    """
-    layer = heatmap_layer(viewer)
-    top = float(cam.max()) or 1.0
-    placed = place_like(like, start)
-    if layer is None:
-        look = look or Look()
-        layer = viewer.add_image(
-            cam,
-            name=HEATMAP_NAME,
-            blending="additive",
-            attenuation=0.02,
-            contrast_limits=(0.0, top),
-            metadata={"gradcamo": "heatmap", "cell": name},
-            **look.keywords(),
-            **placed,
-        )
-        look.apply(layer)
-        return layer
-    draw_again(layer, cam, placed)
-    layer.contrast_limits_range = (0.0, top)
-    layer.contrast_limits = (0.0, top)
-    layer.metadata["cell"] = name
-    return layer
-
-
-def heatmap_layer(viewer: napari.Viewer) -> Image | None:
-    """The heatmap layer, where there is one."""
-    return marked_layer(viewer, "heatmap")
-
-
 def marked_layer(viewer: napari.Viewer, kind: str) -> Any:
     """The layer of ours that is of this kind (heatmap, outline, preview), where there is one."""
     found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == kind]
@@ -300,14 +192,3 @@ def _on_canvas(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float]) -> b
     low, high = layer.corner_pixels
     margin = (high - low) / 30
     return all(low[a] + margin[a] < voxel[a] < high[a] - margin[a] for a in shown)
-
-
-def placement_of(spacing_um: Spacing | None) -> dict[str, Any]:
-    """Scale, units and names of the axes; where a step is not known, the finest of the others."""
-    steps = spacing_um or (None,) * 3
-    finest = min((step for step in steps if step is not None), default=1.0)
-    return {
-        "scale": tuple(finest if step is None else step for step in steps),
-        "units": tuple("pixel" if step is None else "um" for step in steps),
-        "axis_labels": ("z", "y", "x"),
-    }

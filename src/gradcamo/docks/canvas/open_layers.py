@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
 
@@ -42,6 +42,13 @@ def of_one_stack(images: Sequence[Image]) -> Sequence[Image]:
             f"these layers are of several stacks ({told}): select those of one in the layer list"
         )
     return images
+
+
+def may_hold_cells(layer: Any) -> bool:
+    """Whether a layer is one of labels (Z, Y, X), and not one that shows what was found."""
+    from napari.layers import Labels
+
+    return isinstance(layer, Labels) and layer.ndim == 3 and "gradcamo" not in layer.metadata
 
 
 def file_of(images: Sequence[Image]) -> str | None:

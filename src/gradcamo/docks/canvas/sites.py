@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcamo.docks.canvas.layers import contrast_limits, go_to, show_labels, show_stack
+from gradcamo.display import contrast_limits
+from gradcamo.docks.canvas.layers import go_to, show_labels, show_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy as np
+    from napari.components import ViewerModel
     from napari.layers import Layer
 
     from gradcamo.docks.state.session import Session
@@ -39,14 +41,13 @@ def read_site(image: str | Path, labels: Any = None) -> Site:
     return Site(stack, limits, None if path is None else read_labels(path), path)
 
 
-def show_site(session: Session, site: Site) -> None:
+def show_site(session: Session, viewer: ViewerModel | None, site: Site) -> None:
     """Show a stack and its labels; the layers of the one before are removed."""
-    viewer = session.viewer
     if viewer is None:
         return
     labels = session.labels_layer
     session.set_labels(None)
-    show_in_place(session, site.stack, site.limits, [labels] if labels else [])
+    show_in_place(session, viewer, site.stack, site.limits, [labels] if labels else [])
     if site.labels is not None:
         like = next(iter(session.channel_layers.values()))
         session.set_labels(show_labels(viewer, site.labels, like, path=site.labels_path))
@@ -54,12 +55,12 @@ def show_site(session: Session, site: Site) -> None:
 
 def show_in_place(
     session: Session,
+    viewer: ViewerModel,
     stack: ZStack,
     limits: Sequence[tuple[float, float]],
     others: Iterable[Layer] = (),
 ) -> None:
     """Show a stack in the place of the one before, whose layers are removed, and these others."""
-    viewer = session.viewer
     ours = [layer for layer in viewer.layers if "gradcamo" in layer.metadata]
     before = [*session.channel_layers.values(), *others, *ours]
     session.channel_layers = {}  # the stack goes when the next one comes, not with its layers

@@ -26,8 +26,9 @@ def open_window(
     """
     import napari
 
-    from gradcamo.docks.canvas.layers import contrast_limits, show_labels, show_stack
-    from gradcamo.docks.state.session import session_of
+    from gradcamo.display import contrast_limits
+    from gradcamo.docks.canvas.layers import show_labels, show_stack
+    from gradcamo.docks.window import window_of
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.networks.checkpoint import Checkpoint
@@ -35,7 +36,8 @@ def open_window(
 
     viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
-    session = session_of(viewer)
+    window = window_of(viewer)
+    session = window.session
     if image is not None:
         stack = read_stack(image).in_memory()
         session.set_stack(
@@ -48,7 +50,7 @@ def open_window(
     if checkpoint is not None:
         session.set_checkpoint(Checkpoint.load(checkpoint), Path(checkpoint).name)
     if audit:
-        session.audits.start(AuditSettings())
+        window.audits.start(AuditSettings())
     if run:
         napari.run()
     return viewer

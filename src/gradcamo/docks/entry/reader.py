@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradcamo.docks.canvas.layers import channel_layers, contrast_limits
+from gradcamo.display import channel_layers, contrast_limits
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[tuple]] | None:

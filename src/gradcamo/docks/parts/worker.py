@@ -8,49 +8,35 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import GeneratorWorker
 
 from gradcamo.errors import GradcamoError
 
-
-class WorkFailed(Exception):
-    """A RuntimeError of the work itself, renamed so that the worker passes it on."""
-
-
-def _renaming_runtime_errors(steps: Iterator[Any]) -> Iterator[Any]:
-    # superqt takes a RuntimeError for a deleted worker and then neither reports nor finishes
-    try:
-        yield from steps
-    except RuntimeError as error:
-        raise WorkFailed(str(error) or type(error).__name__) from error
+NAME = "gradcamo-job"
 
 
 class Job(QObject):
     """Runs an iterator step by step in a thread; its signals arrive on the GUI thread.
 
     ``stepped`` brings every item, ``failed`` the exception, and ``ended`` always comes last, with
-    True when the iterator ran to its end. One job runs one iterator at a time.
+    True when the iterator ran to its end. One job runs one iterator at a time. Python waits for
+    the thread before it ends, and warnings take the way that they take everywhere.
     """
 
     began = Signal()
     stepped = Signal(object)
-    _told = Signal(object)
     failed = Signal(object)
     ended = Signal(bool)
+    _told = Signal(object, object)  # what happened in the thread, and with what
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._worker: GeneratorWorker | None = None
-        self._complete = False
-        self._last_step = 0.0
+        self.running = False
         self.seconds_per_step: float | None = None
-        self._stop = threading.Event()
-        self.destroyed.connect(self._stop.set)  # nobody waits any more
-        self._told.connect(self._on_step)
-
-    @property
-    def running(self) -> bool:
-        return self._worker is not None
+        self._last_step = 0.0
+        self._stop, self._abandoned = threading.Event(), threading.Event()
+        for alone in (self._stop, self._abandoned):
+            self.destroyed.connect(alone.set)  # nobody waits any more
+        self._told.connect(self._on_told)
 
     @property
     def cancelling(self) -> bool:
@@ -62,54 +48,58 @@ class Job(QObject):
 
         With ``gentle`` the iterator is not cut off by Cancel but asks `cancelling` and brings
         home what it has.
+
+        Raises
+        ------
+        GradcamoError
+            If the job is still running.
         """
         if self.running:
             raise GradcamoError("this step is still running: wait for it or cancel it first")
-
-        stop = self._stop
-
-        def body() -> Iterator[Any]:
-            for item in _renaming_runtime_errors(steps()):
-                yield item
-                if stop.is_set() and not gentle:
-                    return
-
-        self._complete = False
+        self.running = True
+        self.seconds_per_step, self._last_step = None, time.monotonic()
         self._stop.clear()
-        self.seconds_per_step = None
-        self._last_step = time.monotonic()
-        worker = self._worker = GeneratorWorker(body)
-        worker.yielded.connect(self._on_step)
-        worker.returned.connect(self._on_return)
-        worker.errored.connect(self.failed)
-        worker.finished.connect(self._on_finish)
+        self._abandoned.clear()
         self.began.emit()
-        worker.start()
+        threading.Thread(target=self._run, args=(steps, gentle), name=NAME).start()
 
     def tell(self, item: Any) -> None:
         """Bring an item out of the midst of a step, for work that calls back."""
-        self._told.emit(item)
+        self._told.emit("step", item)
 
     def cancel(self) -> None:
         """Stop after the step that is being worked on; what came before is kept."""
-        if self._worker is not None:
+        if self.running:
             self._stop.set()
 
     def abandon(self) -> None:
         """Stop after the present step, gentle or not: nobody waits for what would come home."""
-        if self._worker is not None:
+        if self.running:
             self._stop.set()
-            self._worker.quit()
+            self._abandoned.set()
 
-    def _on_step(self, item: Any) -> None:
-        now = time.monotonic()
-        self.seconds_per_step = now - self._last_step
-        self._last_step = now
-        self.stepped.emit(item)
+    def _run(self, steps: Callable[[], Iterator[Any]], gentle: bool) -> None:
+        ends = self._abandoned if gentle else self._stop
+        try:
+            for item in steps():
+                self._told.emit("step", item)
+                if ends.is_set():
+                    break
+            self._told.emit("end", True)
+        except Exception as error:
+            try:
+                self._told.emit("error", error)
+                self._told.emit("end", False)
+            except RuntimeError:  # the job was deleted with its window
+                return
 
-    def _on_return(self, _: Any) -> None:
-        self._complete = True
-
-    def _on_finish(self) -> None:
-        self._worker = None
-        self.ended.emit(self._complete and not self.cancelling)
+    def _on_told(self, what: str, item: Any) -> None:
+        if what == "step":
+            now = time.monotonic()
+            self.seconds_per_step, self._last_step = now - self._last_step, now
+            self.stepped.emit(item)
+        elif what == "error":
+            self.failed.emit(item)
+        else:
+            self.running = False
+            self.ended.emit(item and not self.cancelling)

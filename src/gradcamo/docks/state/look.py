@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
-if TYPE_CHECKING:
-    from napari.layers import Image
-    from napari.utils.colormaps import Colormap
+from dataclasses import dataclass, replace
 
 # perceptually even, and read the same with any kind of colour vision
 COLORMAPS = ("inferno", "magma", "viridis", "cividis", "gray")
@@ -32,33 +25,6 @@ class Look:
     cell_outline: bool = True
     rendering: str = "attenuated_mip"
 
-    def apply(self, layer: Image) -> None:
-        """Draw a heatmap layer so."""
-        layer.colormap = hiding(self.colormap, self.hide_below)
-        layer.opacity = self.opacity
-        layer.visible = self.shown
-        layer.rendering = self.rendering
-        box = layer.bounding_box
-        box.points, box.line_color, box.line_thickness = False, "white", 1
-        box.visible = self.crop_outline
-
-    def keywords(self) -> dict[str, Any]:
-        """The same for a layer that is about to be made."""
-        return {
-            "colormap": hiding(self.colormap, self.hide_below),
-            "opacity": self.opacity,
-            "visible": self.shown,
-            "rendering": self.rendering,
-        }
-
-
-def hiding(name: str, below: float) -> Colormap | str:
-    """A colour map that is clear below a share of its range; colours keep their meaning."""
-    if below <= 0:
-        return name
-    from napari.utils.colormaps import Colormap, ensure_colormap
-
-    steps = np.linspace(0, 1, 256)
-    colours = np.array(ensure_colormap(name).map(steps))
-    colours[steps < below] = 0
-    return Colormap(colours, name=f"{name}, {below:.0%} and more")
+    def toggled(self) -> Look:
+        """The same, hidden or shown."""
+        return replace(self, shown=not self.shown)

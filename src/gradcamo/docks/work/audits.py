@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from gradcamo.docks.canvas.colouring import warm_up
 from gradcamo.errors import GradcamoError
@@ -14,15 +13,19 @@ from gradcamo.settings import AuditSettings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from gradcamo.docks.canvas.edits import Edits
     from gradcamo.docks.state.session import Session
+    from gradcamo.docks.work.found import FoundCells
 
 
 class Audits(QObject):
     """Scores cells in the background, batch by batch, for the session's results."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+    left = Signal()  # an audit was left; what it brought so far is still there
+
+    def __init__(self, session: Session, found: FoundCells, edits: Edits) -> None:
+        super().__init__()
+        self.session, self.found, self.edits = session, found, edits
         self._replacing = self._left = False
         self._recipe: dict[str, Any] = {}
         self._telling = QTimer(self)
@@ -30,6 +33,7 @@ class Audits(QObject):
         self._telling.timeout.connect(session.results_changed)
         session.auditing.stepped.connect(self._on_batch)
         session.auditing.ended.connect(self._on_ended)
+        session.leaving.connect(self._leave)
 
     def start(self, settings: AuditSettings, only: Iterable[int] | None = None) -> None:
         """Score the cells in the background, all or these only.
@@ -40,13 +44,13 @@ class Audits(QObject):
             If the stack, the labels or the checkpoint are missing, or if some cells only would
             be scored with another network than the rest.
         """
-        session = self._session()
+        session = self.session
         if lacking := session.lacking():
             raise GradcamoError(f"load {' and '.join(lacking)} first")
         if only is not None:
-            self.refuse_to_mix(settings)
+            session.refuse_to_mix(settings)
         stack, checkpoint = session.stack, session.checkpoint
-        find = session.found.finder(settings)
+        find = self.found.finder(settings)
         only = None if only is None else [int(label) for label in only]
 
         def batches() -> Iterator[Any]:
@@ -60,32 +64,21 @@ class Audits(QObject):
                 yield from audit_crops(crops, checkpoint, settings, there)
 
         session.auditing.start(batches)
-        session.edits.begin_audit()
+        self.edits.begin_audit()
         if only is None or not session.results.recipe:
             session.audit_settings = settings
         self._replacing, self._left = only is None, False
 
-    def leave(self) -> None:
-        """Stop an audit whose stack or labels go; what it brought so far is kept."""
-        session = self._session()
-        if session.auditing.running and not self._left:
-            session.autosave.save_scores()
-            session.auditing.abandon()
+    def _leave(self) -> None:
+        if self.session.auditing.running and not self._left:
             self._left = True
-
-    def refuse_to_mix(self, settings: AuditSettings) -> None:
-        """Raise a GradcamoError where cells would be scored otherwise than those that are there."""
-        session = self._session()
-        if other := session.results.differ_from(session.checkpoint, settings):
-            raise GradcamoError(
-                f"the cells of this table were scored with {other}, and a table keeps to one: "
-                "audit all cells, which replaces them, or go back to what they were scored with"
-            )
+            self.left.emit()
+            self.session.auditing.abandon()
 
     def _on_batch(self, batch: Any) -> None:
         if self._left:
             return
-        session = self._session()
+        session = self.session
         if self._replacing:  # only now: an audit that fails at its checks takes nothing away
             self._replacing = False
             session.results = session.results.fresh()
@@ -93,16 +86,16 @@ class Audits(QObject):
         results.recipe = results.recipe or self._recipe
         results.audited = True
         results.add(batch)
-        results.expire(session.edits.since_audit)
-        if len(session.edits.places):
-            results.outdate(session.edits.places)
+        results.expire(self.edits.since_audit)
+        if len(self.edits.places):
+            results.outdate(self.edits.places)
         if not self._telling.isActive():
             self._telling.start(300)  # a table that is redrawn more often cannot be read
 
     def _on_ended(self, complete: bool) -> None:
-        session = self._session()
+        session = self.session
         self._telling.stop()
         if complete:  # cells that were erased have nothing to score
-            gone = session.found.gone(session.results.stale)
-            session.results.forget(gone - session.edits.since_audit)
+            gone = self.found.gone(session.results.stale)
+            session.results.forget(gone - self.edits.since_audit)
         session.results_changed.emit()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from gradcamo.files.kept import fingerprint, homes_of, read_kept, write_marks, w
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari.components import ViewerModel
     from napari.layers import Labels
 
     from gradcamo.docks.state.session import Session
@@ -30,16 +30,16 @@ class Autosave(QObject):
 
     restored = Signal(str)
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+    def __init__(self, session: Session, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.session = session
         self._homes: list[Path] = []  # empty until the labels were looked at
         self._layer: Labels | None = None
         self._edited = False
         self._saved_at = time.monotonic()
         self._silent = False
         self._again = False
-        self.looking = Job(self)
+        self.looking = Job(session)
         self.writing = Writer(self)
         session.labels_changed.connect(self._look)
         session.stack_changed.connect(self._look)
@@ -51,7 +51,7 @@ class Autosave(QObject):
         self.looking.failed.connect(notify)
         self.looking.ended.connect(self._look_again)
         self.writing.failed.connect(self._complain)
-        window = getattr(session.viewer, "window", None)
+        window = getattr(viewer, "window", None)
         if window is not None:
             window._qt_window.installEventFilter(self)
 
@@ -61,14 +61,14 @@ class Autosave(QObject):
         return self._homes[0] if self._homes else None
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Close and self._session().auditing.running:
+        if event.type() == QEvent.Type.Close and self.session.auditing.running:
             self.save_scores()  # what the run brought so far
         return False
 
     def save_scores(self, *_: Any) -> None:
         """Write scores, maps and profiles, and flags and notes with them."""
-        session = self._session()
-        if session is None or not self._homes or not len(session.results):
+        session = self.session
+        if not self._homes or not len(session.results):
             return
         self._saved_at = time.monotonic()
         results = session.results
@@ -85,7 +85,7 @@ class Autosave(QObject):
 
     def save_marks(self) -> None:
         """Write flags and notes."""
-        results = self._session().results
+        results = self.session.results
         if not self._homes or not (len(results) or results.marked or results.notes):
             return
         if self._edited:  # the labels have become others: their scores go with them
@@ -101,7 +101,7 @@ class Autosave(QObject):
         self.writing.put("marks", lambda: write_marks(homes, marks))
 
     def _look(self) -> None:
-        session = self._session()
+        session = self.session
         layer = session.labels_layer
         self._homes = []
         self._watch(layer)
@@ -123,7 +123,7 @@ class Autosave(QObject):
 
     def _on_found(self, item: tuple) -> None:
         layer, image, homes, kept = item
-        session = self._session()
+        session = self.session
         for text in kept.damaged:
             notify(GradcamoError(f"{text}; what is found from now on is kept anew"))
         if self._again or (layer, image) != (session.labels_layer, session.image):
@@ -163,7 +163,7 @@ class Autosave(QObject):
 
     def _finding_homes(self) -> Callable[[], list[Path]]:
         """What finds where the present labels of the present image keep theirs, in any thread."""
-        labels, path, image = self._layer.data, _path_of(self._layer), self._session().image
+        labels, path, image = self._layer.data, _path_of(self._layer), self.session.image
         return lambda: homes_of(path, fingerprint(labels, image))
 
     def _on_audited(self, _: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject
@@ -10,17 +9,19 @@ from qtpy.QtCore import QEvent, QObject
 from gradcamo.docks.parts.worker import Job
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
     from gradcamo.docks.state.session import Session
 
 
 class Closing(QObject):
     """Stops what runs for a window, in the session and in its docks, when it is closed."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+    def __init__(self, session: Session, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.session = session
         self._asked = False
-        window = getattr(session.viewer, "window", None)
+        window = getattr(viewer, "window", None)
         if window is not None:
             window._qt_window.installEventFilter(self)
 
@@ -28,7 +29,6 @@ class Closing(QObject):
         if event.type() == QEvent.Type.Close:  # napari may ask, and the user may say no
             self._asked = True
         elif event.type() == QEvent.Type.Hide and self._asked and not event.spontaneous():
-            session = self._session()
-            for job in (*session.findChildren(Job), *watched.findChildren(Job)):
+            for job in (*self.session.findChildren(Job), *watched.findChildren(Job)):
                 job.abandon()
         return False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QObject
 
 from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gradcamo.settings import AuditSettings
 
 
-class FoundCells:
+class FoundCells(QObject):
     """Keeps the crops of the stack and labels that were asked for last.
 
     They are looked for as soon as stack, labels and network are there, so that the first click
@@ -27,12 +27,12 @@ class FoundCells:
     """
 
     def __init__(self, session: Session) -> None:
-        self._session = weakref.ref(session)
+        super().__init__()
+        self.session = session
         self._lock = threading.Lock()  # a click does not look for what is being looked for
         self._of: tuple[Any, ...] = ()
         self._crops: CellCrops | None = None
         self._tried: tuple[Any, ...] = ()
-        self.era = 0  # of stack and labels: addresses are used again
         self.job = Job(session)
         self.job.ended.connect(self._ahead)
         session.stack_changed.connect(self._ahead)
@@ -42,7 +42,7 @@ class FoundCells:
 
     def finder(self, settings: AuditSettings) -> Callable[[], CellCrops]:
         """What finds the present cells, in any thread; at once where nothing changed."""
-        session = self._session()
+        session = self.session
         stack, data, checkpoint = session.stack, session.labels_layer.data, session.checkpoint
         of = self._key(settings)
 
@@ -61,17 +61,16 @@ class FoundCells:
         return find
 
     def _key(self, settings: AuditSettings) -> tuple[Any, ...]:
-        session = self._session()
+        session = self.session
         checkpoint = session.checkpoint
         channels = settings.channels or checkpoint.channels
-        # a stack's or a layer's identity, and how often the layer was edited
-        layer = (id(session.labels_layer), session.edits.count)
-        size = len(checkpoint.input_size)
-        return (self.era, id(session.stack), *layer, channels, checkpoint.crop, size)
+        return (session.version, channels, checkpoint.crop, len(checkpoint.input_size))
 
     def _ahead(self, *_: Any) -> None:
-        session = self._session()
-        if session is None or session.viewer is None or session.lacking() or self.job.running:
+        session = self.session
+        if self._of[:1] != (session.version,):
+            self._of, self._crops = (), None  # let the memory go
+        if session.lacking() or self.job.running:
             return
         wanted = self._key(session.next_settings)
         if wanted in (self._of, self._tried):
@@ -90,8 +89,3 @@ class FoundCells:
         if self._crops is None:
             return set()
         return set(labels) - set(self._crops.table["label"].tolist())
-
-    def forget(self) -> None:
-        """Let the memory go, when the stack or the labels change."""
-        self._of, self._crops = (), None
-        self.era += 1

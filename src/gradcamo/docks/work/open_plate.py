@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
+from gradcamo.docks.canvas.follower import Follower
 from gradcamo.docks.canvas.sites import read_site, show_site
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
@@ -16,34 +16,35 @@ from gradcamo.files.kept import Kept
 
 if TYPE_CHECKING:
     import pandas as pd
+    from napari.components import ViewerModel
 
     from gradcamo.docks.state.results import Results
     from gradcamo.docks.state.session import Session
     from gradcamo.plate.reading import PlateResults
 
 
-class OpenPlate(QObject):
+class OpenPlate(Follower):
     """Reads a folder of results; opens the stack of any of its cells with scores and network."""
 
     changed = Signal()  # other results were read
     moved = Signal()  # another stack is open, of this plate or not
     said = Signal(str)
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._session = weakref.ref(session)
+    def __init__(self, session: Session, viewer: ViewerModel, looking: Job) -> None:
+        super().__init__(session, viewer)
+        self._looking = looking  # for what was kept with the labels
         self.results: PlateResults | None = None
         self.here = ""  # the image of the open stack, where it is one of the plate's
         self._labels: dict[str, str] = {}
         self._coming: tuple[str, int] | None = None
-        self.reading = Job(self)
-        self.opening = Job(self)
+        self.reading = Job(session)
+        self.opening = Job(session)
         self.reading.stepped.connect(self._on_read)
         self.reading.failed.connect(notify)
         self.opening.stepped.connect(self._on_opened)
         self.opening.failed.connect(notify)
         session.labels_changed.connect(self._locate)
-        session.autosave.looking.ended.connect(self._restore)
+        looking.ended.connect(self._restore)
 
     def open(self, folder: str | Path) -> None:
         """Read results in the background.
@@ -76,7 +77,7 @@ class OpenPlate(QObject):
         cell = results.cells.loc[row]
         image, label = str(cell["image"]), int(cell["label"])
         path = next(path for path, of in self._labels.items() if of == image)
-        known = self._session().checkpoint
+        known = self.session.checkpoint
 
         def steps() -> Iterator[Any]:
             from gradcamo.networks.checkpoint import Checkpoint
@@ -97,19 +98,19 @@ class OpenPlate(QObject):
         self.changed.emit()
 
     def _locate(self) -> None:
-        layer = self._session().labels_layer
+        layer = self.session.labels_layer
         path = "" if layer is None else str(layer.metadata.get("path") or layer.source.path or "")
         self.here = self._labels.get(path, "")
         self.moved.emit()
 
     def _on_opened(self, item: tuple) -> None:
         image, label, site, checkpoint = item
-        session = self._session()
+        session = self.session
         if checkpoint is not session.checkpoint:
             session.set_checkpoint(checkpoint, self.results.checkpoint.stem)
         self._coming = image, label
-        show_site(session, site)
-        if not session.autosave.looking.running:
+        show_site(session, self.viewer, site)
+        if not self._looking.running:
             self._restore()
 
     def _restore(self, _: bool = True) -> None:
@@ -117,7 +118,7 @@ class OpenPlate(QObject):
         if self._coming is None:
             return
         (image, label), self._coming = self._coming, None
-        session, results = self._session(), self.results
+        session, results = self.session, self.results
         before, table = session.results, results.audited(image)
         cutoff = before.cutoff if before.marked or before.notes else results.cutoff
         arrays = before.arrays()() if _same_audit(before, table) else {}

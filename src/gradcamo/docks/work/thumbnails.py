@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,10 +28,9 @@ class Thumbnails(QObject):
 
     drawn = Signal(int)  # label
 
-    def __init__(self, session: Session, size: int = SIZE) -> None:
-        super().__init__(session)
-        self.size = size
-        self._session = weakref.ref(session)
+    def __init__(self, session: Session, parent: QObject, size: int = SIZE) -> None:
+        super().__init__(parent)
+        self.session, self.size = session, size
         self._pictures: OrderedDict[int, tuple[Any, QIcon]] = OrderedDict()
         self._wanted: dict[int, None] = {}  # the last is drawn first
         self.job = Job(self)
@@ -61,7 +59,7 @@ class Thumbnails(QObject):
         return None if found is None else found[1]
 
     def _cam(self, label: int) -> Any:
-        found = self._session().results.cam(label)
+        found = self.session.results.cam(label)
         return None if found is None else found[0]
 
     def _forget(self) -> None:
@@ -69,7 +67,7 @@ class Thumbnails(QObject):
         self._wanted.clear()
 
     def _start(self, *_: Any) -> None:
-        session = self._session()
+        session = self.session
         if not self._wanted or self.job.running or session.labels_layer is None:
             return
         if session.stack is None or not session.results.recipe:

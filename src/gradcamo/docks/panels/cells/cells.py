@@ -26,7 +26,7 @@ from gradcamo.docks.panels.cells.toolbar import CellsToolbar
 from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.docks.work import export
 from gradcamo.docks.work.export import Request
 from gradcamo.docks.work.thumbnails import SIZE, Thumbnails
@@ -65,7 +65,8 @@ class CellsDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session = window.session
         self.model = CellTableModel(self)
         self.model.writer = self._write
         kept = recall("columns", {})
@@ -101,19 +102,19 @@ class CellsDock(QWidget):
         session = self.session
         session.results_changed.connect(self._on_results)
         session.flags_changed.connect(self._on_flags)
-        session.edits.changed.connect(self._on_flags)
+        session.edited.connect(self._on_flags)
         session.selection_changed.connect(self._on_selection)
         self.toolbar.filter_changed.connect(self._on_filter)
         self.toolbar.columns_chosen.connect(self._on_columns)
         self.toolbar.pictures_wanted.connect(self._show_pictures)
-        self.thumbnails = Thumbnails(session)
+        self.thumbnails = Thumbnails(session, self)
         self.thumbnails.drawn.connect(self.model.show_picture)
         self.toolbar.export_wanted.connect(self.open_export)
         self.toolbar.flags_wanted.connect(self.read_flags)
         self.reading = Job(self)
         self.reading.stepped.connect(self._on_flags_read)
         self.reading.failed.connect(self.toolbar.state.fail)
-        session.keys.bind(self.view)
+        window.keys.bind(self.view)
         self._show_pictures(self.toolbar.pictures.isChecked())
         self._on_results()
 

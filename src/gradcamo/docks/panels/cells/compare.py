@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.parts.memory import keep_choice
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 
 if TYPE_CHECKING:
     import napari
@@ -34,7 +34,8 @@ class CompareDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session, self._found = window.session, window.found
         self.job = Job(self)
         self._drawn: tuple[Any, ...] = ()
         self.by = QComboBox()
@@ -67,14 +68,14 @@ class CompareDock(QWidget):
         session = self.session
         session.cell_changed.connect(self.draw)
         session.checkpoint_changed.connect(self.draw)
-        session.edits.changed.connect(self.draw)
+        session.edited.connect(self.draw)
         self.draw()
 
     def draw(self, *_: Any) -> None:
         """Draw the cell that is looked at, unless it is drawn already."""
         session = self.session
         label, settings = session.cell, session.next_settings
-        wanted = (label, self.by.currentData(), session.edits.count, id(session.checkpoint))
+        wanted = (label, self.by.currentData(), session.version, id(session.checkpoint))
         wanted = (*wanted, settings)
         if session.lacking() or not label:
             self.view.clear()
@@ -86,7 +87,7 @@ class CompareDock(QWidget):
             return
         self._drawn = wanted
         self.message.say(f"comparing the maps of cell {label} …")
-        checkpoint, find, by = session.checkpoint, session.found.finder(settings), wanted[1]
+        checkpoint, find, by = session.checkpoint, self._found.finder(settings), wanted[1]
 
         def steps() -> Iterator[Any]:
             from gradcamo.auditing.compare import compare_maps

@@ -22,7 +22,7 @@ from gradcamo.columns import meaning, title
 from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.tint import WARN, legible
 from gradcamo.docks.parts.widgets import Message
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.docks.work.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ class GalleryDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
-        self.pictures = Thumbnails(self.session, SIZE)
-        self.destroyed.connect(self.pictures.deleteLater)
+        window = window_of(napari_viewer)
+        self.session = window.session
+        self.pictures = Thumbnails(self.session, self, SIZE)
         self.model = GalleryModel(self.pictures, self)
         self._echo = False
         self.view = QListView()

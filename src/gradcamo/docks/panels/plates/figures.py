@@ -23,7 +23,7 @@ from gradcamo.docks.parts.memory import keep, keep_choice, recall
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ class FiguresDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session, self._plate = window.session, window.plate
         self.job = Job(self)
         self.figure: Any = None
         self._outdated = False
-        self.source = CellSource(self.session)
+        self.source = CellSource(self.session, self._plate)
         self.kind = QComboBox()
         for kind, name in KINDS.items():
             self.kind.addItem(name, kind)
@@ -95,7 +96,7 @@ class FiguresDock(QWidget):
         self.source.changed.connect(self._on_source)
         self.session.results_changed.connect(self._on_results)
         self.session.flags_changed.connect(self.draw)
-        self.session.plate.said.connect(self.message.say)
+        self._plate.said.connect(self.message.say)
         self._on_cells()
 
     def draw(self, *_: Any) -> None:

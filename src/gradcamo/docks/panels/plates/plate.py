@@ -26,7 +26,7 @@ from gradcamo.docks.panels.plates.palette import PALETTE
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.files.wells import well_place
 
@@ -40,7 +40,8 @@ class PlateDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self._window, self.session = window, window.session
         self.job = Job(self)
         self.plate: pd.DataFrame | None = None
         self.open = QPushButton("Open plate…")
@@ -153,7 +154,7 @@ class PlateDock(QWidget):
             self.open_site(sites.iloc[max(0, self.site.currentIndex())])
 
     def _show(self, row: pd.Series, site: Site) -> None:
-        show_site(self.session, site)
+        show_site(self.session, self._window.viewer, site)
         self.message.say(f"{row['well']} site {row['site']}: {row['treatment']}", GOOD)
 
     def _choose(self) -> None:

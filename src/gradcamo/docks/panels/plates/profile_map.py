@@ -15,7 +15,7 @@ from gradcamo.docks.panels.plates.source import CellSource
 from gradcamo.docks.parts.memory import keep_choice
 from gradcamo.docks.parts.widgets import JobRow, Message
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.umap_process import UmapProcess
 
@@ -32,14 +32,15 @@ class ProfileMapDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session, self._plate = window.session, window.plate
         self.job = Job(self)
         self.umap = UmapProcess()
         self.destroyed.connect(self.umap.close)
         self.rows = np.zeros(0, np.int64)  # of the table: labels of a stack, rows of a plate
         self._layouts: dict[tuple[str, bool], tuple[np.ndarray, np.ndarray, str]] = {}
         self._elsewhere = np.zeros(0, np.int64)  # chosen rows that lie in other stacks
-        self.source = CellSource(self.session)
+        self.source = CellSource(self.session, self._plate)
         self.space = _box("profiles of the layer as they are, or whitened: varying alike in all "
                           "directions where control cells do")  # fmt: skip
         for whitened, name in SPACES.items():
@@ -92,8 +93,8 @@ class ProfileMapDock(QWidget):
         session.results_changed.connect(self._on_results)
         session.flags_changed.connect(self._on_flags)
         session.selection_changed.connect(self._on_selection)
-        session.plate.moved.connect(self._mark)
-        session.plate.said.connect(self.message.say)
+        self._plate.moved.connect(self._mark)
+        self._plate.said.connect(self.message.say)
         self._on_source()
 
     @property
@@ -217,7 +218,7 @@ class ProfileMapDock(QWidget):
         if plate is None:
             return self.rows
         cells = plate.cells.loc[self.rows]
-        open_stack = (cells["image"] == self.session.plate.here).to_numpy()
+        open_stack = (cells["image"] == self._plate.here).to_numpy()
         return np.where(open_stack, cells["label"].to_numpy(), 0)
 
     def _mark(self, *_: Any) -> None:
@@ -271,7 +272,7 @@ class ProfileMapDock(QWidget):
     def _open_offered(self) -> None:
         self.offer.hide()
         try:
-            self.session.plate.open_cell(int(self._elsewhere[0]))
+            self._plate.open_cell(int(self._elsewhere[0]))
         except GradcamoError as error:
             self.message.fail(error)
 

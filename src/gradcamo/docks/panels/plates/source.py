@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gradcamo.docks.state.session import Session
+    from gradcamo.docks.work.open_plate import OpenPlate
     from gradcamo.plate.reading import PlateResults
 
 STACK, PLATE, OPEN = "open stack", "plate", "open"
@@ -24,9 +25,9 @@ class CellSource(QComboBox):
 
     changed = Signal()
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, plate: OpenPlate, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._plate = session, plate
         self.setToolTip(
             "whose cells to show: the open stack's, or those of all stacks of a plate, from the "
             "folder that 'gradcamo plate' wrote"
@@ -37,12 +38,12 @@ class CellSource(QComboBox):
         self._fill()
         self._before = STACK
         self.activated.connect(self._on_activated)
-        session.plate.changed.connect(self._on_plate)
+        plate.changed.connect(self._on_plate)
 
     @property
     def plate(self) -> PlateResults | None:
         """The plate's results, if its cells are to be shown."""
-        return self._session.plate.results if self.currentData() == PLATE else None
+        return self._plate.results if self.currentData() == PLATE else None
 
     @property
     def columns(self) -> list[str]:
@@ -58,7 +59,7 @@ class CellSource(QComboBox):
     def open(self, folder: str) -> None:
         """Show the results in this folder once they are read."""
         try:
-            self._session.plate.open(folder)
+            self._plate.open(folder)
         except GradcamoError as error:
             notify(error)
         else:
@@ -67,7 +68,7 @@ class CellSource(QComboBox):
     def _fill(self) -> None:
         self.clear()
         self.addItem("the open stack", STACK)
-        results = self._session.plate.results
+        results = self._plate.results
         if results is not None:
             self.addItem(f"plate: {results.name}", PLATE)
         self.addItem("open results of a plate…", OPEN)

@@ -10,7 +10,7 @@ from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import JobRow, Message, line_of
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings
 
@@ -26,7 +26,8 @@ class ExplainDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session, self._audits = window.session, window.audits
         self.missing = Message()
         self.rows = SettingRows(
             AuditSettings,
@@ -69,7 +70,7 @@ class ExplainDock(QWidget):
         session.layer_proposed.connect(self.rows.inputs["layer"].setCurrentText)
         for signal in (session.stack_changed, session.labels_changed, session.selection_changed):
             signal.connect(self._enable)
-        for signal in (session.edits.changed, session.results_changed):
+        for signal in (session.edited, session.results_changed):
             signal.connect(self._enable)
         for signal in (session.stack_changed, session.labels_changed):
             signal.connect(self._say_nothing)
@@ -93,7 +94,7 @@ class ExplainDock(QWidget):
 
     def _audit(self, only: list[int] | None) -> None:
         try:
-            self.session.audits.start(self.settings(), only)
+            self._audits.start(self.settings(), only)
         except GradcamoError as error:
             self.message.fail(error)
         else:

@@ -21,13 +21,16 @@ from gradcamo.docks.parts.widgets import Fold, line_of
 from gradcamo.docks.state.look import COLORMAPS, RENDERINGS, Look
 
 if TYPE_CHECKING:
+    from gradcamo.docks.canvas.heatmap import HeatmapView
     from gradcamo.docks.state.session import Session
 
 
 class HeatmapOptions(QWidget):
     """Shows and changes the session's look of heatmaps."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, heatmap: HeatmapView, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.session = session
         self.shown = QCheckBox("show")
@@ -68,7 +71,7 @@ class HeatmapOptions(QWidget):
         box.addLayout(top)
         box.addWidget(Fold("Heatmap options", more, "heatmap options"))
 
-        self._put(session.heatmap.look)
+        self._put(session.look)
         self._take_up(recall("heatmap", {}))
         for check in (self.shown, self.only_cell, self.crop_outline, self.cell_outline):
             check.toggled.connect(self._on_change)
@@ -76,8 +79,8 @@ class HeatmapOptions(QWidget):
             slider.valueChanged.connect(self._on_change)
         for combo in (self.colormap, self.rendering):
             combo.activated.connect(self._on_change)
-        self.pin.clicked.connect(session.heatmap.pin)
-        session.heatmap.look_changed.connect(self._on_look)
+        self.pin.clicked.connect(heatmap.pin)
+        session.look_changed.connect(self._on_look)
 
     def look(self) -> Look:
         """What the controls say."""
@@ -95,19 +98,19 @@ class HeatmapOptions(QWidget):
     def _take_up(self, kept: dict[str, Any]) -> None:
         # what another version kept is passed over
         known = {f.name: kept[f.name] for f in fields(Look) if f.name in kept}
-        self._put(replace(self.session.heatmap.look, **known))
-        self.session.heatmap.set_look(replace(self.look(), shown=True))
+        self._put(replace(self.session.look, **known))
+        self.session.set_look(replace(self.look(), shown=True))
         self.shown.setChecked(True)
 
     def _on_change(self, *_: Any) -> None:
         look = self.look()
-        if look != self.session.heatmap.look:
-            self.session.heatmap.set_look(look)
+        if look != self.session.look:
+            self.session.set_look(look)
             keep("heatmap", asdict(look))
 
     def _on_look(self) -> None:
-        if self.session.heatmap.look != self.look():
-            self._put(self.session.heatmap.look)
+        if self.session.look != self.look():
+            self._put(self.session.look)
 
     def _put(self, look: Look) -> None:
         controls = (self.shown, self.only_cell, self.crop_outline, self.cell_outline)

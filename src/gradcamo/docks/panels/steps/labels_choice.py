@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from gradcamo.docks.state.session import Session
+from gradcamo.docks.canvas.open_layers import may_hold_cells
+
+if TYPE_CHECKING:
+    from gradcamo.docks.window import Window
 
 
 class LabelsChoice(QComboBox):
     """The labels layers of the window; the session takes the one that is chosen."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+    def __init__(self, window: Window, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session = session
+        self._window, self.session = window, window.session
         self._layers: list[Any] = []
         self.setPlaceholderText("none chosen")
         self.setToolTip("the labels layer that holds the cells")
         self.activated.connect(self._take)
-        session.labels_changed.connect(self._list)
-        session.layers_changed.connect(self._list)
+        self.session.labels_changed.connect(self._list)
+        self.session.layers_changed.connect(self._list)
         self._list()
 
     def _list(self) -> None:
-        viewer = self.session.viewer
+        viewer = self._window.viewer
         if viewer is None:
             return
-        self._layers = [layer for layer in viewer.layers if self.session.may_hold_cells(layer)]
+        self._layers = [layer for layer in viewer.layers if may_hold_cells(layer)]
         self.clear()
         self.addItems([layer.name for layer in self._layers] or ["none yet"])
         self.setEnabled(bool(self._layers))

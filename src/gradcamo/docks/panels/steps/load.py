@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.display import contrast_limits
 from gradcamo.docks.canvas.layers import (
-    contrast_limits,
     show_labels,
     stack_from_layers,
 )
@@ -29,7 +29,7 @@ from gradcamo.docks.panels.steps.voxel_size import VoxelSize
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Message, line_of
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.types import unknown_axes
 
@@ -47,7 +47,8 @@ class LoadDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self._window, self.session = window, window.session
         self.open_stack = QPushButton("Open file…")
         self.open_stack.setToolTip("TIFF, ImageJ hyperstack or OME-TIFF; one layer per channel")
         self.open_zarr = QPushButton("OME-Zarr…")
@@ -61,7 +62,7 @@ class LoadDock(QWidget):
         self.axes.setPlaceholderText("such as ZCYX")
         self.axes.setToolTip("the file's axes, where it does not declare them itself")
         self.spacing = VoxelSize(self.session)
-        self.labels = LabelsChoice(self.session)
+        self.labels = LabelsChoice(window)
         self.open_labels = QPushButton("Open…")
         self.open_labels.setToolTip("a labels image with the shape of the stack")
         self.message = Message()
@@ -147,7 +148,7 @@ class LoadDock(QWidget):
     def use_open_layers(self) -> None:
         """Make the open image layers the channels of the stack."""
         try:
-            layers = of_one_stack(open_images(self.session.viewer))
+            layers = of_one_stack(open_images(self._window.viewer))
             stack = stack_from_layers(layers)
         except GradcamoError as error:
             self.message.fail(error)
@@ -158,7 +159,7 @@ class LoadDock(QWidget):
         self._adopting.start(50)  # a sample adds its layers one after the other
 
     def _adopt_if_new(self) -> None:
-        viewer = self.session.viewer
+        viewer = self._window.viewer
         if viewer is None or self.session.stack is not None or self.session.loading.running:
             return
         images = open_images(viewer)
@@ -187,7 +188,7 @@ class LoadDock(QWidget):
             return
         self.form.setRowVisible(self.axes, False)
         dropped, self._dropped, self._pending_axes = self._dropped, [], None
-        show_in_place(session, loaded, about, dropped)
+        show_in_place(session, self._window.viewer, loaded, about, dropped)
 
     def _on_failed(self, error: Exception) -> None:
         layers = self._dropped
@@ -251,7 +252,7 @@ class LoadDock(QWidget):
             )
             return
         like = next(iter(session.channel_layers.values()), None)
-        layer = show_labels(session.viewer, labels, like, name=path.name.split(".")[0])
+        layer = show_labels(self._window.viewer, labels, like, name=path.name.split(".")[0])
         layer.metadata["path"] = str(path)
         session.set_labels(layer)
 

@@ -12,7 +12,7 @@ from gradcamo.docks.panels.steps.importing import ImportDialog
 from gradcamo.docks.parts.memory import ask_path, keep, recall
 from gradcamo.docks.parts.tint import WARN
 from gradcamo.docks.parts.widgets import Message, line_of
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.docks.work.ready import ready
 from gradcamo.errors import GradcamoError
 from gradcamo.types import spacing_text
@@ -30,7 +30,8 @@ class ModelDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session = window.session
         self.open = QPushButton("Open…")
         self.open.setToolTip("a checkpoint (.safetensors) that 'gradcamo train' wrote")
         self.import_ = QPushButton("Import weights…")

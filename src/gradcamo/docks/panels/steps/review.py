@@ -21,7 +21,7 @@ from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 from gradcamo.docks.panels.steps.cutoff import CutoffBox
 from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
 from gradcamo.docks.parts.memory import keep, keep_choice, recall
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 
 if TYPE_CHECKING:
     import napari
@@ -34,7 +34,8 @@ class ReviewDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session, self._colours = window.session, window.colours
         self.cut = CutoffBox(self.session)
         self.mode = QComboBox()
         for mode in sorted(MODES, key=list(MODE_NAMES).index):
@@ -44,13 +45,13 @@ class ReviewDock(QWidget):
         )
         self.mode.setToolTip("what the colours of the cells stand for; grey cells have no score")
         keep_choice(self.mode, "colours of cells")
-        if self.mode.currentData() != self.session.colours.mode:
-            self.session.colours.set_mode(self.mode.currentData())
+        if self.mode.currentData() != self._colours.mode:
+            self._colours.set_mode(self.mode.currentData())
         self.outlines = QCheckBox("outlines")
-        self.session.colours.outlines = bool(recall("outlines", True))
-        self.outlines.setChecked(self.session.colours.outlines)
+        self._colours.outlines = bool(recall("outlines", True))
+        self.outlines.setChecked(self._colours.outlines)
         self.outlines.setToolTip("colour outlines only, so that the image stays visible")
-        self.heatmap = HeatmapOptions(self.session)
+        self.heatmap = HeatmapOptions(self.session, window.heatmap)
         self.export_button = QPushButton("Export…")
         self.export_button.setToolTip("write cells as a table, a label image or heatmaps")
         self.card = CellCard(self.export_button)
@@ -93,7 +94,7 @@ class ReviewDock(QWidget):
 
     def _on_outlines(self, outlines: bool) -> None:
         keep("outlines", outlines)
-        self.session.colours.set_outlines(outlines)
+        self._colours.set_outlines(outlines)
 
     def _on_mode(self) -> None:
-        self.session.colours.set_mode(self.mode.currentData())
+        self._colours.set_mode(self.mode.currentData())

@@ -13,7 +13,7 @@ from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, Message, line_of
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.segmentation.models import offered_models
 from gradcamo.settings import SegmentSettings
@@ -27,7 +27,8 @@ class SegmentDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self._window, self.session = window, window.session
         self.rows = SettingRows(
             SegmentSettings,
             ("model", "cytoplasm", "nucleus", "diameter"),
@@ -106,7 +107,7 @@ class SegmentDock(QWidget):
         try:
             settings, prepared = self._settings_and_prepared()
             like = next(iter(session.channel_layers.values()))
-            point = like.world_to_data(session.viewer.dims.point)
+            point = like.world_to_data(self._window.viewer.dims.point)
             plane = int(np.clip(round(point[-3]), 0, session.stack.shape[1] - 1))
             voxels = session.stack.data
 
@@ -142,7 +143,7 @@ class SegmentDock(QWidget):
     def _on_step(self, item: tuple[str, Any, Any, int]) -> None:
         kind, voxels, done, total = item
         session = self.session
-        if session.viewer is None or session.stack is None or session.stack.data is not voxels:
+        if self._window.viewer is None or session.stack is None or session.stack.data is not voxels:
             return  # of a stack that is no longer there
         if kind == "plane":
             self.progress.show_progress(done, total)
@@ -154,7 +155,7 @@ class SegmentDock(QWidget):
     def _show_preview(self, masks: np.ndarray, plane: int) -> None:
         session = self.session
         like = next(iter(session.channel_layers.values()))
-        show_preview(session.viewer, masks, like, (plane, 0, 0))
+        show_preview(self._window.viewer, masks, like, (plane, 0, 0))
         cells = int(masks.max())
         self.message.say(
             f"{cells} cells in plane {plane}"
@@ -165,12 +166,12 @@ class SegmentDock(QWidget):
 
     def _show_labels(self, labels: np.ndarray, planes: int) -> None:
         session = self.session
-        preview = marked_layer(session.viewer, "preview")
+        preview = marked_layer(self._window.viewer, "preview")
         if preview is not None:
-            session.viewer.layers.remove(preview)
+            self._window.viewer.layers.remove(preview)
         self._prepared = ()  # the memory that the normalised stack takes
         like = next(iter(session.channel_layers.values()), None)
-        session.set_labels(show_labels(session.viewer, labels, like))
+        session.set_labels(show_labels(self._window.viewer, labels, like))
         cells = int(labels.max())
         if planes < session.stack.shape[1]:
             text = (

@@ -13,7 +13,7 @@ from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.panels.steps.segment import SegmentDock
 from gradcamo.docks.parts.steps import NARROW, WIDTH, Step
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 
 if TYPE_CHECKING:
     import napari
@@ -27,7 +27,8 @@ class Workbench(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self._window, self.session = window, window.session
         self.load = LoadDock(napari_viewer)
         self.segment = SegmentDock(napari_viewer)
         self.model = ModelDock(napari_viewer)
@@ -66,7 +67,7 @@ class Workbench(QWidget):
             session.checkpoint_changed,
             session.results_changed,
             session.flags_changed,
-            session.edits.changed,
+            session.edited,
         ):
             signal.connect(self._update)
         session.results_changed.connect(self._show_cells)
@@ -104,7 +105,7 @@ class Workbench(QWidget):
                 step.open(number == coming)
 
     def _show_cells(self) -> None:
-        viewer = self.session.viewer
+        viewer = self._window.viewer
         if viewer is None or not len(self.session.results):
             return
         show_cells(viewer)

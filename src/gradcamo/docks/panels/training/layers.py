@@ -14,11 +14,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.parts.memory import ask_path
+from gradcamo.docks.parts.memory import ask_path, keep
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import JobRow, Message, line_of
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import LayerAuditSettings
 
@@ -38,7 +38,8 @@ class LayersDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session = window.session
         self.job = self.session.layer_auditing
         self.plate: Path | None = None
         self.result: LayerAudit | None = None
@@ -174,8 +175,12 @@ class LayersDock(QWidget):
         self.run.setEnabled(idle and ready)
 
     def _take(self) -> None:
-        self.session.propose_layer(self.layer.currentText())
-        self.message.say(f"the cells are explained at {self.layer.currentText()} from now on", GOOD)
+        layer, checkpoint = self.layer.currentText(), self.session.checkpoint
+        if checkpoint is None:
+            return
+        keep("layer", {checkpoint.hash: layer})  # for an Explain that is not open yet
+        self.session.layer_proposed.emit(layer)
+        self.message.say(f"the cells are explained at {layer} from now on", GOOD)
 
     def _choose(self) -> None:
         path = ask_path(self, "Open a plate", filters="Plates (*.csv)")

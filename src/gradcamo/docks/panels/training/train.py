@@ -28,7 +28,7 @@ from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.steps import NARROW, WIDTH, Step
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, Message
-from gradcamo.docks.state.session import Session, session_of
+from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.progress import EpochResult, TrainingProgress
 from gradcamo.settings import CropSettings, TrainSettings
@@ -54,9 +54,10 @@ class TrainDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session: Session = session_of(napari_viewer)
+        window = window_of(napari_viewer)
+        self.session = window.session
         self.job = self.session.training
-        self.plate = TrainPlate(self.session, self.settings)
+        self.plate = TrainPlate(window, self.settings)
         self.split = SettingRows(TrainSettings, SPLIT)
         self.main = SettingRows(TrainSettings, MAIN)
         self.crop = SettingRows(CropSettings, ("size_yx", "rescale"))

@@ -24,11 +24,11 @@ from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.parts.worker import Job
-from gradcamo.docks.state.session import Session
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from gradcamo.docks.window import Window
     from gradcamo.training.cells import SplitPreview
 
 COLOURS = {"train": GOOD, "validation": "#009e73", "test": WARN}
@@ -41,12 +41,12 @@ class TrainPlate(QWidget):
 
     def __init__(
         self,
-        session: Session,
+        window: Window,
         settings: Callable[[], TrainSettings],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.session, self.settings = session, settings
+        self._window, self.settings = window, settings
         self.job = Job(self)
         self.path: Path | None = None
         self.ready = False
@@ -122,7 +122,7 @@ class TrainPlate(QWidget):
 
     def add_open_stacks(self) -> None:
         """List the labelled stacks that are open."""
-        viewer = self.session.viewer
+        viewer = self._window.viewer
         added = self.stacks.add(viewer) if viewer is not None else 0
         if not self.stacks.rowCount():
             self.message.say("No open stack has labels of its shape: segment one first.", WARN)

@@ -1,0 +1,72 @@
+"""What one viewer works on, and everything that listens to it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from napari.components import ViewerModel
+
+from gradcamo.docks.canvas.click import CanvasClicks
+from gradcamo.docks.canvas.colouring import LabelColours
+from gradcamo.docks.canvas.edits import Edits
+from gradcamo.docks.canvas.features import Features
+from gradcamo.docks.canvas.heatmap import HeatmapView
+from gradcamo.docks.canvas.keys import Keys
+from gradcamo.docks.canvas.layer_list import LayerList
+from gradcamo.docks.canvas.selected import SelectedOutlines
+from gradcamo.docks.parts.tint import tint_again
+from gradcamo.docks.state.session import Session
+from gradcamo.docks.work.audits import Audits
+from gradcamo.docks.work.autosave import Autosave
+from gradcamo.docks.work.closing import Closing
+from gradcamo.docks.work.explaining import Explaining
+from gradcamo.docks.work.found import FoundCells
+from gradcamo.docks.work.open_plate import OpenPlate
+
+
+class Window:
+    """The session of a viewer, what shows it on the canvas and what works for it."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = weakref.ref(viewer)  # a window is kept for as long as its viewer lives
+        session = self.session = Session()
+        self.layers = LayerList(session, viewer)
+        self.edits = Edits(session)
+        self.found = FoundCells(session)
+        self.clicks = CanvasClicks(session, viewer)
+        self.heatmap = HeatmapView(session, viewer)
+        self.outlines = SelectedOutlines(session, viewer)
+        self.colours = LabelColours(session, viewer)
+        self.features = Features(session)
+        self.keys = Keys(session, viewer)
+        self.audits = Audits(session, self.found, self.edits)
+        self.explaining = Explaining(session, self.found)
+        self.autosave = Autosave(session, viewer)
+        self.plate = OpenPlate(session, viewer, self.autosave.looking)
+        self.closing = Closing(session, viewer)
+        self.heatmap.wanted.connect(self.explaining.explain)
+        self.explaining.explained.connect(self.heatmap.show_again)
+        self.audits.left.connect(self.autosave.save_scores)
+        viewer.events.theme.connect(self._on_theme)
+
+    @property
+    def viewer(self) -> ViewerModel | None:
+        """The viewer, None after it was closed."""
+        return self._viewer()
+
+    def _on_theme(self, _: Any) -> None:
+        window = getattr(self.viewer, "window", None)
+        if window is not None:
+            tint_again(window._qt_window)
+
+
+_WINDOWS: weakref.WeakKeyDictionary[ViewerModel, Window] = weakref.WeakKeyDictionary()
+
+
+def window_of(viewer: ViewerModel) -> Window:
+    """The window of a viewer, made when it is first asked for."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    if viewer not in _WINDOWS:
+        _WINDOWS[viewer] = Window(viewer)
+    return _WINDOWS[viewer]

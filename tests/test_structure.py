@@ -1,0 +1,76 @@
+"""Imports run one way, those inside functions and those for type checking included."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import gradcamo
+
+SRC = Path(gradcamo.__file__).parents[1]
+FILES = {
+    ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(SRC.glob("gradcamo/**/*.py"))
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The full names that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative imports are not used here"
+            names.add(str(node.module))
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def graph(files: dict[str, Path]) -> dict[str, set[str]]:
+    """Who imports whom; `from package import module` is an import of the module."""
+    found = {}
+    for name, path in files.items():
+        there = imported(path) & files.keys()
+        parents = {m for m in there if any(other.startswith(f"{m}.") for other in there)}
+        found[name] = there - parents - {name}
+    return found
+
+
+def circle(of: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(of).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    assert circle(graph(FILES)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import gradcamo.a",
+        "from gradcamo import a",
+        "def f():\n    from gradcamo.a import thing",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from gradcamo.a import Thing",
+    ],
+)
+def test_a_circle_is_found_wherever_its_import_stands(tmp_path, text):
+    a, b = tmp_path / "a.py", tmp_path / "b.py"
+    a.write_text("from gradcamo.b import other")
+    b.write_text(text)
+    assert set(circle(graph({"gradcamo.a": a, "gradcamo.b": b}))) == {"gradcamo.a", "gradcamo.b"}
+
+
+def test_what_is_worked_on_knows_no_widget():
+    below = ("gradcamo.docks.state", "gradcamo.docks.parts.worker")
+    for name, path in FILES.items():
+        if name.startswith(below):
+            widgets = {n for n in imported(path) if n.startswith(("qtpy.QtWidgets", "qtpy.QtGui"))}
+            assert not widgets, f"{name} imports {widgets}"
