@@ -1,9 +1,12 @@
 """What several tests share: reference data, small networks, small stacks."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from reference import DATA
 
 os.environ["MPLBACKEND"] = "Agg"  # pyplot of other libraries must not ask for a screen
@@ -65,21 +68,82 @@ def field(random):
 
 
 @pytest.fixture(scope="session")
-def small_plate(tmp_path_factory):
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that is filled once in a run of the tests, whichever worker needs it first."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = run / "once" / name, run / "once" / f"{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_plate(once):
     """Controls and the highest dose, one small stack a well: 8 to 10 whole cells each."""
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_plate
 
     design = PlateDesign(rows=("D", "E"), sites=1, field_px=150, planes=9, cells_per_field=14)
-    return make_plate(tmp_path_factory.mktemp("plate"), design)
+    return once("small plate", lambda folder: make_plate(folder, design)) / "plate.csv"
 
 
 @pytest.fixture(scope="session")
-def trained(small_plate, tmp_path_factory):
+def trained(small_plate, once):
     """A real training of two epochs on it: (checkpoint, its file)."""
     from small_training import SMALL
 
-    from gradcamo.training.train import train_and_save
+    from gradcamo.networks.checkpoint import Checkpoint
 
-    out = tmp_path_factory.mktemp("model") / "model.safetensors"
-    return train_and_save(small_plate, out, SMALL, say=lambda text: None), out
+    def train(folder):
+        from gradcamo.training.train import train_and_save
+
+        train_and_save(small_plate, folder / "model.safetensors", SMALL, say=lambda text: None)
+
+    out = once("trained", train) / "model.safetensors"
+    return Checkpoint.load(out), out
+
+
+@pytest.fixture(scope="session")
+def tiny_model(once) -> Path:
+    """The file of an untrained network of two classes."""
+    from tiny import tiny_checkpoint
+
+    path = "model.safetensors"
+    return once("tiny model", lambda folder: tiny_checkpoint().save(folder / path)) / path
+
+
+@pytest.fixture(scope="session")
+def eight_stacks(once) -> Path:
+    """Four wells of two sites, about eight whole cells each: the plate's table."""
+    from tiny import tiny_plate
+
+    return once("eight stacks", tiny_plate) / "plate.csv"
+
+
+@pytest.fixture(scope="session")
+def finished(eight_stacks, tiny_model, once) -> Path:
+    """What ``gradcamo plate`` makes of the eight stacks; tests that change it work on a copy."""
+    from click.testing import CliRunner
+    from distributed import LocalCluster
+
+    from gradcamo.cli.commands import main
+
+    def run(folder):
+        command = ["plate", eight_stacks, "--checkpoint", tiny_model, "-o", folder]
+        quick = ["--thumbnails", "3", "--umap-cells", "0"]
+        with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+            quick += ["--scheduler", cluster.scheduler_address]
+            result = CliRunner().invoke(main, [*map(str, command), *quick])
+        assert result.exit_code == 0, result.output
+
+    return once("finished", run)

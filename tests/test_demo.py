@@ -7,7 +7,7 @@ from gradcamo.samples.design import PlateDesign
 
 
 def test_the_demo_ends_with_a_table_two_pictures_and_a_few_true_lines(tmp_path):
-    design = PlateDesign(field_px=128, cells_per_field=8, rows=("D", "E"), sites=1, planes=21)
+    design = PlateDesign(field_px=128, cells_per_field=8, rows=("D", "E"), sites=1, planes=9)
     said = []
     cells = run_demo(tmp_path, gui=False, say=said.append, design=design)
     written = pd.read_csv(tmp_path / "cells.csv")

@@ -1,39 +1,19 @@
 """The code of docs/handing_on.md runs as it stands there."""
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-
-from gradcamo.cli.commands import main
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-from tiny import tiny_checkpoint, tiny_plate  # noqa: E402
 
 PAGE = Path(__file__).parents[1] / "docs" / "handing_on.md"
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    """What `gradcamo plate` leaves of a small plate."""
-    place = tmp_path_factory.mktemp("plate")
-    plate = tiny_plate(place / "plate", field_px=192, cells_per_field=33)
-    tiny_checkpoint().save(place / "model.safetensors")
-    command = ["plate", plate, "--checkpoint", place / "model.safetensors", "-o", place / "results"]
-    quick = ["--workers", "1", "--thumbnails", "0", "--umap-cells", "0"]
-    run = CliRunner().invoke(main, [*map(str, command), *quick])
-    assert run.exit_code == 0, run.output
-    return place / "results"
-
-
 @pytest.fixture
-def folder(results, monkeypatch) -> Path:
-    monkeypatch.chdir(results)
-    return results
+def folder(finished, monkeypatch) -> Path:
+    """Where `gradcamo plate` left its results."""
+    monkeypatch.chdir(finished)
+    return finished
 
 
 def code(name: str | None = None) -> list[str]:

@@ -1,5 +1,6 @@
-"""Whole plates on real Dask workers: a tiny plate, a tiny network, two processes."""
+"""Whole plates on real Dask workers: a tiny plate, a tiny network."""
 
+import json
 import os
 import shutil
 import signal
@@ -34,42 +35,28 @@ from gradcamo.profiles.cutoffs import cost_of_cutoffs
 from gradcamo.report.data import page_data
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-from tiny import tiny_checkpoint, tiny_plate  # noqa: E402
-
 SETTINGS = PlateSettings(umap_cells=0, workers=2, thumbnails=3)
 
 
-@pytest.fixture(scope="module")
-def plate(tmp_path_factory) -> Path:
-    return tiny_plate(tmp_path_factory.mktemp("plate"))
+@pytest.fixture
+def plate(eight_stacks) -> Path:
+    return eight_stacks
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    tiny_checkpoint().save(path)
-    return path
+@pytest.fixture
+def model(tiny_model) -> Path:
+    return tiny_model
 
 
 @pytest.fixture(scope="module")
 def workers():
-    """Two worker processes behind an address, as on any cluster."""
+    """A worker in this process behind an address: where no process dies, none need be started."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="module")
-def finished(plate, model, workers, tmp_path_factory) -> Path:
-    """A folder of results; tests that change it work on a copy."""
-    out = tmp_path_factory.mktemp("finished")
-    summary = audit_plate(plate, model, out, SETTINGS, workers.scheduler_address)
-    assert summary.exit_status == 0, summary
-    assert summary.computed == 8
-    return out
 
 
 @pytest.fixture
@@ -128,6 +115,7 @@ def test_everything_a_plate_gives_is_there_and_nothing_half_written(finished):
     assert {"cells.parquet", "profiles.h5ad", "confounding.csv", "cutoffs.csv", "report.html",
             "summary.json", "figures/scores.png", "figures/attention.png"} <= names  # fmt: skip
     assert len([name for name in names if name.startswith("cells/")]) == 8
+    assert json.loads((finished / "summary.json").read_text())["computed"] == 8
     assert not [name for name in names if Path(name).name.startswith(".")]
 
 
@@ -144,11 +132,9 @@ def test_another_cut_off_flags_anew_without_computing_anything(out, plate, model
     table = read_table(out / "cells.parquet")
     cutoff = float(table["grad_camo"].median())
     settings = SETTINGS.model_copy(update={"audit": AuditSettings(cutoff=cutoff)})
-    summary = audit_plate(plate, model, out, settings, "tcp://nobody-is-needed:1")
+    more_pictures = settings.model_copy(update={"thumbnails": 30})  # they change no number
+    summary = audit_plate(plate, model, out, more_pictures, "tcp://nobody-is-needed:1")
     assert summary.computed == 0
-    more_pictures = SETTINGS.model_copy(update={"thumbnails": 30})  # they change no number
-    assert not audit_plate(plate, model, out, more_pictures, "tcp://nobody-is-needed:1").computed
-    audit_plate(plate, model, out, settings, "tcp://nobody-is-needed:1")
     flagged = read_table(out / "cells.parquet")["flagged"]
     expected = ~table["touches_border"] & ~(table["grad_camo"] >= cutoff)
     assert flagged.tolist() == expected.tolist()
@@ -452,21 +438,25 @@ def test_workers_that_feed_a_gpu_share_out_the_cores(monkeypatch):
     assert [plate_cluster.threads_each(n, "cpu") for n in (1, 16)] == [1, 1]
 
 
-def test_a_killed_worker_costs_nothing(finished, plate, model, workers, tmp_path):
+def test_a_killed_worker_costs_nothing(finished, plate, model, tmp_path):
+    from distributed import LocalCluster
+
     out = tmp_path / "out"
-    steps = plate_steps(plate, model, out, SETTINGS, workers.scheduler_address)
     killed = False
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            summary = end.value
-            break
-        if step.done >= 1 and not killed:
-            os.kill(next(iter(workers.workers.values())).pid, signal.SIGKILL)
-            killed = True
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        steps = plate_steps(plate, model, out, SETTINGS, cluster.scheduler_address)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                summary = end.value
+                break
+            if step.stage == "auditing" and not killed:  # it has its first stacks
+                os.kill(cluster.workers[0].pid, signal.SIGKILL)
+                killed = True
     assert killed
     assert summary.exit_status == 0, summary
+    assert summary.computed == 8
     same(out, finished)
 
 
@@ -507,7 +497,8 @@ def test_a_scheduler_that_goes_away_is_named_and_what_landed_stays(
         "import time\n"
         "from distributed import LocalCluster\n"
         "if __name__ == '__main__':\n"
-        "    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)\n"
+        "    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None,\n"
+        "        processes=False, protocol='tcp')\n"
         "    print(cluster.scheduler_address, flush=True)\n"
         "    time.sleep(600)\n"
     )

@@ -101,21 +101,20 @@ def describe_weights(
     if network is not None and width is not None:
         return Described(network, width, channels, classes)
     shapes = {key: tuple(value.shape) for key, value in state.items() if value.ndim == 5}
-    fits = [
+    best_first = sorted(
         (abs(round(factor, 2) - factor), abs(factor - 1), name, factor)
         for name in VARIANTS
         if network in (None, name) and _depth(name) == _blocks(state)
         for factor in ([width] if width is not None else _widths(name, state))
-        if _kernels(name, channels, classes, factor) == shapes
-    ]
-    if not fits:
-        wanted = f"{network or 'EfficientNet'}{f' of width {width:g}' if width else ''}"
-        raise GradcamoError(
-            f"no {wanted} has these weights ({_blocks(state)} blocks, "
-            f"{state['_fc.weight'].shape[1]} features): were they trained with another network?"
-        )
-    *_, name, factor = min(fits)
-    return Described(name, factor, channels, classes)
+    )
+    for *_, name, factor in best_first:
+        if _kernels(name, channels, classes, factor) == shapes:
+            return Described(name, factor, channels, classes)
+    wanted = f"{network or 'EfficientNet'}{f' of width {width:g}' if width else ''}"
+    raise GradcamoError(
+        f"no {wanted} has these weights ({_blocks(state)} blocks, "
+        f"{state['_fc.weight'].shape[1]} features): were they trained with another network?"
+    )
 
 
 def _blocks(state: Mapping[str, Tensor]) -> int:
