@@ -40,8 +40,8 @@ from planted_truth_tables import TREATED, accuracies, separation, summarise
 
 from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.overlap import attention_shares
-from gradcamo.files.plates import read_plate
 from gradcamo.files.labels import read_labels
+from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.geometry import place

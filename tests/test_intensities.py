@@ -10,7 +10,8 @@ from hypothesis import given, settings, strategies as st
 import gradcamo as gc
 from gradcamo import AuditSettings, Checkpoint, CropSettings, TrainSettings, ZStack
 from gradcamo.cells.crops import hot_channels, rescale
-from gradcamo.files.stacks import write_labels, write_stack
+from gradcamo.files.labels import write_labels
+from gradcamo.files.stacks import write_stack
 from gradcamo.files.store import read_table, write_table
 from gradcamo.networks.checkpoint import BUNDLED
 from gradcamo.settings import ImportSettings
