@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.door import Door
 from gradcamo.files.rawimage import RawImage, to_um
+from gradcamo.files.zarr_chunks import WholeChunks
 
 _BEFORE_AXES = ["t", "c", "z", "y", "x"]  # versions 0.1 and 0.2 fix them
 
@@ -60,7 +62,6 @@ def read_omezarr(path: Path) -> RawImage:
         multiscale = attributes["multiscales"][0]
         level = multiscale["datasets"][0]
         array = zarr.open_array(path / level["path"], mode="r")
-        data = da.from_array(array, chunks=array.chunks)
     except Exception as error:
         raise GradcamoError(
             f"{path} is an OME-Zarr without its first resolution ({error}): copy it again, whole"
@@ -72,9 +73,16 @@ def read_omezarr(path: Path) -> RawImage:
             f"{path} declares the axes {order} for an array of shape {array.shape}: correct its "
             "metadata"
         )
+    door = Door(WholeChunks(array), str(path), order)
+    data = da.from_array(door, chunks=array.chunks, name=False, getitem=_chunk)
     sizes = _voxel_size(axes, multiscale, level)
     names = [channel.get("label") for channel in attributes.get("omero", {}).get("channels", [])]
     return RawImage(data, order, names, sizes)
+
+
+def _chunk(array: Door, index: tuple[slice, ...], *_: Any) -> Any:
+    """A whole chunk: with a reader of its own, Dask asks for no part of one."""
+    return array[index]
 
 
 def _only_child(path: Path, attributes: Mapping[str, Any]) -> Path:

@@ -7,7 +7,7 @@ import math
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.door import plane_of, reading
 from gradcamo.files.rawimage import RawImage, position_um, to_um
 from gradcamo.files.xml_records import records_of
 
@@ -156,16 +157,31 @@ def _lazy(path: Path, tif: tifffile.TiffFile, number: int) -> Any:
         path=str(path),
         series=number,
         lead=lead,
+        where=f", series {number}" if len(tif.series) > 1 else "",
+        order=series.axes,
     )
 
 
 def _read_plane(
-    path: str, series: int, lead: tuple[int, ...], block_id: tuple[int, ...] = ()
+    path: str,
+    series: int,
+    lead: tuple[int, ...],
+    where: str,
+    order: str,
+    block_id: tuple[int, ...] = (),
 ) -> np.ndarray:
-    if not lead:
-        return tifffile.imread(path, series=series)
-    index = int(np.ravel_multi_index(block_id[: len(lead)], lead))
-    return tifffile.imread(path, series=series, key=index)[(np.newaxis,) * len(lead)]
+    index = int(np.ravel_multi_index(block_id[: len(lead)], lead)) if lead else None
+    plane = plane_of(order, block_id[: len(lead)]) or "all of it"
+    with reading(lambda: f"{_file_of(path, series, index)}{where}, {plane}"):
+        read = tifffile.imread(path, series=series, key=index)
+        return read[(np.newaxis,) * len(lead)]
+
+
+def _file_of(path: str, series: int, index: int | None) -> str:
+    """The file that a plane lies in, which may be another one of the same image."""
+    with suppress(Exception), tifffile.TiffFile(path) as tif:
+        return str(tif.series[series].pages[index or 0].parent.filehandle.path)
+    return path
 
 
 def _described(tif: tifffile.TiffFile, number: int) -> tuple[list[str | None], dict[str, float]]:
