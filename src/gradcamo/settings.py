@@ -323,6 +323,38 @@ class CausalSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
+class SwapSettings(Settings):
+    """Whether an audit asks causally too, by swapping regions for donors'."""
+
+    causal: bool = Field(
+        False,
+        description="swap regions for other cells' to see what each prediction owes to them; some "
+        "60 more passes a cell",
+    )
+    draws: int = Field(
+        4, ge=1, description="draws of donors from each of the two pools; 8 for weak phenotypes"
+    )
+    reference: str | None = Field(
+        None, description="treatment that the control is told from (default: the farthest)"
+    )
+    donors: str | None = Field(
+        None, description="donor bank to take them from (default: the one beside the checkpoint)"
+    )
+
+
+class DonorSettings(Settings):
+    """Which cells of a plate stand in for others."""
+
+    per_class: int = Field(32, ge=3, description="cells of each treatment, at most")
+    control: str | None = Field(
+        None, description="treatment that others are told from (default: found by its name)"
+    )
+    train_columns: tuple[str, ...] = Field(
+        (), description="plate columns to take cells from (default: those trained on)"
+    )
+    seed: int = Field(0, ge=0, description="of the lot")
+
+
 class LayerAuditSettings(Settings):
     """How every layer of a network is scored on the held-out wells of a plate."""
 
@@ -338,7 +370,7 @@ class LayerAuditSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
-class PlateSettings(ReadSettings):
+class PlateSettings(ReadSettings, SwapSettings):
     """Many stacks: what to do with each, and what to make of all."""
 
     pattern: str | None = Field(
@@ -362,6 +394,9 @@ class PlateSettings(ReadSettings):
     )
     audit: AuditSettings = AuditSettings()
     segment: SegmentSettings = SegmentSettings()
+    causal_cells: int = Field(
+        50, ge=0, description="cells of each well that are asked causally, drawn by lot; 0: all"
+    )
     control: str | None = Field(
         None, description="treatment that profiles are whitened on (default: found by its name)"
     )

@@ -39,3 +39,32 @@ def summarise(table: pd.DataFrame, cutoff: float) -> str:
             f"{passes(table, cutoff).sum()} of {inside.sum()} whole cells score {cutoff:g} or more"
         )
     return "\n".join(lines)
+
+
+def summarise_causal(table: pd.DataFrame) -> str:
+    """What predictions owe to each region, over the whole cells that were answered.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns of `gradcamo.causal_attention`; where it has a treatment,
+        cells that are called otherwise are left out
+    """
+    asked = table[whole(table) & table["causal_effect"].notna()]
+    if "treatment" in asked:
+        known = asked["treatment"] != ""
+        asked = asked[~known | (asked["treatment"] == asked["predicted"])]
+    answered = asked[asked["causal_answered"].fillna(False).astype(bool)]
+    lines = [f"causally, {len(answered)} of {len(asked)} cells are answered"]
+    if len(answered):
+        owes, fills = (
+            [answered[f"{kind}_{region}"].mean() for region in ("own", "neighbour", "background")]
+            for kind in ("causal", "volume")
+        )
+        lines[0] += (
+            f": on average the prediction owes {owes[0]:.2f} to the cell itself, {owes[1]:.2f} to "
+            f"its neighbours, {owes[2]:.2f} to the background (which fill "
+            f"{', '.join(f'{share:.2f}' for share in fills)} of the crop)"
+        )
+    reasons = table.loc[whole(table) & table["causal_effect"].isna(), "causal_reason"]
+    lines += [f"{n} cells were not asked: {why}" for why, n in reasons.value_counts().items()]
+    return "\n".join(lines)

@@ -300,7 +300,8 @@ class DonorBank:
         path = Path(path)
         if not path.is_file():
             raise GradcamoError(
-                f"there is no donor bank {path}: 'gradcamo donors' makes one for a checkpoint"
+                f"there is no donor bank {path}: 'gradcamo donors' makes one for a checkpoint, "
+                "--donors names one that lies elsewhere"
             )
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -337,6 +338,11 @@ class DonorBank:
             raise ValueError("cells and their crops do not fit")
         if not (self.origin.min() >= 0 and self.origin.max() < len(self.stacks)):
             raise ValueError("cells come from stacks that are not named")
+
+
+def bank_beside(checkpoint_file: str | Path) -> Path:
+    """Where the donor bank of a checkpoint lies: ``model.donors.npz`` beside it."""
+    return Path(checkpoint_file).with_suffix(".donors.npz")
 
 
 class _Drawn(NamedTuple):

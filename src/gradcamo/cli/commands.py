@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,15 @@ import click
 
 from gradcamo import settings as s
 from gradcamo.cli.options import settings_options
-from gradcamo.cli.terminal import ctrl_c, plate_line, track, track_cells, training_bar
+from gradcamo.cli.terminal import (
+    ctrl_c,
+    plate_line,
+    progress_bar,
+    track,
+    track_cells,
+    track_swaps,
+    training_bar,
+)
 from gradcamo.errors import GradcamoError, GradcamoWarning
 
 _IMAGE = click.argument("image", type=click.Path(path_type=Path))
@@ -102,13 +110,44 @@ def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSetting
 def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> None:
     """Train a network to tell the treatments of PLATE (a CSV) apart, leaving wells out.
 
-    Ctrl-C keeps the best weights so far. The report is written beside the checkpoint.
+    Ctrl-C keeps the best weights so far. The report and a donor bank, for causal attention, are
+    written beside the checkpoint.
     """
     from gradcamo.training.train import train_and_save
 
     with training_bar() as show, ctrl_c() as stop:
         train_and_save(plate, out, settings, click.echo, show, stop, resume)
     click.echo(f"written to {out}")
+
+
+@main.command()
+@click.argument("plate", metavar="PLATE", type=click.Path(path_type=Path))
+@click.option("--checkpoint", "checkpoint_path", **_OUT, help="network it is for (.safetensors)")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="bank to write (default: beside)"
+)
+@settings_options(s.DonorSettings)
+def donors(plate: Path, checkpoint_path: Path, out: Path | None, settings: s.DonorSettings) -> None:
+    """Make a donor bank of PLATE (a CSV): cells that stand in for others in causal attention.
+
+    Cells are drawn from the wells that the network was trained on.
+    """
+    from gradcamo.causal.bank import bank_beside
+    from gradcamo.files.landing import refuse_unwritable
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.training.donors import plate_donors
+
+    if out is None and str(checkpoint_path) == "bundled":
+        raise click.UsageError(
+            "name the bank to write with -o: nothing is written beside 'bundled'"
+        )
+    out = out or bank_beside(checkpoint_path)
+    refuse_unwritable(out, (".npz",), [plate, checkpoint_path])
+    checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
+    with progress_bar("Reading stacks") as bar:
+        bank = plate_donors(plate, checkpoint, settings, _shown_by(bar))
+    bank.save(out)
+    click.echo(f"{bank}; {out.stat().st_size / 1e6:,.0f} MB on disk, written to {out}")
 
 
 @main.command("import")
@@ -149,6 +188,7 @@ def import_(weights: Path, out: Path, settings: s.ImportSettings) -> None:
 @click.option("--maps", **_FOLDER, help="folder for one heatmap per cell")
 @_AXES
 @settings_options(s.AuditSettings)
+@settings_options(s.SwapSettings, "swap")
 def audit(
     image: Path,
     labels_path: Path,
@@ -157,10 +197,12 @@ def audit(
     maps: Path | None,
     axes: str | None,
     settings: s.AuditSettings,
+    swap: s.SwapSettings,
 ) -> None:
-    """Score every cell of IMAGE: does the network look at it?"""
-    from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
-    from gradcamo.auditing.summary import summarise
+    """Score every cell of IMAGE: does the network look at it? With --causal: does it hang on it?"""
+    from gradcamo.auditing.causal import ask_causally, causal_settings, find_bank, with_causal
+    from gradcamo.auditing.stack import audit_crops, audit_recipe, cells_of, gather
+    from gradcamo.auditing.summary import summarise, summarise_causal
     from gradcamo.files.labels import read_labels
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_stack
@@ -172,13 +214,25 @@ def audit(
         refuse_unwritable(maps / "1.ome.tif")
     stack, labels = read_stack(image, axes), read_labels(labels_path)
     checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
-    batches = audit_batches(stack, labels, checkpoint, settings)
+    bank = (
+        find_bank(swap.donors, _checkpoint_path(checkpoint_path), _bundled_bank)
+        if swap.causal
+        else None
+    )
+    crops = cells_of(stack, labels, checkpoint, settings)
+    batches = audit_crops(crops, checkpoint, settings)
     if maps is not None:
         batches = _writing_maps(batches, maps, checkpoint, stack)
     table, profiles = gather(track_cells(batches))
     recipe = audit_recipe(stack, checkpoint, settings)
+    if bank is not None:
+        how = causal_settings(swap, settings)
+        asked = ask_causally(crops, checkpoint, bank, how, track=track_swaps)
+        table, recipe = with_causal(table, asked.table), recipe | {"causal": asked.recipe}
     write_table(table, out, recipe, profiles if out.suffix.lower() == ".h5ad" else None)
     click.echo(summarise(table, settings.cutoff))
+    if bank is not None:
+        click.echo(summarise_causal(table))
     click.echo(f"written to {out}")
 
 
@@ -307,6 +361,21 @@ def _checkpoint_path(path: Path) -> Path:
     from gradcamo.networks.checkpoint import BUNDLED
 
     return BUNDLED if str(path) == "bundled" else path
+
+
+def _bundled_bank() -> Any:
+    from gradcamo.samples.donors import bundled_bank
+
+    with progress_bar("Making donors, once") as bar:
+        return bundled_bank(_shown_by(bar))
+
+
+def _shown_by(bar: Any) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        bar.length = total
+        bar.update(done - bar.pos)
+
+    return show
 
 
 def _numbers(values: Iterable[float]) -> str:

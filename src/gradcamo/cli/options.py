@@ -13,13 +13,15 @@ from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
 
 
-def settings_options(model: type[Settings]) -> Callable[[Callable], Callable]:
-    """Give a command one flag per setting and hand it the settings as ``settings``."""
+def settings_options(
+    model: type[Settings], called: str = "settings"
+) -> Callable[[Callable], Callable]:
+    """Give a command one flag per setting and hand it the settings under a name."""
 
     def decorate(command: Callable) -> Callable:
         def run(**given: Any) -> Any:
             values = {name: given.pop(name) for name in _flat(model) if name in given}
-            return command(settings=build(model, values), **given)
+            return command(**{called: build(model, values)}, **given)
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]

@@ -26,6 +26,15 @@ def track_cells(batches: Iterable[Any]) -> Iterator[Any]:
             yield batch
 
 
+def track_swaps(batches: Iterable[Any]) -> Iterator[Any]:
+    """Pass cells whose regions were swapped on behind a bar."""
+    with progress_bar("Swapping regions") as bar:
+        for batch in batches:
+            bar.length = batch.total
+            bar.update(batch.done - bar.pos)
+            yield batch
+
+
 def track(steps: Iterable[T], what: str, total: int) -> Iterator[T]:
     """Pass steps on behind a bar."""
     with progress_bar(what, total) as bar:

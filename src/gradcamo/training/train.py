@@ -136,7 +136,7 @@ def train_and_save(
     stop: Callable[[], bool] | None = None,
     resume: bool = False,
 ) -> Checkpoint:
-    """`train`, then write the checkpoint and, beside it, its report (JSON, text and picture).
+    """`train`, then write the checkpoint and, beside it, its report and a donor bank.
 
     While the training runs, ``OUT.state`` holds what ``resume`` needs; it is removed at the end.
     """
@@ -155,7 +155,32 @@ def train_and_save(
     if checkpoint.recipe["ended"] != "stopped":
         state_file.unlink(missing_ok=True)
     say(report_text(checkpoint.recipe))
+    _keep_donors(plate_csv, checkpoint, out, say, Watch(progress, stop))
     return checkpoint
+
+
+def _keep_donors(
+    plate_csv: str | Path,
+    checkpoint: Checkpoint,
+    out: Path,
+    say: Callable[[str], Any],
+    watch: Watch,
+) -> None:
+    """The donor bank beside a checkpoint; a training is not lost for want of it."""
+    from gradcamo.causal.bank import bank_beside
+    from gradcamo.training.donors import plate_donors
+
+    later = "'gradcamo donors' makes a donor bank for it"
+    if checkpoint.recipe["ended"] == "stopped":
+        say(f"stopped: {later}")
+        return
+    try:
+        bank = plate_donors(plate_csv, checkpoint, progress=watch.stage("donors"))
+        bank.save(bank_beside(out))
+    except GradcamoError as error:
+        say(f"Note: no donor bank was written ({error}); {later}")
+    else:
+        say(f"{bank}, written to {bank_beside(out)}")
 
 
 def _network(

@@ -45,6 +45,7 @@ STAGES = {
     "reading": "reading the labels",
     "statistics": "intensities of the training cells",
     "testing": "classifying all cells",
+    "donors": "cutting donors for causal attention",
     "scoring": "scoring every layer",
 }
 

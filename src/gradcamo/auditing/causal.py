@@ -1,0 +1,121 @@
+"""An audit's cells asked causally too: columns beside those of the maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from gradcamo.columns import CAUSAL_COLUMNS
+from gradcamo.settings import AuditSettings, CausalSettings, SwapSettings
+
+if TYPE_CHECKING:
+    from gradcamo.causal.attention import CausalBatch
+    from gradcamo.causal.bank import DonorBank
+    from gradcamo.cells.crops import CellCrops
+    from gradcamo.networks.checkpoint import Checkpoint
+
+NOT_DRAWN = "it was not drawn"
+
+
+def causal_settings(swap: SwapSettings, audit: AuditSettings) -> CausalSettings:
+    """How an audit swaps: target, seed and device are its own."""
+    return CausalSettings(
+        draws=swap.draws,
+        reference=swap.reference,
+        target=audit.target,
+        seed=audit.seed,
+        batch_size=audit.batch_size,
+        device=audit.device,
+    )
+
+
+def with_causal(table: pd.DataFrame, causal: pd.DataFrame) -> pd.DataFrame:
+    """An audit's table with the causal columns of its cells; the others say that they lack them.
+
+    Parameters
+    ----------
+    table : DataFrame of an audit, with ``label``
+    causal : DataFrame of `causal_attention`, of all its cells or some
+    """
+    columns = causal.set_index("label")[list(CAUSAL_COLUMNS)]
+    joined = table.join(columns, on="label")
+    left_out = ~joined["label"].isin(columns.index)
+    joined.loc[left_out, "causal_reason"] = NOT_DRAWN
+    for name, column in CAUSAL_COLUMNS.items():
+        if column.text:
+            joined[name] = joined[name].fillna("").astype("str")
+    joined["causal_draws"] = joined["causal_draws"].fillna(0).astype("int64")
+    joined.attrs = table.attrs
+    return joined
+
+
+class CausalResult(NamedTuple):
+    """Causal columns of a stack's cells, and how they were made."""
+
+    table: pd.DataFrame
+    recipe: dict[str, Any]
+
+
+def ask_causally(
+    crops: CellCrops,
+    checkpoint: Checkpoint,
+    bank: DonorBank,
+    settings: CausalSettings,
+    only: Collection[int] | None = None,
+    plate: str | None = None,
+    well: str | None = None,
+    track: Callable[[Iterator[CausalBatch]], Iterator[CausalBatch]] = iter,
+) -> CausalResult:
+    """`gc.causal_attention` of crops that an audit found.
+
+    The recipe also says the median intensity of each channel over the cells that were asked.
+
+    Parameters
+    ----------
+    track : what to pass the batches through
+    """
+    from gradcamo.causal.attention import causal_batches, causal_recipe, gather
+
+    seen = list(track(causal_batches(crops, checkpoint, bank, settings, only, plate, well)))
+    recipe = causal_recipe(checkpoint, bank, settings)
+    games = [game for batch in seen for game in batch.games]
+    medians = [np.median(game.cell.image[:, game.cell.kinds > 0][:, ::7], axis=1) for game in games]
+    recipe["medians"] = np.median(medians, axis=0).tolist() if medians else None
+    return CausalResult(gather(seen, recipe), recipe)
+
+
+def drawn_cells(crops: CellCrops, n: int | None, *seed: int | str) -> list[int] | None:
+    """Labels of n whole cells of a stack, by lot; None for all."""
+    if n is None:
+        return None
+    whole = crops.table["label"].to_numpy()[crops.scorable]
+    numbers = [part if isinstance(part, int) else int.from_bytes(part.encode()) for part in seed]
+    order = np.random.default_rng(numbers).permutation(len(whole))
+    return sorted(whole[order[:n]].tolist())
+
+
+def find_bank(
+    donors: str | Path | None,
+    checkpoint_file: str | Path,
+    bundled: Callable[[], DonorBank],
+) -> DonorBank:
+    """The bank that is named, the bundled network's, or the one beside a checkpoint.
+
+    Raises
+    ------
+    GradcamoError
+        If there is none.
+    """
+    from gradcamo.causal.bank import DonorBank, bank_beside
+    from gradcamo.networks.checkpoint import BUNDLED
+
+    if donors is not None:
+        return DonorBank.load(donors)
+    beside = bank_beside(checkpoint_file)
+    if not beside.is_file() and Path(checkpoint_file) == BUNDLED:
+        return bundled()
+    return DonorBank.load(beside)

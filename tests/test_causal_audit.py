@@ -1,0 +1,189 @@
+"""Causal attention from the command line and in audits: banks of plates, columns of tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import gradcamo as gc
+from gradcamo import AuditSettings, CausalSettings, DonorBank, GradcamoError
+from gradcamo.auditing.causal import ask_causally, drawn_cells, find_bank, with_causal
+from gradcamo.auditing.stack import cells_of
+from gradcamo.causal.bank import bank_beside
+from gradcamo.cli.commands import main
+from gradcamo.columns import CAUSAL_COLUMNS
+from gradcamo.files.plates import read_plate
+from gradcamo.files.store import read_table
+from gradcamo.settings import DonorSettings
+from gradcamo.training.donors import plate_donors
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory):
+    """Controls and the highest dose, two small stacks a well."""
+    from gradcamo.samples.design import PlateDesign
+    from gradcamo.samples.plate import make_plate
+
+    design = PlateDesign(rows=("D", "E"), sites=2, field_px=150, planes=9, cells_per_field=14)
+    return make_plate(tmp_path_factory.mktemp("causal_plate"), design)
+
+
+@pytest.fixture(scope="module")
+def bank(plate, trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bank") / "bank.npz"
+    plate_donors(plate, trained[0], DonorSettings(per_class=6)).save(path)
+    return path
+
+
+def row_of(plate, well):
+    table = read_plate(plate)
+    return table[table["well"] == well].iloc[0]
+
+
+def run(*arguments):
+    done = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_training_leaves_a_bank_of_its_training_wells(trained):
+    checkpoint, path = trained
+    bank = DonorBank.load(bank_beside(path))
+    assert bank_beside(path).name == "model.donors.npz"
+    assert {origin.well for origin in bank.stacks} == {"D02", "E02"}
+    assert set(bank.classes) == set(checkpoint.classes)
+    assert (bank.channels, bank.control) == (checkpoint.channels, "control")
+    counted = checkpoint.recipe["cells"]
+    for name in checkpoint.classes:
+        expected = counted["train"][name] + counted["validation"][name]
+        assert bank.classes.count(name) == min(32, expected)
+
+
+def test_donors_of_a_plate_come_from_the_wells_trained_on_or_asked_for(plate, trained, tmp_path):
+    said = run("donors", plate, "--checkpoint", trained[1], "-o", tmp_path / "a.npz")
+    assert "donors of 2 wells" in said
+    assert "MB on disk" in said
+    bank = DonorBank.load(tmp_path / "a.npz")
+    assert {origin.well for origin in bank.stacks} == {"D02", "E02"}
+    run(
+        *("donors", plate, "--checkpoint", trained[1], "-o", tmp_path / "b.npz"),
+        *("--train-columns", "03", "--per-class", "3"),
+    )
+    bank = DonorBank.load(tmp_path / "b.npz")
+    assert {origin.well for origin in bank.stacks} == {"D03", "E03"}
+    assert len(bank.classes) == 6
+
+
+def test_cells_treated_otherwise_than_their_stack_are_donors_of_their_own_class(
+    plate, trained, tmp_path
+):
+    table = read_plate(plate)
+    (tmp_path / "cells.csv").write_text("label,treatment\n1,other\n2,\n")
+    table["cells"] = [str(tmp_path / "cells.csv") if w == "D02" else "" for w in table["well"]]
+    bank = plate_donors(table, trained[0], DonorSettings(per_class=100))
+    of_well = [s.well for s in bank.stacks]
+    there = np.array([of_well[o] == "D02" for o in bank.origin])
+    for label, name in zip(bank.labels[there], np.array(bank.classes)[there], strict=True):
+        assert name == ("other" if label == 1 else "control")
+        assert label != 2
+
+
+def test_an_audit_brings_causal_columns_and_says_what_predictions_owe(
+    plate, trained, bank, tmp_path
+):
+    row = row_of(plate, "E03")
+    said = run(
+        *("audit", row["image"], "--labels", row["labels"], "--checkpoint", trained[1]),
+        *("--causal", "--draws", "2", "--donors", bank, "-o", tmp_path / "cells.csv"),
+    )
+    assert "causally, " in said
+    table = read_table(tmp_path / "cells.csv")
+    stack, labels = gc.read_stack(row["image"]), gc.read_labels(row["labels"])
+    expected = gc.causal_attention(
+        stack, labels, trained[0], DonorBank.load(bank), CausalSettings(draws=2)
+    )
+    assert table["label"].tolist() == expected["label"].tolist()
+    whole = ~table["touches_border"]
+    assert table.loc[whole, "causal_effect"].notna().all()
+    for name in CAUSAL_COLUMNS:
+        ours, theirs = table[name], expected[name]
+        if theirs.dtype == "float64":
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5, err_msg=name)
+        else:
+            assert ours.astype(object).where(ours.notna(), None).tolist() == (
+                theirs.astype(object).where(theirs.notna(), None).tolist()
+            ), name
+    recipe = table.attrs["recipe"]["causal"]
+    assert recipe["bank"] == DonorBank.load(bank).hash
+    assert recipe["settings"]["draws"] == 2
+    assert len(recipe["medians"]) == 6
+
+
+def test_an_audit_without_a_bank_says_how_to_make_one(plate, trained, tmp_path):
+    row = row_of(plate, "E03")
+    alone = tmp_path / "model.safetensors"
+    alone.write_bytes(trained[1].read_bytes())
+    done = CliRunner().invoke(
+        main,
+        [
+            *("audit", row["image"], "--labels", row["labels"], "--checkpoint", str(alone)),
+            *("--causal", "-o", str(tmp_path / "cells.csv")),
+        ],
+    )
+    assert done.exit_code == 1
+    assert "no donor bank" in done.output
+    assert "gradcamo donors" in done.output
+    assert not (tmp_path / "cells.csv").exists()
+
+
+def test_the_bundled_network_has_a_bank_of_its_own(tmp_path):
+    from gradcamo.networks.checkpoint import BUNDLED
+
+    assert find_bank(None, BUNDLED, lambda: "made") == "made"
+    with pytest.raises(GradcamoError, match=r"model\.donors\.npz"):
+        find_bank(None, tmp_path / "model.safetensors", lambda: "made")
+
+
+@pytest.mark.slow
+def test_the_bundled_bank_is_made_once_and_kept(tmp_path, monkeypatch):
+    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+    from gradcamo.samples import donors
+
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
+    small = Checkpoint.load(BUNDLED)
+    recipe = {**small.recipe, "train_wells": ["D02", "E02"]}
+    monkeypatch.setattr(small.__class__, "load", lambda path: small)
+    object.__setattr__(small, "recipe", recipe)
+    stages = []
+    bank = donors.bundled_bank(lambda done, total: stages.append((done, total)))
+    assert stages[-1] == (4, 4)
+    assert set(bank.classes) == {"control", "40.00x"}
+    monkeypatch.setattr(donors, "make_bundled_bank", None)
+    assert donors.bundled_bank().hash == bank.hash
+    (kept,) = (tmp_path / "napari-gradcamo").iterdir()
+    assert kept.suffix == ".npz"
+
+
+def test_cells_that_were_not_drawn_say_so():
+    audited = pd.DataFrame({"label": [1, 2, 3], "touches_border": False})
+    causal = pd.DataFrame({"label": [2]}).assign(**dict.fromkeys(CAUSAL_COLUMNS, np.nan))
+    causal["causal_reason"] = ""
+    causal["causal_draws"] = 4
+    joined = with_causal(audited, causal)
+    assert joined["causal_reason"].tolist() == ["it was not drawn", "", "it was not drawn"]
+    assert joined["causal_draws"].tolist() == [0, 4, 0]
+
+
+def test_the_lot_of_cells_is_the_same_each_time(plate, trained, bank):
+    row = row_of(plate, "E03")
+    stack, labels = gc.read_stack(row["image"]), gc.read_labels(row["labels"])
+    crops = cells_of(stack, labels, trained[0], AuditSettings())
+    drawn = drawn_cells(crops, 3, 0, "P_E03_1")
+    assert drawn == drawn_cells(crops, 3, 0, "P_E03_1")
+    assert len(drawn) == 3
+    assert set(drawn) <= set(crops.table["label"][crops.scorable])
+    assert drawn != drawn_cells(crops, 3, 1, "P_E03_1")
+    assert drawn_cells(crops, None, 0, "P_E03_1") is None
+    settings = CausalSettings(draws=1)
+    asked = ask_causally(crops, trained[0], DonorBank.load(bank), settings, drawn, "P", "E03")
+    assert asked.table["label"].tolist() == drawn
