@@ -27,8 +27,8 @@ class TrainingProgress(NamedTuple):
     """How far a training is.
 
     ``stage`` is reading, statistics, training, validation, testing or donors; ``done`` of ``total``
-    steps of it are done (batches while training), and ``batches_done`` of at most ``batches`` in all
-    epochs. ``loss`` is the last batch's, ``history`` holds the epochs that ended, ``note`` says
+    steps of it are done (batches while training), and ``batches_done`` of at most ``batches`` in
+    all epochs. ``loss`` is the last batch's, ``history`` holds the epochs that ended, ``note`` says
     what the user should know.
     """
 
