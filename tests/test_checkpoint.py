@@ -173,7 +173,8 @@ def test_on_another_device_works_a_copy_and_the_network_stays_where_it_is(made_r
     if not made_ready:
         network = nn.Sequential(nn.Conv3d(2, 3, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten())
     layer = "head" if made_ready else "0"
-    checkpoint = Checkpoint.around(network, ("a", "b"), layer, (64, 64, 64), classes=("x", "y"))
+    classes = ("x", "y", "z")[: 2 + (not made_ready)]
+    checkpoint = Checkpoint.around(network, ("a", "b"), layer, (64, 64, 64), classes=classes)
     there = checkpoint.on(torch.device("meta"))
     assert there is checkpoint.on(torch.device("meta"))
     assert {p.device.type for p in there.parameters()} == {"meta"}

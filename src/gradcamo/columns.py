@@ -26,7 +26,7 @@ CELL_COLUMNS = {
     "image": Column("the stack that the cell lies in", text=True),
     "label": Column("the cell's number in the labels image", "cell"),
     "predicted": Column("the treatment that the network takes the cell for", text=True),
-    "confidence": Column("probability of the predicted treatment (softmax)"),
+    "confidence": Column("probability of what is predicted (softmax; sigmoid of one logit)"),
     "layer": Column("the layer that was explained", text=True),
     "alignment": Column("how the maps were laid over the crop", text=True),
     "gradients": Column(

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Alignment = Literal["paper", "receptive-field"]
 Gradients = Literal["averaged", "local"]
 Rescale = Literal["min-max", "percentile"]
+Outputs = Literal["classes", "independent"]
 
 
 def _sizes(values: tuple[int, ...]) -> tuple[int, ...]:

@@ -119,6 +119,9 @@ def target_class(checkpoint: Checkpoint, settings: AuditSettings) -> int | None:
     GradcamoError
         If the checkpoint does not know it.
     """
+    from gradcamo.networks.meaning import check_target
+
+    check_target(settings.target, checkpoint.classes, checkpoint.outputs)
     if settings.target is None:
         return None
     if settings.target not in checkpoint.classes:

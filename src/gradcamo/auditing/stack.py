@@ -189,7 +189,7 @@ def _run(
         if settings.permutations:
             kept.append(seen)
         yield AuditBatch(
-            _table(crops, rows, layer, settings, seen, checkpoint.classes),
+            _table(crops, rows, layer, settings, seen),
             seen.profiles,
             seen.maps,
             np.array([crops.start(i) for i in rows]),
@@ -221,7 +221,6 @@ def _table(
     layer: str,
     settings: AuditSettings,
     seen: Explained | None = None,
-    classes: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     columns: dict[str, Any] = {
         str(name): column.to_numpy()[rows] for name, column in crops.table.items()
@@ -234,20 +233,26 @@ def _table(
     if seen is None:
         columns["predicted"] = pd.Series([None] * len(rows), dtype="str")
     else:
-        best = seen.probabilities.argmax(1)
-        columns["predicted"] = pd.Series([classes[k] for k in best], dtype="str")
-        columns["confidence"] = seen.probabilities.max(1).astype(np.float64)
+        columns["predicted"] = pd.Series(seen.predicted, dtype="str")
+        columns["confidence"] = seen.confidence.astype(np.float64)
         columns |= {name: values.astype(np.float64) for name, values in seen.shares.items()}
     table = pd.DataFrame(columns, index=range(len(rows))).reindex(columns=list(CELL_COLUMNS))
     return table.assign(flagged=fails(table, settings.cutoff))
 
 
 def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:
-    """How a table was made, for the file that keeps it."""
+    """How a table was made, for the file that keeps it.
+
+    ``network_cautions`` are those that the network's first cells gave rise to: they are known once
+    some were scored.
+    """
+    layer = settings.layer or checkpoint.layer
     return {
         "software": f"napari-gradcamo {version('napari-gradcamo')}",
         "checkpoint": checkpoint.hash,
         "classes": list(checkpoint.classes),
+        "outputs": checkpoint.outputs,
+        "network_cautions": checkpoint.cautions(layer),
         "channels": list(settings.channels or checkpoint.channels),
         "channel_mean": list(checkpoint.channel_mean),
         "channel_std": list(checkpoint.channel_std),
@@ -255,5 +260,5 @@ def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings)
         "input_size": list(checkpoint.input_size),
         "spacing_um": stack.spacing_um and list(stack.spacing_um),
         "image": stack.source,
-        "settings": settings.model_dump() | {"layer": settings.layer or checkpoint.layer},
+        "settings": settings.model_dump() | {"layer": layer},
     }

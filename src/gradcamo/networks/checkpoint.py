@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
-from gradcamo.networks.efficientnet import efficientnet3d, find_taps, taps
+from gradcamo.networks.blocks import Inference
+from gradcamo.networks.efficientnet import efficientnet3d, find_taps, precision, taps
 from gradcamo.networks.fused import fused, placed
 from gradcamo.networks.geometry import (
     LayerInfo,
@@ -26,12 +27,14 @@ from gradcamo.networks.geometry import (
     used_again,
 )
 from gradcamo.networks.grids import Reshape
+from gradcamo.networks.meaning import check_classes
 from gradcamo.networks.outputs import check_gradients, is_transformer, unwrapped
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.networks.replay import Replayed
 from gradcamo.networks.sharing import alone, made_once
+from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_layers
-from gradcamo.settings import CropSettings
+from gradcamo.settings import CropSettings, Outputs
 from gradcamo.types import Spacing
 
 FORMAT = "gradcamo-checkpoint-1"
@@ -46,7 +49,8 @@ class Checkpoint:
     Parameters
     ----------
     network : CNN from (N, C, *input_size) to logits
-    classes : name of each logit (the treatments)
+    classes : name of each logit (the treatments); two for a network with one logit, the second
+        where it is above 0
     channels : stains, in the order that the network expects
     channel_mean, channel_std : statistics of the training crops, rescaled to [0, 1]
     crop : the window around each cell
@@ -57,6 +61,8 @@ class Checkpoint:
         can be used but not saved
     recipe : how it was trained
     reshape : for layers that give no map, from what they give to (N, C', *grid), as in `grad_cam`
+    outputs : "classes", of which a cell has one, or "independent", logits that each tell whether
+        a cell has one label (sigmoid, multi-label): then every audit names the one to explain
     """
 
     network: nn.Module
@@ -71,6 +77,7 @@ class Checkpoint:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     reshape: Reshape | None = None
+    outputs: Outputs = "classes"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", unwrapped(self.network))
@@ -82,6 +89,10 @@ class Checkpoint:
             )
         if not all(np.isfinite(self.channel_mean)) or not all(s > 0 for s in self.channel_std):
             raise GradcamoError("channel means must be finite and deviations positive")
+        if self.outputs not in get_args(Outputs):
+            raise GradcamoError(
+                f"outputs are {' or '.join(map(repr, get_args(Outputs)))}, got {self.outputs!r}"
+            )
         if self.architecture:  # a network of the user's own stays in the mode it is in
             self.network.eval()
 
@@ -97,6 +108,7 @@ class Checkpoint:
         channel_mean: Sequence[float] | None = None,
         channel_std: Sequence[float] | None = None,
         reshape: Reshape | None = None,
+        outputs: Outputs = "classes",
     ) -> Checkpoint:
         """What an audit needs to know about a network of your own.
 
@@ -107,25 +119,28 @@ class Checkpoint:
         layer : the layer to explain, by name or as the module
         input_size : (z, y, x), or (y, x) for a 2D network
         crop : the window around each cell, 128 x 128 by default
-        classes : names of the logits; "0", "1", … by default
+        classes : names of the logits; "0", "1", … by default. A network with one logit needs two,
+            the first where it is below 0
         channel_mean, channel_std : statistics of crops rescaled to [0, 1]; by default 0 and 1,
             for a network that was trained on rescaled crops
         reshape : for layers that give something else than (N, C', *grid), a function to that, as in
             `grad_cam`; it is used for ``layer`` and, where that makes maps of them, for others
+        outputs : "classes" where a cell has one of them (softmax, or the sign of one logit),
+            "independent" where each logit tells of a label of its own (multi-label)
 
         Raises
         ------
         GradcamoError
-            If the network cannot take such an input or returns no logits, or has no such layer, or
-            the layer's grid is not proved.
+            If the network cannot take such an input, returns no logits or not as many as there are
+            classes, or has no such layer, or the layer's grid is not proved.
         """
         network = unwrapped(network)
         shape = (len(channels), *input_size)
         if not is_transformer(network):
             check_gradients(network)
-        logits = count_classes(network, shape)
-        if classes is None:
-            classes = [str(k) for k in range(logits)]
+        n = count_classes(network, shape)
+        classes = [str(k) for k in range(n)] if classes is None else classes
+        check_classes(n, classes, outputs)
         if isinstance(layer, nn.Module):
             (layer,) = find_taps(network, [layer])
         own = cls(
@@ -138,6 +153,7 @@ class Checkpoint:
             input_size=tuple(input_size),
             layer=layer,
             reshape=reshape,
+            outputs=outputs,
         )
         own.info(layer)
         return own
@@ -240,6 +256,28 @@ class Checkpoint:
         return {}
 
     @made_once
+    def trials(self) -> dict[tuple[str, ...], Trial]:
+        """What first cells told of a network of the user's own, for each choice of layers."""
+        return {}
+
+    def trial(self, layers: tuple[str, ...]) -> Trial | None:
+        """What is known of it, or still to be found out; None where we built the network."""
+        if isinstance(self.ready, Inference):
+            return None
+        with alone(self.network):
+            return self.trials.setdefault(
+                layers, Trial(self.network, layers, precision(self.ready))
+            )
+
+    def cautions(self, layer: str) -> list[str]:
+        """What to say of the network wherever scores of this layer are, as far as it is known."""
+        trials = [trial for layers, trial in list(self.trials.items()) if layer in layers]
+        said = [caution for trial in trials for caution in trial.cautions]
+        if layer in self.layers and self.layers[layer].uses > 1:
+            said.append(used_again(layer, self.layers[layer]))
+        return list(dict.fromkeys(said))
+
+    @made_once
     def hash(self) -> str:
         """SHA-256 of weights and settings, the same for the same file."""
         return sha256(self._to_bytes()).hexdigest()
@@ -262,6 +300,8 @@ class Checkpoint:
         }
         if self.reshape is not None:
             described["reshape"] = getattr(self.reshape, "__qualname__", repr(self.reshape))
+        if self.outputs != "classes":  # else it goes without saying
+            described["outputs"] = self.outputs
         # clones, because the format does not let weights share memory
         state = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
         state = {k: v.contiguous() for k, v in state.items()}
@@ -309,6 +349,7 @@ class Checkpoint:
                 spacing_um=described["spacing_um"] and tuple(described["spacing_um"]),
                 architecture=described["architecture"],
                 recipe=described["recipe"],
+                outputs=described.get("outputs", "classes"),
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise GradcamoError(

@@ -14,7 +14,8 @@ from gradcamo.networks.sharing import copied
 
 
 def fused(network: nn.Module) -> nn.Module:
-    """A copy of an `efficientnet3d` for inference; any other network comes back as it is.
+    """A copy of an `efficientnet3d` for inference; any other network comes back as it is, and so
+    does one of which parts were replaced.
 
     BatchNorm is folded into the convolutions, activations work in place, and the memory format
     is ``channels_last_3d``: give it input in that format where you can. Its kernels are mirrored,
@@ -28,7 +29,7 @@ def fused(network: nn.Module) -> nn.Module:
     -------
     Module in eval mode; logits, profiles and mirrored layers agree with the network's to rounding.
     """
-    if not isinstance(getattr(network, "_conv_stem", None), Padded):
+    if not _as_built(network):
         return network
     twin: Any = copied(network).eval().requires_grad_(False)
     blocks = [
@@ -46,6 +47,22 @@ def fused(network: nn.Module) -> nn.Module:
     stem, head = _folded(twin._conv_stem, twin._bn0), _folded(twin._conv_head, twin._bn1)
     ready = Inference(stem, blocks, head, twin._fc).eval().requires_grad_(False)
     return ready.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
+def _as_built(network: nn.Module) -> bool:
+    """Whether its forward pass is that of `efficientnet3d`: no part is another, none has a hook."""
+    return isinstance(getattr(network, "_conv_stem", None), Padded) and all(
+        type(module).__name__ in _PARTS
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and getattr(module, "track_running_stats", True)
+        for module in network.modules()
+    )
+
+
+_PARTS = {
+    *("EfficientNet", "Sequential", "MBConvBlock", "Padded", "Pointwise", "Depthwise"),
+    *("BatchNorm3d", "SiLU", "AdaptiveAvgPool3d", "Dropout", "Linear", "Identity"),
+}
 
 
 def _folded(conv: nn.Conv3d, norm: Any) -> Any:

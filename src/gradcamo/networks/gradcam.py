@@ -18,6 +18,7 @@ from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
 from gradcamo.networks.following.passes import fits
 from gradcamo.networks.geometry import LayerInfo, describe_layers, used_again
 from gradcamo.networks.grids import Reshape
+from gradcamo.networks.meaning import per_class
 from gradcamo.networks.outputs import check_gradients, logits_of, no_gradient, unwrapped
 from gradcamo.networks.sharing import borrowed
 from gradcamo.settings import Gradients
@@ -46,7 +47,9 @@ def grad_cam(
 
     Parameters
     ----------
-    network : any CNN that returns logits (N, K)
+    network : any CNN that returns logits (N, K); one logit z, (N, 1), counts as two classes with
+        the scores -z and z. Cells should not see each other (BatchNorm without running statistics):
+        give such networks one cell at a time
     x : (N, C, *spatial), 2D or 3D
     layers : names (``block_0`` … ``head``, or module names) or modules
     target : class to explain, an integer or (N,), or ``"every"``; the predicted one by default
@@ -98,15 +101,16 @@ def localize(
     with borrowed(network), _tapped(wanted, head is None, gradients) as seen:
         logits = _logits(network, x.detach())
         grids = {name: _grid(name, seen, info, len(x), reshape) for name, info in known.items()}
-        predicted = logits.detach().argmax(1)
-        chosen = _targets(target, predicted, logits.shape[1])  # (N, T)
+        scores = per_class(logits)
+        predicted = scores.detach().argmax(1)
+        chosen = _targets(target, predicted, scores.shape[1])  # (N, T)
         if head:
             slopes = _closed_slopes(head, grids, chosen)
         else:
             if not logits.requires_grad:
                 raise GradcamoError(no_gradient(network))
             again = {name: reshape for name, info in known.items() if info.reshaped}
-            slopes = _slopes(seen, logits, chosen, gradients, again)
+            slopes = _slopes(seen, scores, chosen, gradients, again)
     maps, profiles = {}, {}
     for name, grid in grids.items():
         a = at_least_single(grid.detach())
@@ -164,7 +168,7 @@ def _grid(
 
 def _slopes(
     seen: Mapping[str, Any],
-    logits: Tensor,
+    scores: Tensor,
     chosen: Tensor,
     gradients: Gradients,
     reshape: Mapping[str, Any],
@@ -174,7 +178,7 @@ def _slopes(
     tensors = [tensor for value in seen.values() for tensor in _differentiable(value)]
     for k in chosen.T:
         # one sum serves all cells: in eval mode they do not see each other
-        score = logits.gather(1, k[:, None]).sum()
+        score = scores.gather(1, k[:, None]).sum()
         found = iter(
             torch.autograd.grad(score, tensors, retain_graph=len(chosen.T) > 1, allow_unused=True)
         )
@@ -211,7 +215,8 @@ def _closed_slopes(
 ) -> dict[str, Tensor]:
     """Equation 4 under average pooling and one linear map: W_kc / |grid|."""
     ((name, a),) = seen.items()
-    return {name: at_least_single(head.weight.detach())[chosen] / a[0, 0].numel()}
+    weights = per_class(at_least_single(head.weight.detach().T)).T
+    return {name: weights[chosen] / a[0, 0].numel()}
 
 
 def at_least_single(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -19,11 +20,13 @@ from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import localize
+from gradcamo.networks.meaning import check_classes, check_target, read
 from gradcamo.networks.memory import ahead, keep_buffers, smaller_batch
 from gradcamo.networks.outputs import is_transformer
 from gradcamo.networks.preprocess import choose_device, rescaled
 from gradcamo.networks.replay import Replayed
 from gradcamo.networks.rounding import unrounded
+from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_cam
 from gradcamo.settings import Alignment, Gradients
 from gradcamo.types import CamResult, CellCrop
@@ -32,14 +35,18 @@ from gradcamo.types import CamResult, CellCrop
 class Explained(NamedTuple):
     """One layer's view of a batch of n cells, as arrays.
 
-    ``probabilities`` (n, K), ``target`` (n,), ``maps`` (n, *grid) after equation 3, ``profiles``
-    (n, C'), ``shares`` the columns of equation 5, (n,) each. ``own`` (n, *grid) and ``full``
-    (*grid) are the cells' masks and the whole crop projected on the grid.
+    ``logits`` as the network gives them, ``probabilities`` (n, K), names of what was ``predicted``
+    with their ``confidence`` (n,), ``target`` (n,), ``maps`` (n, *grid) after equation 3,
+    ``profiles`` (n, C'), ``shares`` the columns of equation 5, (n,) each. ``own`` (n, *grid) and
+    ``full`` (*grid) are the cells' masks and the whole crop projected on the grid.
     """
 
     layer: str
     labels: list[int]
+    logits: np.ndarray
     probabilities: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
     target: np.ndarray
     maps: np.ndarray
     profiles: np.ndarray
@@ -81,11 +88,37 @@ def explain(
     """Explain cells batch by batch: per batch one `Explained` for each layer, from one pass.
 
     A batch that does not fit the device's memory is halved, and so are those that follow. While a
-    GPU works on one batch, threads cut the next.
+    GPU works on one batch, threads cut the next. Of a network that others built, first cells tell
+    whether it returns logits and whether cells see each other (`Trial`).
+
+    Raises
+    ------
+    GradcamoError
+        If independent labels are explained without a target, a network is random in eval mode, or
+        softmax is inside.
     """
+    check_target(target, checkpoint.classes, checkpoint.outputs)
+    trial = checkpoint.trial(layers)
+    seen = _explained(
+        crops, checkpoint, layers, target, alignment, batch_size, device, gradients, trial
+    )
+    yield from seen if trial is None else trial.judged(seen)
+
+
+def _explained(
+    crops: Iterable[CellCrop],
+    checkpoint: Checkpoint,
+    layers: tuple[str, ...],
+    target: int | None,
+    alignment: Alignment,
+    batch_size: int | None,
+    device: str,
+    gradients: Gradients,
+    trial: Trial | None,
+) -> Iterator[tuple[Explained, ...]]:
     keep_buffers()
     where = choose_device(device)
-    batch_size = batch_size or at_once(where)
+    batch_size = 1 if trial and trial.one_by_one else batch_size or at_once(where)
     target = None if target is None else int(target)
     how = (where, layers, target, alignment, gradients)
     look = checkpoint.last.pop(how, None) or Replayed(
@@ -100,7 +133,10 @@ def explain(
                 try:
                     x = prepare(images, checkpoint, where)
                     owners = torch.stack([mask.to(where, non_blocking=True) for mask in masks])
-                    seen = _fetched(list(labels), layers, *look(x, owners))
+                    if trial and trial.alone(look.work, x, owners, batch_size) and len(part) > 1:
+                        batch_size = 1
+                        continue
+                    seen = _fetched(list(labels), layers, checkpoint, *look(x, owners))
                 except OutOfMemoryError:
                     batch_size = smaller_batch(len(part), "cell")
                     continue
@@ -174,10 +210,10 @@ def _look(
     x: Tensor,
     owners: Tensor,
 ) -> tuple[Tensor, Tensor, list[_View]]:
-    """Probabilities, targets and each layer's view of a batch: all that a device does for it."""
+    """Logits, targets and each layer's view of a batch: all that a device does for it."""
     network = checkpoint.on(where)
     result = _localize(checkpoint, network, x, layers, target, gradients)
-    _check_logits(result, checkpoint)
+    check_classes(result.logits.shape[1], checkpoint.classes, checkpoint.outputs)
     if len(checkpoint.input_size) == 2:
         owners = owners[:, 0]
     maps = {name: facing(network, result.maps[name]).float() for name in layers}
@@ -196,13 +232,14 @@ def _look(
         shares = torch.stack(score(maps[name], on_grid), 1)
         profiles, placement = result.profiles[name].float(), places[name][1]
         views.append(_View(maps[name], profiles, shares, placement, on_grid.own, on_grid.full))
-    return result.logits.softmax(1), result.target, views
+    return result.logits, result.target, views
 
 
 def _fetched(
     labels: list[int],
     layers: tuple[str, ...],
-    probabilities: Tensor,
+    checkpoint: Checkpoint,
+    logits: Tensor,
     target: Tensor,
     views: list[_View],
 ) -> tuple[Explained, ...]:
@@ -214,6 +251,8 @@ def _fetched(
             here[id(tensor)] = tensor.cpu().numpy()
         return here[id(tensor)]
 
+    z, asked = logits[:n].cpu(), target[:n].cpu()
+    reading = read(z, asked, checkpoint.classes, checkpoint.outputs)
     seen = []
     for name, view in zip(layers, views, strict=True):
         maps = fetch(view.maps)[:n]
@@ -223,8 +262,9 @@ def _fetched(
             Explained(
                 layer=name,
                 labels=labels,
-                probabilities=fetch(probabilities)[:n],
-                target=fetch(target)[:n],
+                logits=z.numpy(),
+                **reading._asdict(),
+                target=asked.numpy(),
                 maps=maps,
                 profiles=fetch(view.profiles)[:n],
                 shares=shares,
@@ -234,14 +274,6 @@ def _fetched(
             )
         )
     return tuple(seen)
-
-
-def _check_logits(result: CamResult, checkpoint: Checkpoint) -> None:
-    if result.logits.shape[1] != len(checkpoint.classes):
-        raise GradcamoError(
-            f"the network gives {result.logits.shape[1]} logits for {len(checkpoint.classes)} "
-            f"classes ({', '.join(checkpoint.classes)}): name one class per logit"
-        )
 
 
 def _localize(
@@ -255,8 +287,11 @@ def _localize(
     if not is_transformer(network):
         known = {name: checkpoint.layers[name] for name in layers}
         return localize(network, x, known, target, gradients, checkpoint.reshape)
-    if target is not None:
+    if target is not None and checkpoint.outputs == "classes":
         raise GradcamoError("attention is the same for every treatment: leave the target out")
     if gradients != "averaged":
         raise GradcamoError("a transformer's maps come from attention: leave gradients averaged")
-    return attention_cam(network, x, layers)
+    result = attention_cam(network, x, layers)
+    if target is None:
+        return result
+    return replace(result, target=torch.full_like(result.target, target))  # it is what is called

@@ -14,6 +14,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.networks.geometry import LayerInfo
 from gradcamo.networks.gradcam import at_least_single, check_input
 from gradcamo.networks.grids import Sight
+from gradcamo.networks.meaning import per_class
 from gradcamo.networks.outputs import logits_of
 from gradcamo.networks.sharing import borrowed
 from gradcamo.types import CamResult
@@ -107,7 +108,7 @@ def attention_cam(
         attentions = [block.attn.att_mat for block in network.blocks]  # type: ignore[union-attr]
     token = at_least_single(seen[0][:, 0])
     maps = {name: _MAPS[name](attentions).unflatten(1, grid) for name in layers}
-    predicted = logits.argmax(1)
+    predicted = per_class(logits).argmax(1)
     return CamResult(
         at_least_single(logits), predicted, predicted, maps, dict.fromkeys(maps, token)
     )

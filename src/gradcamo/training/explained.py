@@ -71,15 +71,14 @@ class ExplainedCells:
             self.gradients,
         ):
             for seen in batch:
-                best = seen.probabilities.argmax(1)
                 self._tables[seen.layer].append(
                     pd.DataFrame(
                         {
                             "layer": seen.layer,
                             "alignment": self.alignment,
                             "gradients": self.gradients,
-                            "predicted": np.array(self.checkpoint.classes)[best],
-                            "confidence": seen.probabilities.max(1),
+                            "predicted": seen.predicted,
+                            "confidence": seen.confidence,
                             **{name: seen.shares[name] for name in SCORES},
                         }
                     )

@@ -58,10 +58,11 @@ class Audits(QObject):
 
             crops = find()
             warm_up(crops.labels.dtype)
-            self._recipe = audit_recipe(stack, checkpoint, settings)
             there = None if only is None else set(crops.table["label"].tolist()) & set(only)
             if there is None or there or not only:
-                yield from audit_crops(crops, checkpoint, settings, there)
+                for batch in audit_crops(crops, checkpoint, settings, there):
+                    self._recipe = audit_recipe(stack, checkpoint, settings)
+                    yield batch
 
         session.auditing.start(batches)
         self.edits.begin_audit()
@@ -83,7 +84,8 @@ class Audits(QObject):
             self._replacing = False
             session.results = session.results.fresh()
         results = session.results
-        results.recipe = results.recipe or self._recipe
+        said = {"network_cautions": self._recipe["network_cautions"]}  # by the first cells
+        results.recipe = (results.recipe or self._recipe) | said
         results.audited = True
         results.add(batch)
         results.expire(self.edits.since_audit)

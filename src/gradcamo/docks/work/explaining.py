@@ -48,10 +48,9 @@ class Explaining(QObject):
             from gradcamo.auditing.stack import audit_crops, audit_recipe
 
             crops = find()
-            recipe = audit_recipe(stack, checkpoint, settings)
             if label in crops.table["label"].to_numpy():
                 for batch in audit_crops(crops, checkpoint, settings, only=[label]):
-                    yield batch, of, settings, recipe
+                    yield batch, of, settings, audit_recipe(stack, checkpoint, settings)
 
         self._waiting = 0
         session.explaining.start(one_cell)
