@@ -1,8 +1,13 @@
+import io
+import json
+import sys
+
 import numpy as np
 import pytest
 
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.embed import sample_rows, umap_layout
+from gradcamo.profiles.umap_process import serve
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +29,21 @@ def test_cells_of_a_kind_lie_together_and_the_same_seed_gives_the_same_map(clust
 
 def test_a_handful_of_cells_can_be_laid_out_too(clusters):
     assert np.isfinite(umap_layout(clusters[0][:5])).all()
+
+
+def test_a_process_of_its_own_answers_as_the_library_does(clusters, tmp_path, monkeypatch, capsys):
+    given, made = tmp_path / "profiles.npy", tmp_path / "layout.npy"
+    np.save(given, clusters[0])
+    asked = [{"profiles": str(given), "layout": str(made), "seed": seed} for seed in (3, 4)]
+    few = {**asked[0], "profiles": str(tmp_path / "few.npy")}
+    np.save(few["profiles"], clusters[0][:3])
+    lines = "\n".join(map(json.dumps, [asked[0], asked[1], few]))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    serve()
+    np.testing.assert_array_equal(np.load(made), umap_layout(clusters[0], seed=4))
+    *_, done, failed = capsys.readouterr().out.splitlines()
+    assert done == "done"
+    assert "four cells" in failed
 
 
 def test_too_few_cells_and_missing_values_are_refused(clusters):

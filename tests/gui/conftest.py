@@ -1,4 +1,4 @@
-"""A real window, a small stack of the built-in plate, and a small network."""
+"""A viewer, with a window where one is the point, a small stack, and a small network."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QWidget
 
-from gradcamo.docks.parts.worker import NAME
+from gradcamo.docks.parts.worker import NAME, Job
 
 # before napari is imported: neither read nor write anybody's settings
 os.environ["NAPARI_CONFIG"] = ""
@@ -33,11 +34,45 @@ def jobs() -> list[threading.Thread]:
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    """A window on the screen, 1200 × 800."""
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1200, 800)
-    return viewer
+def viewer(request):
+    """A viewer without a window, or for a test marked ``shown`` one on the screen, 1200 × 800."""
+    from napari.components import ViewerModel
+
+    if request.node.get_closest_marker("shown"):
+        viewer = request.getfixturevalue("make_napari_viewer")(show=True)
+        viewer.window.resize(1200, 800)
+        yield viewer
+    else:
+        viewer = ViewerModel()
+        yield viewer
+        end(viewer)
+
+
+_STANDING: list[QWidget] = []
+
+
+def docked(viewer, widget, **where):
+    """A widget, or one of its class for the viewer, in the viewer's window or standing alone."""
+    widget = widget(viewer) if isinstance(widget, type) else widget
+    if hasattr(viewer, "window"):
+        viewer.window.add_dock_widget(widget, **where)
+    else:
+        _STANDING.append(widget)
+        widget.show()
+    return widget
+
+
+def end(viewer):
+    """What closing a window does: work is left, widgets go."""
+    from gradcamo.docks.window import window_of
+
+    for owner in (window_of(viewer).session, *_STANDING):
+        for job in owner.findChildren(Job):
+            job.abandon()
+    while _STANDING:
+        widget = _STANDING.pop()
+        widget.close()
+        widget.deleteLater()
 
 
 @pytest.fixture(scope="session")

@@ -197,6 +197,7 @@ def test_renaming_and_deleting_layers_loses_no_flag(audited, flagged, field, vie
     assert audited.results.notes == {flagged: "look again: µ"}
 
 
+@pytest.mark.shown
 def test_closing_the_window_during_a_run_keeps_scores_and_flags(
     audited, flagged, viewer, qtbot, window
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import scored_label
+from conftest import docked, scored_label
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.canvas.heat_layer import heatmap_layer
@@ -19,8 +19,7 @@ CENTROID = ("centroid_z", "centroid_y", "centroid_x")
 
 @pytest.fixture
 def cells(audited, viewer, qtbot, window):
-    dock = CellsDock(viewer)
-    viewer.window.add_dock_widget(dock, area="bottom")
+    dock = docked(viewer, CellsDock, area="bottom")
     qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
     return dock
 
@@ -51,6 +50,7 @@ def test_columns_are_hidden_and_shown(cells):
     assert cells.model.columns[-1] == "centroid_z"
 
 
+@pytest.mark.shown
 def test_keys_walk_down_the_table_on_the_canvas_and_in_the_table(cells, audited, viewer, qtbot):
     shown = cells.model.labels().tolist()
     for widget in (viewer.window._qt_viewer.canvas.native, cells.view):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import centre_of, scored_label
+from conftest import centre_of, docked, scored_label
 from mouse import canvas_position, click, drag
 from qtpy.QtCore import Qt
 
@@ -17,8 +17,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def cells(audited, viewer, qtbot):
-    dock = CellsDock(viewer)
-    viewer.window.add_dock_widget(dock, area="bottom")
+    dock = docked(viewer, CellsDock, area="bottom")
     qtbot.wait(50)
     return dock
 
@@ -34,6 +33,7 @@ def row_click(dock, qtbot, label, modifier=Qt.KeyboardModifier.NoModifier) -> No
     qtbot.mouseClick(dock.view.viewport(), Qt.MouseButton.LeftButton, modifier, where)
 
 
+@pytest.mark.shown
 def test_a_click_on_a_cell_in_2d_chooses_it_everywhere(audited, viewer, cells, qtbot):
     label = scored_label(audited)
     viewer.dims.set_point(0, centre_of(audited, label)[0])
@@ -45,6 +45,7 @@ def test_a_click_on_a_cell_in_2d_chooses_it_everywhere(audited, viewer, cells, q
     assert heatmap_layer(viewer).metadata["cell"] == f"cell {label}"
 
 
+@pytest.mark.shown
 def test_a_click_in_3d_chooses_the_first_cell_in_the_line_of_sight(audited, viewer, cells, qtbot):
     label = scored_label(audited)
     for layer in audited.channel_layers.values():
@@ -61,6 +62,7 @@ def test_a_click_in_3d_chooses_the_first_cell_in_the_line_of_sight(audited, view
     assert selected_in_table(cells) == [audited.cell]
 
 
+@pytest.mark.shown
 def test_hidden_labels_are_clicked_all_the_same(audited, viewer, qtbot):
     label = scored_label(audited)
     viewer.dims.set_point(0, centre_of(audited, label)[0])
@@ -70,6 +72,7 @@ def test_hidden_labels_are_clicked_all_the_same(audited, viewer, qtbot):
     assert audited.cell == label
 
 
+@pytest.mark.shown
 def test_dragging_the_image_chooses_nothing(audited, viewer, qtbot):
     label = scored_label(audited)
     viewer.dims.set_point(0, centre_of(audited, label)[0])
@@ -146,6 +149,7 @@ def white_share(session, viewer, label: int) -> float:
     return float((np.array(pixels).min(axis=1) > 200).mean())
 
 
+@pytest.mark.shown
 def test_cells_that_are_chosen_together_are_outlined_together(audited, viewer, cells, qtbot):
     layer, active = audited.labels_layer, viewer.layers.selection.active
     there = [int(n) for n in np.unique(layer.data[4])[1:]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import jobs, scored_label
+from conftest import docked, jobs, scored_label
 
 from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
@@ -31,6 +31,7 @@ def closed(viewer, qtbot, job, steps: int) -> list:
     return later
 
 
+@pytest.mark.shown
 def test_an_audit_ends_with_the_step_it_is_in_and_its_flags_are_kept(
     audited, viewer, qtbot, monkeypatch, window
 ):
@@ -54,9 +55,9 @@ def test_an_audit_ends_with_the_step_it_is_in_and_its_flags_are_kept(
     assert kept.marks["flagged_by_hand"] == {flagged: True}
 
 
+@pytest.mark.shown
 def test_a_segmentation_ends_with_its_plane_and_adds_no_layer(session, viewer, qtbot):
-    dock = SegmentDock(viewer)
-    viewer.window.add_dock_widget(dock)
+    dock = docked(viewer, SegmentDock)
     dock.rows.inputs["model"].setCurrentText("bundled")
     layers = len(viewer.layers)
     dock.start()
@@ -66,10 +67,10 @@ def test_a_segmentation_ends_with_its_plane_and_adds_no_layer(session, viewer, q
     assert len(viewer.layers) == layers
 
 
+@pytest.mark.shown
 def test_scoring_the_layers_ends_too(session, small_plate, viewer, qtbot):
     session.set_checkpoint(Checkpoint.load(BUNDLED), "bundled")
-    dock = LayersDock(viewer)
-    viewer.window.add_dock_widget(dock)
+    dock = docked(viewer, LayersDock)
     dock.load(small_plate)
     dock.start()
     later = closed(viewer, qtbot, dock.job, 1)

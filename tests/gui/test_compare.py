@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import scored_label
+from conftest import docked, scored_label
 
 from gradcamo import AuditSettings, audit
 from gradcamo.docks.panels.cells.compare import CompareDock
@@ -13,9 +13,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def compare(audited, viewer):
-    dock = CompareDock(viewer)
-    viewer.window.add_dock_widget(dock, area="bottom")
-    return dock
+    return docked(viewer, CompareDock, area="bottom")
 
 
 def titles(dock) -> list[str]:

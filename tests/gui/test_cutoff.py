@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import scored_label
+from conftest import docked, scored_label
 from qtpy.QtCore import QPoint, Qt
 
 from gradcamo.docks.panels.steps.review import ReviewDock
@@ -17,8 +17,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def cut(audited, viewer, qtbot):
-    dock = ReviewDock(viewer)
-    viewer.window.add_dock_widget(dock)
+    dock = docked(viewer, ReviewDock)
     qtbot.wait(50)
     return dock.cut
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import centre_of, scored_label
+from conftest import centre_of, docked, scored_label
 from mouse import click
 from qtpy.QtCore import Qt
 
@@ -19,9 +19,7 @@ SHARES = ["grad_camo", "neighbour_share", "background_share"]
 
 @pytest.fixture
 def explain(audited, viewer):
-    dock = ExplainDock(viewer)
-    viewer.window.add_dock_widget(dock)
-    return dock
+    return docked(viewer, ExplainDock)
 
 
 def paint_on(audited, viewer, qtbot, label, new):
@@ -37,9 +35,9 @@ def paint_on(audited, viewer, qtbot, label, new):
     layer.mode = "pan_zoom"
 
 
+@pytest.mark.shown
 def test_a_stroke_makes_the_touched_cells_stale_and_no_other(audited, viewer, explain, qtbot):
-    cells = CellsDock(viewer)
-    viewer.window.add_dock_widget(cells, area="bottom")
+    cells = docked(viewer, CellsDock, area="bottom")
     first, second = scored_label(audited, 0), scored_label(audited, 1)
     paint_on(audited, viewer, qtbot, first, second)
     assert audited.results.stale == {first, second}
@@ -62,6 +60,7 @@ def in_sight(audited, voxel) -> set[int]:
     return set(table.loc[inside, "label"].tolist())
 
 
+@pytest.mark.shown
 def test_cells_whose_shares_an_edit_changes_are_stale_and_keep_their_maps(
     audited, viewer, explain, qtbot
 ):
@@ -88,6 +87,7 @@ def test_cells_whose_shares_an_edit_changes_are_stale_and_keep_their_maps(
     np.testing.assert_allclose(got, now.loc[common], atol=1e-4)
 
 
+@pytest.mark.shown
 def test_auditing_the_changed_cells_gives_the_scores_of_the_edited_labels(
     audited, viewer, explain, qtbot
 ):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from conftest import scored_label
+from conftest import docked, scored_label
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.canvas.heatmap import crop_map
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def cells(audited, viewer, qtbot, window):
-    dock = CellsDock(viewer)
-    viewer.window.add_dock_widget(dock, area="bottom")
+    dock = docked(viewer, CellsDock, area="bottom")
     qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
     return dock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import scored_label
+from conftest import docked, scored_label
 from mouse import click
 from qtpy.QtCore import Qt
 
@@ -22,10 +22,11 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def options(audited, viewer, window):
     widget = HeatmapOptions(audited, window.heatmap)
-    viewer.window.add_dock_widget(widget)
+    docked(viewer, widget)
     return widget
 
 
+@pytest.mark.shown
 def test_a_click_explains_a_cell_before_any_audit(session, checkpoint, viewer, field, qtbot):
     from gradcamo import audit
 
@@ -45,13 +46,12 @@ def test_a_click_explains_a_cell_before_any_audit(session, checkpoint, viewer, f
     assert heatmap_layer(viewer).visible
 
 
+@pytest.mark.shown
 def test_a_cell_in_pieces_outside_its_crop_can_be_clicked_and_says_why_there_is_no_map(
     session, checkpoint, viewer, qtbot
 ):
-    review = ReviewDock(viewer)
-    viewer.window.add_dock_widget(review)
-    compare = CompareDock(viewer)
-    viewer.window.add_dock_widget(compare)
+    review = docked(viewer, ReviewDock)
+    compare = docked(viewer, CompareDock)
     torn = session.labels_layer.data
     torn[4, 2:6, 2:6] = torn[4, -6:-2, -6:-2] = 7
     session.set_checkpoint(checkpoint, "small")
@@ -151,6 +151,7 @@ def test_what_is_hidden_is_clear_and_the_rest_keeps_its_colour(name):
     np.testing.assert_allclose(seen[3:], plain[3:], atol=0.02)
 
 
+@pytest.mark.shown
 def test_hidden_voxels_leave_no_trace_on_the_screen(options, audited, viewer, qtbot):
     label = scored_label(audited)
     audited.choose(label, "table")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from conftest import docked
 from qtpy.QtCore import Qt
 
 from gradcamo import Checkpoint, grad_cam
@@ -25,8 +26,7 @@ def weights(golden_state, tmp_path):
 
 @pytest.fixture
 def dialog(viewer, weights, qtbot):
-    dock = ModelDock(viewer)
-    viewer.window.add_dock_widget(dock)
+    dock = docked(viewer, ModelDock)
     dock.load(weights)  # a .pth is asked about
     with qtbot.waitSignal(dock.dialog.job.ended, timeout=60_000):
         pass
@@ -113,8 +113,7 @@ def test_folders_and_settings_come_back_at_the_next_launch(viewer, tmp_path):
 def test_a_voxel_size_unlike_the_training_s_is_warned_about(session, checkpoint, viewer):
     from dataclasses import replace
 
-    dock = ModelDock(viewer)
-    viewer.window.add_dock_widget(dock)
+    dock = docked(viewer, ModelDock)
     session.set_checkpoint(checkpoint, "small")
     assert dock.note.isHidden()
     coarser = tuple(2 * step for step in checkpoint.spacing_um)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import docked
 from legible import illegible
 from qtpy.QtCore import Qt
 
@@ -18,8 +19,7 @@ MINUTES = 600_000
 
 @pytest.fixture
 def dock(viewer, small_plate):
-    dock = LayersDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Layers")
+    dock = docked(viewer, LayersDock, name="Layers")
     assert not dock.run.isEnabled()
     checkpoint = Checkpoint.load(BUNDLED)
     window_of(viewer).session.set_checkpoint(checkpoint, "bundled")
@@ -34,8 +34,7 @@ def press(qtbot, button):
 def test_the_dock_draws_what_the_library_scores_and_hands_a_layer_over(
     dock, viewer, small_plate, qtbot, tmp_path
 ):
-    explain = ExplainDock(viewer)
-    viewer.window.add_dock_widget(explain)
+    explain = docked(viewer, ExplainDock)
     press(qtbot, dock.run)
     qtbot.waitUntil(lambda: not dock.job.running, timeout=MINUTES)
     expected = layer_audit(small_plate, dock.session.checkpoint).summary

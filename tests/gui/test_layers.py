@@ -67,6 +67,7 @@ def test_the_heatmap_is_the_upsampled_map_on_the_crop(audited, viewer):
     assert sum(layer.metadata.get("gradcamo") == "heatmap" for layer in viewer.layers) == 1
 
 
+@pytest.mark.shown
 @pytest.mark.parametrize("turn", [np.eye(3), TURN])
 def test_the_brightest_pixel_on_the_screen_is_where_the_map_peaks(audited, viewer, qtbot, turn):
     label = scored_label(audited)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from conftest import scored_label
+from conftest import docked, scored_label
 from qtpy.QtCore import Qt
 
 from gradcamo.auditing.stack import audit_batches
@@ -25,9 +25,7 @@ OTHER = AuditSettings(layer="block_2", alignment="receptive-field")
 
 @pytest.fixture
 def explain(audited, viewer):
-    dock = ExplainDock(viewer)
-    viewer.window.add_dock_widget(dock)
-    return dock
+    return docked(viewer, ExplainDock)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from conftest import docked
 from qtpy.QtCore import QMimeData, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QRadioButton
@@ -21,9 +22,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def load(viewer):
-    dock = LoadDock(viewer)
-    viewer.window.add_dock_widget(dock)
-    return dock
+    return docked(viewer, LoadDock)
 
 
 def test_an_imagej_stack_that_napari_opens_has_its_channels_and_voxels(
@@ -64,6 +63,7 @@ def answer_which_reader() -> None:
     dialog.accept()
 
 
+@pytest.mark.shown
 def test_a_plain_tiff_dropped_on_the_canvas_is_opened(viewer, load, tmp_path, qtbot):
     path = tmp_path / "cells.tif"
     data = np.random.default_rng(0).integers(0, 999, (5, 2, 32, 40), np.uint16)
@@ -76,6 +76,7 @@ def test_a_plain_tiff_dropped_on_the_canvas_is_opened(viewer, load, tmp_path, qt
     assert session.stack.spacing_um == pytest.approx((0.6, 0.35, 0.35), rel=1e-3)
 
 
+@pytest.mark.shown
 def test_a_file_dropped_on_the_canvas_is_opened_with_channels_and_voxels(
     viewer, load, field, tmp_path, qtbot
 ):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import docked
 from mouse import click
 from qtpy.QtCore import QPoint, QPointF, Qt
 
@@ -21,12 +22,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from tiny import tiny_checkpoint, tiny_plate
 
 pytestmark = pytest.mark.gui
-
-
-def docked(viewer, widget_class):
-    widget = widget_class(viewer)
-    viewer.window.add_dock_widget(widget)
-    return widget
 
 
 @pytest.fixture
@@ -111,6 +106,7 @@ def test_a_click_on_a_point_chooses_its_cell_everywhere(mapped, audited, viewer,
     assert set(audited.selection) == {label, other}
 
 
+@pytest.mark.shown
 def test_a_cell_that_is_clicked_on_the_canvas_is_ringed(mapped, audited, viewer, qtbot):
     from conftest import centre_of, scored_label
 
@@ -219,21 +215,21 @@ def test_umap_runs_beside_the_window_and_stops_at_once(audited, viewer, qtbot):
     assert len(dock.rows) == 0
     qtbot.mouseClick(dock.again, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.job.running, timeout=200_000)
-    from gradcamo.profiles.embed import umap_layout
     from gradcamo.profiles.whiten import whiten_stack
 
     labels, profiles = audited.results.profiles()
     values, said = whiten_stack(audited.results.table.loc[labels], profiles)
     assert "all cells: the controls are not known here" in dock.about.text()
     assert said in dock.about.text()
-    np.testing.assert_allclose(dock.places, umap_layout(values), rtol=1e-4, atol=1e-4)
+    *_, expected = dock.umap.steps(values, 0, lambda: False)
+    np.testing.assert_allclose(dock.places, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_very_many_points_lie_where_few_would(viewer, qtbot):
     from gradcamo.docks.panels.plates.scatter import LARGE, PointPlot
 
     plot = PointPlot()
-    viewer.window.add_dock_widget(plot)
+    docked(viewer, plot)
     places = np.random.default_rng(3).normal(size=(LARGE + 1, 2))
     places[0] = (9, 9)  # alone
     names = pd.Series(["many"] * LARGE + ["few"])[::-1].reset_index(drop=True)
@@ -269,7 +265,7 @@ def test_the_points_fill_the_plot_wherever_they_lie(far, viewer, qtbot):
     from gradcamo.docks.panels.plates.scatter import PointPlot
 
     plot = PointPlot()
-    viewer.window.add_dock_widget(plot)
+    docked(viewer, plot)
     places = far + np.random.default_rng(0).random((30, 2))
     plot.show_points(places, Colours(pd.Series(["one"] * 30)))
     (left, right), (low, high) = plot.box.viewRange()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import docked
 from qtpy.QtCore import Qt
 
 from gradcamo.display import contrast_limits
@@ -20,8 +21,7 @@ DESIGN = PlateDesign(field_px=96, cells_per_field=5, planes=5)
 
 @pytest.fixture
 def bench(viewer):
-    bench = Workbench(viewer)
-    viewer.window.add_dock_widget(bench, name="Grad-CAMO")
+    bench = docked(viewer, Workbench, name="Grad-CAMO")
     stack, _ = make_stack(DESIGN, "D02", 1)
     limits = [contrast_limits(channel) for channel in stack.data]
     window_of(viewer).session.set_stack(stack, show_stack(viewer, stack, limits))

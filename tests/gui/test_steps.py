@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import scored_label
+from conftest import docked, scored_label
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
@@ -19,12 +19,6 @@ from gradcamo.docks.window import window_of
 from gradcamo.settings import AuditSettings, SegmentSettings, TrainSettings
 
 pytestmark = pytest.mark.gui
-
-
-def docked(viewer, widget_class):
-    widget = widget_class(viewer)
-    viewer.window.add_dock_widget(widget)
-    return widget
 
 
 def last_notification() -> str:
@@ -230,6 +224,7 @@ def test_channels_with_other_names_are_matched_by_hand(session, checkpoint, view
     assert session.results.counts()["scored"] > 0
 
 
+@pytest.mark.shown
 def test_the_workbench_opens_the_next_step_and_the_table(
     session, checkpoint, viewer, qtbot, window
 ):
@@ -252,6 +247,7 @@ def test_the_workbench_opens_the_next_step_and_the_table(
         assert step.minimumSizeHint().width() <= WIDTH - 30
 
 
+@pytest.mark.shown
 def test_closing_docks_and_deleting_layers_breaks_nothing(audited, viewer, qtbot):
     bench, cells = docked(viewer, Workbench), docked(viewer, CellsDock)
     audited.choose(scored_label(audited), "table")
@@ -271,6 +267,7 @@ def test_closing_docks_and_deleting_layers_breaks_nothing(audited, viewer, qtbot
     assert audited.stack is None
 
 
+@pytest.mark.shown
 def test_closing_the_window_during_an_audit_ends_quietly(audited, viewer, qtbot, window):
     window.audits.start(AuditSettings(batch_size=1))
     job = audited.auditing
@@ -318,6 +315,7 @@ def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot, window
     assert [step.title.text() for step in bench.steps if step.is_open] == ["Load"]
 
 
+@pytest.mark.shown
 def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explained(
     session, checkpoint, viewer, qtbot
 ):

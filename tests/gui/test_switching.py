@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-from conftest import scored_label
+from conftest import docked, scored_label
 from test_autosave import saved
 from test_open import drop
 
@@ -26,9 +26,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def load(viewer, session):
-    dock = LoadDock(viewer)
-    viewer.window.add_dock_widget(dock)
-    return dock
+    return docked(viewer, LoadDock)
 
 
 @pytest.fixture

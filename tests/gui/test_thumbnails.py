@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import scored_label
+from conftest import docked, scored_label
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 
 from gradcamo.docks.canvas.heatmap import crop_map
 from gradcamo.docks.panels.cells.cells import CellsDock
@@ -16,8 +17,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def cells(audited, viewer, qtbot):
-    dock = CellsDock(viewer)
-    viewer.window.add_dock_widget(dock, area="bottom")
+    dock = docked(viewer, CellsDock, area="bottom")
     qtbot.waitUntil(lambda: bool(dock.thumbnails._pictures), timeout=20_000)
     qtbot.waitUntil(lambda: not dock.thumbnails.job.running, timeout=20_000)
     return dock
@@ -103,7 +103,7 @@ def test_deleting_labels_and_stack_while_pictures_are_drawn_breaks_nothing(
 
 
 def test_cells_that_an_audit_brings_while_pictures_are_drawn_wait_their_turn(
-    session, checkpoint, batches, viewer, qtbot
+    session, checkpoint, batches, qtbot
 ):
     from gradcamo.auditing.stack import audit_recipe
     from gradcamo.docks.work.thumbnails import Thumbnails
@@ -114,7 +114,9 @@ def test_cells_that_an_audit_brings_while_pictures_are_drawn_wait_their_turn(
     results.recipe = audit_recipe(session.stack, checkpoint, AuditSettings())
     border, scored = batches[0], batches[1]
     results.add(border)
-    pictures, failed = Thumbnails(session, viewer.window._qt_window), []
+    table, failed = QWidget(), []
+    qtbot.addWidget(table)
+    pictures = Thumbnails(session, table)
     pictures.job.failed.connect(failed.append)
     early = border.table["label"].tolist()
     late = scored.table["label"].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import docked
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QColor
 
@@ -25,6 +26,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+@pytest.mark.shown
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_inks_stand_out_from_the_theme(theme, viewer):
     viewer.theme = theme
@@ -33,10 +35,11 @@ def test_inks_stand_out_from_the_theme(theme, viewer):
     assert contrast(INK, PAPER) >= 4.5
 
 
+@pytest.mark.shown
 def test_messages_and_numbers_follow_another_theme(audited, viewer, qtbot):
     bench, cells = Workbench(viewer), CellsDock(viewer)
     for dock in (bench, cells):
-        viewer.window.add_dock_widget(dock)
+        docked(viewer, dock)
     inks = {}
     for theme in ("dark", "light", "dark"):
         viewer.theme = theme

@@ -8,7 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from conftest import jobs
+from conftest import docked, jobs
 from qtpy.QtCore import Qt
 from small_training import same_weights
 
@@ -27,8 +27,7 @@ MINUTES = 600_000
 
 @pytest.fixture
 def dock(viewer):
-    dock = TrainDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Train")
+    dock = docked(viewer, TrainDock, name="Train")
     for name, value in (("epochs", 2), ("batch_size", 4), ("width", 0.1)):
         dock.main.inputs[name].setValue(value)
     dock.main.inputs["input_size"].setText("64 × 64 × 64")
@@ -79,7 +78,7 @@ def test_a_training_draws_its_curves_and_hands_over_the_network(
 ):
     explain, model = ExplainDock(viewer), ModelDock(viewer)
     for dock in (explain, model):
-        viewer.window.add_dock_widget(dock)
+        docked(viewer, dock)
     press(qtbot, ready.run)
     qtbot.waitUntil(lambda: not ready.job.running, timeout=MINUTES)
     checkpoint = ready.session.checkpoint
@@ -116,6 +115,7 @@ def test_cancel_keeps_the_best_weights_and_the_training_can_go_on(ready, trained
     assert not ready.resume.isVisible()
 
 
+@pytest.mark.shown
 def test_a_window_closed_in_the_middle_keeps_the_best_weights(ready, viewer, qtbot, tmp_path):
     ready.main.inputs["epochs"].setValue(1000)
     second = []
@@ -186,6 +186,7 @@ def wait_for_message(dock, qtbot):
     return dock.plate.message.text()
 
 
+@pytest.mark.shown
 def test_docks_open_before_what_is_slow_to_import_is_needed():
     code = """
         import sys, napari

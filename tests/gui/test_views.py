@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import docked
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.panels.cells.cells import CellsDock
@@ -13,12 +14,6 @@ from gradcamo.docks.panels.plates.plate import PlateDock
 from gradcamo.docks.window import window_of
 
 pytestmark = pytest.mark.gui
-
-
-def docked(viewer, widget_class):
-    widget = widget_class(viewer)
-    viewer.window.add_dock_widget(widget)
-    return widget
 
 
 @pytest.fixture
