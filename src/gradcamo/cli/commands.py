@@ -28,6 +28,7 @@ _AXES = click.option(
     "--axes", help="Order of the axes, e.g. CZYX, where the file does not declare it."
 )
 _OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
+_KEYS: dict[str, Any] = {"type": click.Path(path_type=Path, exists=True, dir_okay=False)}
 _FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path, file_okay=False)}
 
 
@@ -247,6 +248,9 @@ def audit(
     help="folder of results; a run that was killed goes on there",
 )
 @click.option("--scheduler", help="address of a Dask scheduler (default: a local cluster)")
+@click.option("--tls-ca-file", **_KEYS, help="certificate authority of a scheduler at tls://…")
+@click.option("--tls-cert", **_KEYS, help="own certificate for it (.pem)")
+@click.option("--tls-key", **_KEYS, help="key of that certificate (.pem)")
 @click.option("--dry-run", is_flag=True, help="say what would be done, and stop")
 @settings_options(s.PlateSettings)
 def plate(
@@ -254,6 +258,9 @@ def plate(
     checkpoint_path: Path,
     out: Path,
     scheduler: str | None,
+    tls_ca_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     dry_run: bool,
     settings: s.PlateSettings,
 ) -> None:
@@ -268,10 +275,11 @@ def plate(
         click.echo(plan_plate(plate, checkpoint_path, out, settings))
         return
     from gradcamo.files.landing import refuse_unwritable
+    from gradcamo.plate.cluster import certificates
     from gradcamo.plate.run import audit_plate
 
     refuse_unwritable(out / "cells.parquet")
-    with plate_line() as show:
+    with certificates(scheduler, tls_ca_file, tls_cert, tls_key), plate_line() as show:
         summary = audit_plate(plate, checkpoint_path, out, settings, scheduler, show)
     click.echo(summary)
     sys.exit(summary.exit_status)

@@ -12,6 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
@@ -80,6 +81,35 @@ def cluster(
         yield client
 
 
+@contextmanager
+def certificates(
+    scheduler: str | None, ca_file: Path | None, cert: Path | None, key: Path | None
+) -> Iterator[None]:
+    """Inside, clients of a scheduler at ``tls://…`` show these certificates, all three or none.
+
+    Raises
+    ------
+    GradcamoError
+        If one is missing, or the address is not of that kind.
+    """
+    import dask
+
+    given = {"ca-file": ca_file, "client.cert": cert, "client.key": key}
+    if not any(given.values()):
+        yield
+        return
+    if not (scheduler or "").startswith("tls://"):
+        raise GradcamoError(
+            f"certificates are for a scheduler at tls://HOST:PORT, got {scheduler or 'none'}: give "
+            "its address with --scheduler"
+        )
+    if lacking := [name for name, path in given.items() if not (path and path.is_file())]:
+        flags = ", ".join(f"--tls-{name.removeprefix('client.')}" for name in lacking)
+        raise GradcamoError(f"a scheduler with TLS wants three files; {flags}: no such file")
+    with dask.config.set({f"distributed.comm.tls.{n}": str(path) for n, path in given.items()}):
+        yield
+
+
 def _remote(scheduler: str | Cluster) -> Client:
     from distributed import Client
 
@@ -95,12 +125,16 @@ def _remote(scheduler: str | Cluster) -> Client:
 def _local(workers: int, device: str, stack: ExitStack) -> Client:
     import dask
     from distributed import Client, LocalCluster
+    from distributed.security import Security
 
     limits = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     threads = dict.fromkeys(limits, str(threads_each(workers, device)))
     settings = {
         "distributed.nanny.pre-spawn-environ": threads,
         "distributed.worker.profile.enabled": False,  # its samples pile up, unseen
+        # whoever may talk to a worker can run code as its user: nobody else can
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
     }
     # distributed leaves here what it sets for its workers
     stack.callback(_set_environment, {k: os.environ.get(k) for k in (*threads, "PYTHONHASHSEED")})
@@ -113,6 +147,8 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
+                protocol="tls://",
+                security=Security.temporary(),  # keys of this run alone, never on disk
                 silence_logs=logging.CRITICAL,
                 memory_limit=None,  # few stacks are in flight, and a killed worker helps nobody
                 resources={"GPU": 1} if gpu_devices(device) else None,
