@@ -1,11 +1,13 @@
 """The demo runs the real chain, here on a plate of four small stacks."""
 
 import pandas as pd
+import pytest
 
 from gradcamo.cli.demo import run_demo
 from gradcamo.samples.design import PlateDesign
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_a_table_two_pictures_and_a_few_true_lines(tmp_path):
     design = PlateDesign(field_px=128, cells_per_field=8, rows=("D", "E"), sites=1, planes=9)
     said = []

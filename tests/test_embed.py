@@ -17,6 +17,7 @@ def clusters() -> tuple[np.ndarray, np.ndarray]:
     return 12 * rng.standard_normal((3, 60))[which] + rng.standard_normal((120, 60)), which
 
 
+@pytest.mark.slow
 def test_cells_of_a_kind_lie_together_and_the_same_seed_gives_the_same_map(clusters):
     profiles, which = clusters
     layout = umap_layout(profiles, seed=3)

@@ -438,6 +438,7 @@ def test_workers_that_feed_a_gpu_share_out_the_cores(monkeypatch):
     assert [plate_cluster.threads_each(n, "cpu") for n in (1, 16)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing(finished, plate, model, tmp_path):
     from distributed import LocalCluster
 
@@ -460,6 +461,7 @@ def test_a_killed_worker_costs_nothing(finished, plate, model, tmp_path):
     same(out, finished)
 
 
+@pytest.mark.slow
 def test_a_run_killed_with_its_cluster_goes_on_where_it_was(
     finished, plate, model, workers, tmp_path
 ):

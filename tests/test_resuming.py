@@ -39,6 +39,7 @@ def disk_that_takes(size):
 
 
 @posix
+@pytest.mark.slow
 def test_a_training_that_was_killed_ends_as_one_that_was_not(small_plate, trained, tmp_path):
     out = tmp_path / "model.safetensors"
     state = tmp_path / "model.safetensors.state"

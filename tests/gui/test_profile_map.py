@@ -203,6 +203,7 @@ def test_a_folder_without_results_is_refused(viewer, tmp_path, qtbot, capsys):
     assert dock.source.plate is None
 
 
+@pytest.mark.slow
 def test_umap_runs_beside_the_window_and_stops_at_once(audited, viewer, qtbot):
     dock = docked(viewer, ProfileMapDock)
     dock.space.setCurrentIndex(1)
