@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
 from gradcamo.networks.blocks import Inference
-from gradcamo.networks.efficientnet import efficientnet3d, find_taps, precision, taps
+from gradcamo.networks.efficientnet import (
+    efficientnet3d,
+    find_taps,
+    plain_name,
+    precision,
+    taps,
+)
 from gradcamo.networks.fused import fused, placed
 from gradcamo.networks.geometry import (
     LayerInfo,
@@ -143,6 +149,7 @@ class Checkpoint:
         check_classes(n, classes, outputs)
         if isinstance(layer, nn.Module):
             (layer,) = find_taps(network, [layer])
+        layer = plain_name(layer, taps(network))
         own = cls(
             network=network,
             classes=tuple(classes),

@@ -102,7 +102,7 @@ def find_taps(network: nn.Module, layers: Iterable[str | nn.Module]) -> dict[str
             if not names:
                 raise GradcamoError(f"this {type(layer).__name__} is not part of the network")
             found[names[0]] = Tap(layer)
-        elif (name := _plain(layer, known)) in known:
+        elif (name := plain_name(layer, known)) in known:
             found[name] = known[name]
         else:
             raise GradcamoError(
@@ -113,7 +113,7 @@ def find_taps(network: nn.Module, layers: Iterable[str | nn.Module]) -> dict[str
     return found
 
 
-def _plain(name: str, known: Iterable[str]) -> str:
+def plain_name(name: str, known: Iterable[str]) -> str:
     """A layer's name without what compiling or spreading over devices put before it."""
     if name in known or not isinstance(name, str):
         return name

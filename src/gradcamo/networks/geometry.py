@@ -94,7 +94,7 @@ def survey(
     for name in wanted:
         uses = seen.given.get(name, [])
         if not uses:
-            found[name] = f"layer {name!r} {_untouched(network)}"
+            found[name] = f"layer {name!r} {_untouched(wanted[name].module)}"
             continue
         attempts = [reshape] if reshape is None or name in named else [None, reshape]
         for attempt in attempts:
@@ -125,12 +125,11 @@ def _one(
     return LayerInfo(channels, tuple(grid), sight, len(uses), reshape is not None)
 
 
-def _untouched(network: nn.Module) -> str:
-    scripted = any(isinstance(module, torch.jit.ScriptModule) for module in network.modules())
+def _untouched(layer: nn.Module) -> str:
     cure = (
         ": inside scripted and traced modules nothing can be seen. Load their weights into the "
         "Python class that they were made from: network.load_state_dict(scripted.state_dict())"
-        if scripted
+        if isinstance(layer, torch.jit.ScriptModule)
         else ": choose one that the network uses"
     )
     return f"took no part in the forward pass{cure}"

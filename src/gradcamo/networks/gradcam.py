@@ -20,7 +20,7 @@ from gradcamo.networks.geometry import LayerInfo, describe_layers, used_again
 from gradcamo.networks.grids import Reshape
 from gradcamo.networks.meaning import per_class
 from gradcamo.networks.outputs import check_gradients, logits_of, no_gradient, unwrapped
-from gradcamo.networks.sharing import borrowed
+from gradcamo.networks.sharing import borrowed, uncompiled
 from gradcamo.settings import Gradients
 from gradcamo.types import CamResult
 
@@ -79,6 +79,7 @@ def grad_cam(
     network = unwrapped(network)
     wanted = find_taps(network, layers)
     check_input(x, network)
+    check_gradients(network)
     known = _proved(network, x.shape[1:], tuple(wanted), reshape)
     for name, info in known.items():
         if info.uses > 1:
@@ -98,7 +99,7 @@ def localize(
     wanted = find_taps(network, known)
     check_input(x, network)
     head = _closed_form(network, wanted)
-    with borrowed(network), _tapped(wanted, head is None, gradients) as seen:
+    with borrowed(network), uncompiled(network), _tapped(wanted, head is None, gradients) as seen:
         logits = _logits(network, x.detach())
         grids = {name: _grid(name, seen, info, len(x), reshape) for name, info in known.items()}
         scores = per_class(logits)
@@ -144,7 +145,6 @@ def _proved(
 
 
 def _logits(network: nn.Module, x: Tensor) -> Tensor:
-    check_gradients(network)
     with fits(network, x.shape):
         return logits_of(network(x), len(x))
 

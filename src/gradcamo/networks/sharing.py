@@ -68,6 +68,19 @@ def borrowed(network: nn.Module) -> Iterator[None]:
                 p.requires_grad_(True)
 
 
+@contextmanager
+def uncompiled(network: nn.Module) -> Iterator[None]:
+    """Modules that were compiled in place run as they were written, so that hooks are called."""
+    compiled = {m: m._compiled_call_impl for m in network.modules() if m._compiled_call_impl}
+    try:
+        for module in compiled:
+            module._compiled_call_impl = None
+        yield
+    finally:
+        for module, call in compiled.items():
+            module._compiled_call_impl = call
+
+
 def copied(network: N) -> N:
     """A copy, without hooks and flags of whoever uses the network meanwhile."""
     with alone(network):

@@ -49,6 +49,11 @@ class _Operations(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled():  # where PyTorch hands on what it can take apart
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
         axes = [
             [self.known(b) for b in a] if isinstance(a, list | tuple) else self.known(a)
             for a in args

@@ -16,7 +16,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import SMALLEST_INPUT, Tap, precision, taps
 from gradcamo.networks.following.axes import Axes
 from gradcamo.networks.following.modes import as_cells, followed
-from gradcamo.networks.sharing import alone, borrowed
+from gradcamo.networks.sharing import alone, borrowed, uncompiled
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,12 @@ def one_pass(
     device = next((t.device for t in (*network.parameters(), *network.buffers())), "cpu")
     chance = torch.Generator().manual_seed(0)
     x = torch.randn(1, *input_shape, generator=chance).to(device, dtype)
-    with borrowed(network), torch.random.fork_rng([]), fits(network, input_shape):
+    with (
+        borrowed(network),
+        uncompiled(network),
+        torch.random.fork_rng([]),
+        fits(network, input_shape),
+    ):
         return _run(network, x, wanted)
 
 
@@ -99,6 +104,8 @@ def _run(network: nn.Module, x: Tensor, wanted: Mapping[str, Tap]) -> Pass:
 
         try:
             for name, (module, of_input) in wanted.items():
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # takes no hooks
                 if of_input:
                     hook = module.register_forward_pre_hook(lambda m, a, n=name: note(n, a[0]))
                 else:
