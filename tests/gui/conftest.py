@@ -129,16 +129,11 @@ def window(viewer):
 @pytest.fixture
 def session(window, viewer, field):
     """The field, open in the window, with its labels."""
-    from gradcamo.display import contrast_limits
-    from gradcamo.docks.canvas.layers import show_labels, show_stack
+    from gradcamo.docks.canvas.sites import site_of
 
     stack, labels = field
-    session = window.session
-    limits = [contrast_limits(channel) for channel in stack.data]
-    session.set_stack(stack, show_stack(viewer, stack, limits))
-    like = next(iter(session.channel_layers.values()))
-    session.set_labels(show_labels(viewer, labels.copy(), like))
-    return session
+    window.sites.show(site_of(stack, labels.copy()))
+    return window.session
 
 
 @pytest.fixture(scope="session")

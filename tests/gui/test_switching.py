@@ -13,6 +13,7 @@ from test_open import drop
 
 from gradcamo.docks.canvas.heat_layer import heatmap_layer
 from gradcamo.docks.canvas.layers import marked_layer, show_labels, show_stack
+from gradcamo.docks.canvas.sites import Site
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.load import LoadDock
 from gradcamo.docks.panels.steps.model import ModelDock
@@ -37,8 +38,7 @@ def other(field):
 
 
 def opened(window, stack) -> None:
-    limits = [(0.0, 1.0)] * len(stack.channels)
-    window.session.set_stack(stack, show_stack(window.viewer, stack, limits))
+    window.sites.show(Site(stack, [(0.0, 1.0)] * len(stack.channels)))
 
 
 def test_scores_and_labels_of_a_stack_do_not_move_to_another(audited, other, viewer, qtbot, window):
@@ -50,7 +50,7 @@ def test_scores_and_labels_of_a_stack_do_not_move_to_another(audited, other, vie
     opened(window, other)
     assert audited.labels_layer is None
     assert len(audited.results) == 0
-    assert not heatmap_layer(viewer).visible
+    assert heatmap_layer(viewer) is None
     assert labels in viewer.layers  # painted ones would be lost
     assert not labels.visible
     audited.set_labels(labels)  # the user says that they are of this stack, too

@@ -15,6 +15,7 @@ from gradcamo.docks.canvas.heatmap import HeatmapView
 from gradcamo.docks.canvas.keys import Keys
 from gradcamo.docks.canvas.layer_list import LayerList
 from gradcamo.docks.canvas.selected import SelectedOutlines
+from gradcamo.docks.canvas.sites import Sites
 from gradcamo.docks.parts.tint import tint_again
 from gradcamo.docks.state.session import Session
 from gradcamo.docks.work.audits import Audits
@@ -23,6 +24,7 @@ from gradcamo.docks.work.closing import Closing
 from gradcamo.docks.work.explaining import Explaining
 from gradcamo.docks.work.found import FoundCells
 from gradcamo.docks.work.open_plate import OpenPlate
+from gradcamo.docks.work.opening import Opening
 
 
 class Window:
@@ -32,6 +34,7 @@ class Window:
         self._viewer = weakref.ref(viewer)  # a window is kept for as long as its viewer lives
         session = self.session = Session()
         self.layers = LayerList(session, viewer)
+        self.sites = Sites(session, viewer)
         self.edits = Edits(session)
         self.found = FoundCells(session)
         self.clicks = CanvasClicks(session, viewer)
@@ -43,7 +46,8 @@ class Window:
         self.audits = Audits(session, self.found, self.edits)
         self.explaining = Explaining(session, self.found)
         self.autosave = Autosave(session, viewer)
-        self.plate = OpenPlate(session, viewer, self.autosave.looking)
+        self.opening = Opening(session, viewer, self.sites)
+        self.plate = OpenPlate(session, self.sites, self.autosave.looking)
         self.closing = Closing(session, viewer)
         self.heatmap.wanted.connect(self.explaining.explain)
         self.explaining.explained.connect(self.heatmap.show_again)

@@ -20,7 +20,7 @@ def one_stack_with_labels() -> list[LayerData]:
 def _layers(with_labels: bool) -> list[LayerData]:
     from dataclasses import replace
 
-    from gradcamo.display import channel_layers, contrast_limits
+    from gradcamo.display import channel_layers, contrast_limits, placement_of
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_stack
 
@@ -29,6 +29,6 @@ def _layers(with_labels: bool) -> list[LayerData]:
     limits = [contrast_limits(channel) for channel in stack.data]
     layers = [(data, keywords, "image") for data, keywords in channel_layers(stack, limits)]
     if with_labels:
-        place = {name: layers[0][1][name] for name in ("scale", "units", "axis_labels")}
-        layers.append((labels, {"name": "Cells", "opacity": 0.45, **place}, "labels"))
+        about = {"name": "Cells", "opacity": 0.45, "metadata": {"source": stack.source}}
+        layers.append((labels, {**about, **placement_of(stack.spacing_um)}, "labels"))
     return layers

@@ -91,6 +91,7 @@ class Edits(QObject):
     def _touch(self, labels: set[int], places: np.ndarray | None = None) -> None:
         session = self.session
         session.version += 1
+        session.labels_layer.metadata["edited"] = True  # what cannot be read again is not removed
         self.since_audit |= labels
         before = len(session.results.stale)
         session.results.expire(labels)

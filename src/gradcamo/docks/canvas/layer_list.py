@@ -30,8 +30,10 @@ class LayerList(Follower):
         self.session.layers_changed.emit()
 
     def _on_inserted(self, event: Any) -> None:
-        if self.session.labels_layer is None and may_hold_cells(event.value):
-            self.session.set_labels(event.value)
+        session, layer = self.session, event.value
+        fits = session.stack is None or tuple(layer.data.shape) == session.stack.shape[1:]
+        if session.labels_layer is None and may_hold_cells(layer) and fits:
+            session.set_labels(layer)
         self.session.layers_changed.emit()
 
     def _on_spacing(self) -> None:

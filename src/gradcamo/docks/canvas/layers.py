@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcamo.display import channel_layers
+from gradcamo.docks.canvas.open_layers import plain_name, source_of
 from gradcamo.errors import GradcamoError
 from gradcamo.types import Spacing, ZStack
 
@@ -79,8 +80,11 @@ def stack_from_layers(layers: Sequence[Image]) -> ZStack:
             "belong together in the layer list"
         )
     data = da.stack([da.asarray(layer.data) for layer in layers])
-    source = layers[0].metadata.get("source") or layers[0].source.path or layers[0].name
-    return ZStack(data, tuple(layer.name for layer in layers), spacing_of(layers[0]), str(source))
+    names = [plain_name(layer.name) for layer in layers]
+    if len(set(names)) < len(names):
+        names = [layer.name for layer in layers]
+    source = source_of(layers[0]) or layers[0].name
+    return ZStack(data, tuple(names), spacing_of(layers[0]), source)
 
 
 def spacing_of(layer: Layer) -> Spacing | None:

@@ -26,29 +26,21 @@ def open_window(
     """
     import napari
 
-    from gradcamo.display import contrast_limits
-    from gradcamo.docks.canvas.layers import show_labels, show_stack
+    from gradcamo.docks.canvas.sites import read_site
     from gradcamo.docks.window import window_of
     from gradcamo.files.labels import read_labels
-    from gradcamo.files.stacks import read_stack
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
 
     viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     window = window_of(viewer)
-    session = window.session
     if image is not None:
-        stack = read_stack(image).in_memory()
-        session.set_stack(
-            stack, show_stack(viewer, stack, [contrast_limits(channel) for channel in stack.data])
-        )
-        viewer.dims.set_current_step(0, stack.shape[1] // 2)
-    if labels is not None:
-        like = next(iter(session.channel_layers.values()), None)
-        session.set_labels(show_labels(viewer, read_labels(labels), like))
+        window.sites.show(read_site(image, labels))
+    elif labels is not None:
+        window.sites.show_labels(read_labels(labels), path=labels)
     if checkpoint is not None:
-        session.set_checkpoint(Checkpoint.load(checkpoint), Path(checkpoint).name)
+        window.session.set_checkpoint(Checkpoint.load(checkpoint), Path(checkpoint).name)
     if audit:
         window.audits.start(AuditSettings())
     if run:

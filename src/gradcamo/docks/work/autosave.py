@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Signal
 
+from gradcamo.docks.canvas.open_layers import path_of
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.parts.writer import Writer
@@ -163,7 +164,7 @@ class Autosave(QObject):
 
     def _finding_homes(self) -> Callable[[], list[Path]]:
         """What finds where the present labels of the present image keep theirs, in any thread."""
-        labels, path, image = self._layer.data, _path_of(self._layer), self.session.image
+        labels, path, image = self._layer.data, path_of(self._layer), self.session.image
         return lambda: homes_of(path, fingerprint(labels, image))
 
     def _on_audited(self, _: Any) -> None:
@@ -174,7 +175,3 @@ class Autosave(QObject):
         if not self._silent:
             self._silent = True
             notify(error)
-
-
-def _path_of(layer: Labels) -> str | None:
-    return layer.metadata.get("path") or layer.source.path

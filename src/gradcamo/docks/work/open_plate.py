@@ -6,32 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QObject, Signal
 
-from gradcamo.docks.canvas.follower import Follower
-from gradcamo.docks.canvas.sites import read_site, show_site
+from gradcamo.docks.canvas.open_layers import path_of
+from gradcamo.docks.canvas.sites import Sites, read_site
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
 from gradcamo.files.kept import Kept
 
 if TYPE_CHECKING:
     import pandas as pd
-    from napari.components import ViewerModel
 
     from gradcamo.docks.state.results import Results
     from gradcamo.docks.state.session import Session
     from gradcamo.plate.reading import PlateResults
 
 
-class OpenPlate(Follower):
+class OpenPlate(QObject):
     """Reads a folder of results; opens the stack of any of its cells with scores and network."""
 
     changed = Signal()  # other results were read
     moved = Signal()  # another stack is open, of this plate or not
     said = Signal(str)
 
-    def __init__(self, session: Session, viewer: ViewerModel, looking: Job) -> None:
-        super().__init__(session, viewer)
+    def __init__(self, session: Session, sites: Sites, looking: Job) -> None:
+        super().__init__()
+        self.session, self._sites = session, sites
         self._looking = looking  # for what was kept with the labels
         self.results: PlateResults | None = None
         self.here = ""  # the image of the open stack, where it is one of the plate's
@@ -99,7 +99,7 @@ class OpenPlate(Follower):
 
     def _locate(self) -> None:
         layer = self.session.labels_layer
-        path = "" if layer is None else str(layer.metadata.get("path") or layer.source.path or "")
+        path = "" if layer is None else str(path_of(layer) or "")
         self.here = self._labels.get(path, "")
         self.moved.emit()
 
@@ -109,7 +109,7 @@ class OpenPlate(Follower):
         if checkpoint is not session.checkpoint:
             session.set_checkpoint(checkpoint, self.results.checkpoint.stem)
         self._coming = image, label
-        show_site(session, self.viewer, site)
+        self._sites.show(site)
         if not self._looking.running:
             self._restore()
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.canvas.sites import Site, read_site, show_site
+from gradcamo.docks.canvas.sites import Site, read_site
 from gradcamo.docks.panels.plates.palette import PALETTE
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import Message
@@ -41,7 +41,7 @@ class PlateDock(QWidget):
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         window = window_of(napari_viewer)
-        self._window, self.session = window, window.session
+        self._door = window.sites
         self.job = Job(self)
         self.plate: pd.DataFrame | None = None
         self.open = QPushButton("Open plate…")
@@ -154,7 +154,7 @@ class PlateDock(QWidget):
             self.open_site(sites.iloc[max(0, self.site.currentIndex())])
 
     def _show(self, row: pd.Series, site: Site) -> None:
-        show_site(self.session, self._window.viewer, site)
+        self._door.show(site)
         self.message.say(f"{row['well']} site {row['site']}: {row['treatment']}", GOOD)
 
     def _choose(self) -> None:

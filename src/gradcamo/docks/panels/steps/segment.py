@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from gradcamo.docks.canvas.layers import marked_layer, show_labels, show_preview
+from gradcamo.docks.canvas.layers import marked_layer, show_preview
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
@@ -170,8 +170,7 @@ class SegmentDock(QWidget):
         if preview is not None:
             self._window.viewer.layers.remove(preview)
         self._prepared = ()  # the memory that the normalised stack takes
-        like = next(iter(session.channel_layers.values()), None)
-        session.set_labels(show_labels(self._window.viewer, labels, like))
+        self._window.sites.show_labels(labels)
         cells = int(labels.max())
         if planes < session.stack.shape[1]:
             text = (

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.load import LoadDock
 from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.panels.steps.segment import SegmentDock
+from gradcamo.docks.panels.steps.stack_choice import StackChoice
 from gradcamo.docks.parts.steps import NARROW, WIDTH, Step
+from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Workbench(QWidget):
         column = QVBoxLayout(inside)
         column.setContentsMargins(6, 6, 6, 6)
         column.setSpacing(6)
+        self.image = StackChoice(window)
+        column.addLayout(line_of(QLabel("Image"), self.image, widest=self.image))
         for step in self.steps:
             column.addWidget(step)
         column.addStretch(1)
@@ -106,9 +110,8 @@ class Workbench(QWidget):
 
     def _show_cells(self) -> None:
         viewer = self._window.viewer
-        if viewer is None or not len(self.session.results):
-            return
-        show_cells(viewer)
+        if hasattr(viewer, "window") and len(self.session.results):
+            show_cells(viewer)
 
 
 def show_cells(viewer: napari.Viewer) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from gradcamo.docks.canvas.layers import stack_from_layers
+from gradcamo.docks.canvas.open_layers import may_hold_cells, open_images, stacks_in
 from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Labels
 
     from gradcamo.files.plate_writer import LabelledStack
 
@@ -123,50 +122,24 @@ class StackTable(QTableWidget):
 
 def labelled_stacks(viewer: napari.Viewer) -> list[tuple[ZStack, list[tuple[str, np.ndarray]]]]:
     """The stacks of a viewer with the labels of their shape, those in their order first."""
-    from napari.layers import Image, Labels
-
-    layers = [layer for layer in viewer.layers if "gradcamo" not in layer.metadata]
-    images = [a for a in layers if isinstance(a, Image) and a.ndim == 3 and not a.rgb]
-    labels = [a for a in layers if isinstance(a, Labels) and a.ndim == 3]
-    found = []
+    images = [layer for layer in open_images(viewer) if layer.ndim == 3]
+    labels = [layer for layer in viewer.layers if may_hold_cells(layer)]
+    found: list[tuple[ZStack, list[tuple[str, np.ndarray]]]] = []
     taken: dict[tuple[int, ...], int] = {}
-    for number, channels in enumerate(_grouped(images), 1):
+    for number, channels in enumerate(stacks_in(images), 1):
         stack = stack_from_layers(channels)
-        names = tuple(_plain(name) for name in stack.channels)
         source = stack.source
         if source in {known.source for known, _ in found}:
             source = f"{source} ({number})"
         shape = stack.shape[1:]
-        fitting: list[Labels] = [layer for layer in labels if tuple(layer.data.shape) == shape]
+        fitting = [layer for layer in labels if tuple(layer.data.shape) == shape]
         if fitting:
             first = taken.setdefault(shape, 0) % len(fitting)
             taken[shape] += 1
             fitting = fitting[first:] + fitting[:first]
             choices = [(layer.name, layer.data) for layer in fitting]
-            found.append((replace(stack, channels=names, source=source), choices))
+            found.append((replace(stack, source=source), choices))
     return found
-
-
-def _grouped(images: list[Image]) -> list[list[Image]]:
-    """Channels of one stack: neighbours in the list, from one source, with different names."""
-    groups: list[list[Image]] = [images[:1]] if images else []
-    for before, layer in pairwise(images):
-        names = {_plain(other.name) for other in groups[-1]}
-        alike = before.data.shape == layer.data.shape and _source(before) == _source(layer)
-        if alike and _plain(layer.name) not in names:
-            groups[-1].append(layer)
-        else:
-            groups.append([layer])
-    return groups
-
-
-def _source(layer: Image) -> str:
-    return str(layer.metadata.get("source") or layer.source.path or "")
-
-
-def _plain(name: str) -> str:
-    """A layer's name without the number that napari adds to the second of that name."""
-    return re.sub(r" \[\d+\]$", "", name)
 
 
 def _well_in(source: str) -> str:
