@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 
 import pytest
+from conftest import jobs
+from qtpy.QtCore import QObject
 
 from gradcamo.docks.parts.worker import Job
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 
 pytestmark = pytest.mark.gui
 
@@ -104,3 +107,36 @@ def test_a_job_does_one_thing_at_a_time(job, qtbot):
         job.start(waiting)
     with qtbot.waitSignal(job.ended, timeout=5000):
         release.set()
+
+
+def test_the_thread_of_a_job_that_is_deleted_ends_with_its_step(qtbot):
+    owner, done = QObject(), []
+
+    def slow():
+        while True:
+            time.sleep(0.01)
+            done.append(0)
+            yield
+
+    Job(owner).start(slow)
+    qtbot.waitUntil(lambda: len(done) > 2, timeout=5_000)
+    owner.deleteLater()
+    del owner
+    qtbot.waitUntil(lambda: not jobs(), timeout=5_000)
+
+
+def test_warnings_of_jobs_side_by_side_arrive_and_so_do_those_that_follow(qtbot):
+    def warning(name):
+        for _ in range(3):
+            time.sleep(0.01)
+            yield
+        warnings.warn(f"from {name}", GradcamoWarning, stacklevel=1)
+
+    first, second = Job(), Job()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with qtbot.waitSignals([first.ended, second.ended], timeout=5_000):
+            first.start(lambda: warning("one"))
+            second.start(lambda: warning("another"))
+        warnings.warn("after", GradcamoWarning, stacklevel=1)
+    assert {str(one.message) for one in seen} == {"from one", "from another", "after"}

@@ -34,8 +34,6 @@ class Job(QObject):
         self.seconds_per_step: float | None = None
         self._last_step = 0.0
         self._stop, self._abandoned = threading.Event(), threading.Event()
-        for alone in (self._stop, self._abandoned):
-            self.destroyed.connect(alone.set)  # nobody waits any more
         self._told.connect(self._on_told)
 
     @property
@@ -90,7 +88,7 @@ class Job(QObject):
             try:
                 self._told.emit("error", error)
                 self._told.emit("end", False)
-            except RuntimeError:  # the job was deleted with its window
+            except RuntimeError:  # the job was deleted with its window: nobody waits any more
                 return
 
     def _on_told(self, what: str, item: Any) -> None:
