@@ -21,7 +21,7 @@ from gradcamo.types import ZStack
 if TYPE_CHECKING:
     from gradcamo.cells.overlap import Placement
     from gradcamo.networks.checkpoint import Checkpoint
-    from gradcamo.networks.infer import Explained
+    from gradcamo.networks.explained import Explained
 
 
 @dataclass(frozen=True, eq=False)

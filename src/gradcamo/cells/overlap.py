@@ -187,8 +187,8 @@ def _project_first_axis(owners: Tensor, first: Tensor) -> Tensor:
     columns = owners.flatten(2)
     n, z, area = columns.shape
     width = max(1, CACHED // z) if owners.device.type == "cpu" else area
-    kind = {"dtype": first.dtype, "device": owners.device}
-    out, masks = torch.empty(2, n, len(first), area, **kind), torch.empty(2, n, z, width, **kind)
+    out = torch.empty(2, n, len(first), area, dtype=first.dtype, device=owners.device)
+    masks = torch.empty(2, n, z, width, dtype=first.dtype, device=owners.device)
     for piece, part in zip(columns.split(width, 2), out.split(width, 3), strict=True):
         here = masks[..., : piece.shape[2]]
         torch.eq(piece, OWN, out=here[0])

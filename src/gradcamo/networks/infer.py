@@ -17,6 +17,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.networks.blocks import Inference
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
+from gradcamo.networks.explained import Explained
 from gradcamo.networks.fused import facing
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import localize
@@ -30,30 +31,6 @@ from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_cam
 from gradcamo.settings import Alignment, Gradients
 from gradcamo.types import CamResult, CellCrop
-
-
-class Explained(NamedTuple):
-    """One layer's view of a batch of n cells, as arrays.
-
-    ``logits`` as the network gives them, ``probabilities`` (n, K), names of what was ``predicted``
-    with their ``confidence`` (n,), ``target`` (n,), ``maps`` (n, *grid) after equation 3,
-    ``profiles`` (n, C'), ``shares`` the columns of equation 5, (n,) each. ``own`` (n, *grid) and
-    ``full`` (*grid) are the cells' masks and the whole crop projected on the grid.
-    """
-
-    layer: str
-    labels: list[int]
-    logits: np.ndarray
-    probabilities: np.ndarray
-    predicted: np.ndarray
-    confidence: np.ndarray
-    target: np.ndarray
-    maps: np.ndarray
-    profiles: np.ndarray
-    shares: dict[str, np.ndarray]
-    placement: Placement | None
-    own: np.ndarray
-    full: np.ndarray
 
 
 class Cell(NamedTuple):

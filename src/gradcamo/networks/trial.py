@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gradcamo.errors import GradcamoError, GradcamoWarning
 
 if TYPE_CHECKING:
-    from gradcamo.networks.infer import Explained
+    from gradcamo.networks.explained import Explained
 
 FIRST_CELLS = 8
 """How many cells' outputs are looked at, where there are as many."""
