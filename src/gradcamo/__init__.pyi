@@ -10,7 +10,7 @@ from .cells.overlap import (
 from .errors import GradcamoError as GradcamoError
 from .files.labels import read_labels as read_labels
 from .files.plates import read_plate as read_plate
-from .files.stacks import read_stack as read_stack
+from .files.stacks import read_stack as read_stack, write_stack as write_stack
 from .files.store import (
     cytomining_names as cytomining_names,
     read_profiles as read_profiles,

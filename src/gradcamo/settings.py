@@ -78,6 +78,48 @@ class ReadSettings(Settings):
     ] = Field(None, description="voxel size z,y,x in µm; ? for a length that is not known")
 
 
+class LabelReadSettings(ReadSettings):
+    """What label images do not say about themselves, either."""
+
+    labels_axes: str | None = Field(
+        None, description="order of the axes of label images (default: planes, rows, columns)"
+    )
+    labels_stitch: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="overlap (IoU) at which masks of one plane each become one cell along z; 0: "
+        "they have the same numbers in all planes",
+    )
+    labels_coarser: bool = Field(
+        False, description="enlarge label images of a coarser level to the stack's size"
+    )
+
+
+class FolderSettings(LabelReadSettings):
+    """How the stacks of a plate are found in a folder."""
+
+    pattern: str | None = Field(
+        None,
+        description="how the files of a folder are named, such as "
+        "'{well}_s{site}_z{z}_{channel}.tif' (default: the layout is recognised)",
+    )
+    labels: str | None = Field(
+        None,
+        description="names of the label images in that folder, such as "
+        "'{well}_s{site}_labels.tif', or which labels of an OME-Zarr plate to use",
+    )
+    layout: str | None = Field(
+        None, description="CSV of well, treatment for a folder or an OME-Zarr plate"
+    )
+    well_column: str | None = Field(
+        None, description="column of the layout that holds wells (default: by its usual names)"
+    )
+    treatment_column: str | None = Field(
+        None, description="column of the layout that holds treatments (default: likewise)"
+    )
+
+
 class CropSettings(Settings):
     """The window cut around every cell, and how its intensities are rescaled."""
 
@@ -140,7 +182,7 @@ class SegmentSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
-class TrainSettings(Settings):
+class TrainSettings(LabelReadSettings):
     """Cross entropy on the cells of the training wells (the reference settings)."""
 
     network: str = Field("efficientnet-b0", description="efficientnet-b0 … efficientnet-b7")
@@ -356,7 +398,7 @@ class DonorSettings(Settings):
     seed: int = Field(0, ge=0, description="of the lot")
 
 
-class LayerAuditSettings(Settings):
+class LayerAuditSettings(LabelReadSettings):
     """How every layer of a network is scored on the held-out wells of a plate."""
 
     layers: tuple[str, ...] = Field((), description="layers to score (default: all)")
@@ -371,28 +413,9 @@ class LayerAuditSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 
 
-class PlateSettings(ReadSettings, SwapSettings):
+class PlateSettings(FolderSettings, SwapSettings):
     """Many stacks: what to do with each, and what to make of all."""
 
-    pattern: str | None = Field(
-        None,
-        description="how the files of a folder are named, such as "
-        "'{well}_s{site}_z{z}_{channel}.tif' (default: the layout is recognised)",
-    )
-    labels: str | None = Field(
-        None,
-        description="names of the label images in that folder, such as "
-        "'{well}_s{site}_labels.tif', or which labels of an OME-Zarr plate to use",
-    )
-    layout: str | None = Field(
-        None, description="CSV of well, treatment for a folder or an OME-Zarr plate"
-    )
-    well_column: str | None = Field(
-        None, description="column of the layout that holds wells (default: by its usual names)"
-    )
-    treatment_column: str | None = Field(
-        None, description="column of the layout that holds treatments (default: likewise)"
-    )
     audit: AuditSettings = AuditSettings()
     segment: SegmentSettings = SegmentSettings()
     causal_cells: int = Field(

@@ -14,7 +14,7 @@ from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
-from gradcamo.settings import LayerAuditSettings, TrainSettings
+from gradcamo.settings import LabelReadSettings, LayerAuditSettings, TrainSettings
 from gradcamo.training.cells import index_cells
 from gradcamo.training.explained import ExplainedCells
 from gradcamo.training.split import TEST, leave_wells_out
@@ -73,7 +73,7 @@ def layer_audit_steps(
     """`layer_audit` batch by batch, in one pass over the cells."""
     settings = settings or LayerAuditSettings()
     names = tuple(dict.fromkeys(settings.layers or checkpoint.layers))
-    cells = _cells(plate_csv, checkpoint)
+    cells = _cells(plate_csv, checkpoint, settings)
     held_out = (cells["split"] == TEST).to_numpy()
     scores = ExplainedCells(checkpoint, names, settings.alignment, settings.gradients)
     for done in scores.explain(cells, settings.batch_size, settings.device):
@@ -96,13 +96,14 @@ def layer_audit_steps(
     yield LayerAuditStep(len(cells), len(cells), result)
 
 
-def _cells(plate_csv: str | Path, checkpoint: Checkpoint) -> pd.DataFrame:
+def _cells(plate_csv: str | Path, checkpoint: Checkpoint, told: LabelReadSettings) -> pd.DataFrame:
     """The whole cells of the checkpoint's classes, training and held-out wells."""
     from gradcamo.files.plates import read_plate
+    from gradcamo.files.told import as_told
 
     trained_with = TrainSettings.recorded(checkpoint.recipe)
     settings = trained_with.model_copy(update={"crop": checkpoint.crop})
-    plate = read_plate(plate_csv)
+    plate = as_told(as_told(read_plate(plate_csv), settings), told)  # what is told now wins
     refuse_other_spellings(plate, checkpoint, plate_csv)
     cells = index_cells(leave_wells_out(plate, settings), settings)
     if cells.attrs["channels"] != checkpoint.channels:

@@ -24,9 +24,6 @@ from gradcamo.cli.terminal import (
 from gradcamo.errors import GradcamoError, GradcamoWarning
 
 _IMAGE = click.argument("image", type=click.Path(path_type=Path))
-_AXES = click.option(
-    "--axes", help="Order of the axes, e.g. CZYX, where the file does not declare it."
-)
 _OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
 _KEYS: dict[str, Any] = {"type": click.Path(path_type=Path, exists=True, dir_okay=False)}
 _FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path, file_okay=False)}
@@ -82,18 +79,19 @@ def demo(out: Path, gui: bool, segment_all: bool) -> None:
 @main.command()
 @_IMAGE
 @click.option("-o", "--out", **_OUT, help="label image to write (.tif)")
-@_AXES
+@settings_options(s.ReadSettings, "reading")
 @settings_options(s.SegmentSettings)
-def segment(image: Path, out: Path, axes: str | None, settings: s.SegmentSettings) -> None:
+def segment(image: Path, out: Path, reading: s.ReadSettings, settings: s.SegmentSettings) -> None:
     """Segment the cells of IMAGE with Cellpose."""
     from gradcamo.files.labels import write_labels
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_stack
+    from gradcamo.files.told import row_of
     from gradcamo.segmentation.models import described
     from gradcamo.segmentation.planes import segment_planes, stitch
 
     refuse_unwritable(out, (".tif", ".tiff"), [image])
-    stack = read_stack(image, axes)
+    stack = read_stack(row_of(image, reading))
     click.echo(f"model: {described(settings.model)}", err=True)
     planes = [p.masks for p in track(segment_planes(stack, settings), "Segmenting", stack.shape[1])]
     labels = stitch(planes, settings)
@@ -187,7 +185,7 @@ def import_(weights: Path, out: Path, settings: s.ImportSettings) -> None:
 @click.option("--checkpoint", "checkpoint_path", **_OUT, help="network to audit (.safetensors)")
 @click.option("-o", "--out", **_OUT, help="table to write: .csv, .parquet or .h5ad (profiles)")
 @click.option("--maps", **_FOLDER, help="folder for one heatmap per cell")
-@_AXES
+@settings_options(s.LabelReadSettings, "reading")
 @settings_options(s.AuditSettings)
 @settings_options(s.SwapSettings, "swap")
 def audit(
@@ -196,7 +194,7 @@ def audit(
     checkpoint_path: Path,
     out: Path,
     maps: Path | None,
-    axes: str | None,
+    reading: s.LabelReadSettings,
     settings: s.AuditSettings,
     swap: s.SwapSettings,
 ) -> None:
@@ -208,12 +206,15 @@ def audit(
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_stack
     from gradcamo.files.store import TABLE_SUFFIXES, write_table
+    from gradcamo.files.told import TOLD, row_of
     from gradcamo.networks.checkpoint import Checkpoint
 
     refuse_unwritable(out, TABLE_SUFFIXES, [image, labels_path, checkpoint_path])
     if maps is not None:
         refuse_unwritable(maps / "1.ome.tif")
-    stack, labels = read_stack(image, axes), read_labels(labels_path)
+    row = row_of(image, reading, labels_path)
+    stack = read_stack(row)
+    labels = read_labels(row, like=stack)
     checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
     bank = (
         find_bank(swap.donors, _checkpoint_path(checkpoint_path), _bundled_bank)
@@ -226,6 +227,7 @@ def audit(
         batches = _writing_maps(batches, maps, checkpoint, stack)
     table, profiles = gather(track_cells(batches))
     recipe = audit_recipe(stack, checkpoint, settings)
+    recipe |= {name: row[name] for name in TOLD if name in row and name not in recipe}
     if bank is not None:
         how = causal_settings(swap, settings)
         asked = ask_causally(crops, checkpoint, bank, how, track=track_swaps)
@@ -276,13 +278,86 @@ def plate(
         return
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.plate.cluster import certificates
-    from gradcamo.plate.run import audit_plate
+    from gradcamo.plate.run import audit_plate, open_plate
 
     refuse_unwritable(out / "cells.parquet")
+    rows = open_plate(plate, settings)
+    if "recognised" in rows.attrs:
+        click.echo(rows.attrs["recognised"])
     with certificates(scheduler, tls_ca_file, tls_cert, tls_key), plate_line() as show:
-        summary = audit_plate(plate, checkpoint_path, out, settings, scheduler, show)
+        summary = audit_plate(rows, checkpoint_path, out, settings, scheduler, show)
     click.echo(summary)
     sys.exit(summary.exit_status)
+
+
+@main.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="table to write (.csv)")
+@settings_options(s.FolderSettings)
+def table(folder: Path, out: Path | None, settings: s.FolderSettings) -> None:
+    """Say what is in the FOLDER of a plate, and write the table of its stacks.
+
+    The table is what the other commands take for a plate; further columns may be added to it.
+    """
+    from gradcamo.files.landing import landing, refuse_unwritable
+    from gradcamo.files.plates import plate_as_told
+
+    if out is not None:
+        refuse_unwritable(out, (".csv",), [folder])
+    rows = plate_as_told(folder, settings)
+    click.echo(rows.attrs.get("recognised", f"{len(rows)} stacks"))
+    if out is None:
+        click.echo(rows.head(8).to_string(index=False, max_colwidth=60))
+        return
+    with landing(out) as scratch:
+        rows.to_csv(scratch, index=False)
+    click.echo(f"written to {out}")
+    if not rows["treatment"].any():
+        click.echo("Note: no treatments are known; name a --layout, or type them in", err=True)
+
+
+@main.command()
+@click.argument("source", metavar="IMAGE|PLATE", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    **_OUT,
+    help="of an image .ome.zarr or .ome.tif, of a plate a folder",
+)
+@click.option(
+    "--image-labels", type=click.Path(path_type=Path), help="label image of IMAGE's cells"
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["ome-zarr", "ome-tiff"]),
+    default="ome-zarr",
+    show_default=True,
+    help="of the stacks of a plate",
+)
+@settings_options(s.FolderSettings)
+def convert(
+    source: Path, out: Path, image_labels: Path | None, form: Any, settings: s.FolderSettings
+) -> None:
+    """Write an IMAGE, or a whole PLATE with its labels, as OME-Zarr 0.5 or OME-TIFF.
+
+    The files then say their axes, channel names and voxel size themselves. PLATE is a folder of
+    files, a CSV, or an OME-Zarr plate; its new folder holds a plate.csv.
+    """
+    from gradcamo.files.convert import convert_plate, convert_stack
+    from gradcamo.files.landing import ending_of
+    from gradcamo.files.plates import is_plate, plate_as_told
+    from gradcamo.files.told import row_of
+
+    if not is_plate(source):
+        ending_of(out, (".zarr", ".tif", ".tiff"))
+        convert_stack(out, row_of(source, settings, image_labels))
+    else:
+        rows = plate_as_told(source, settings)
+        click.echo(rows.attrs.get("recognised", f"{len(rows)} stacks"))
+        for _ in track(convert_plate(rows, out, form), "Converting", len(rows)):
+            pass
+    click.echo(f"written to {out}")
 
 
 @main.command()
@@ -301,11 +376,19 @@ def report(source: Path, out: Path) -> None:
 @click.argument("image", type=click.Path(path_type=Path), required=False)
 @click.option("--labels", type=click.Path(path_type=Path), help="label image of its cells")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="network to explain")
-def open_(image: Path | None, labels: Path | None, checkpoint: Path | None) -> None:
+@settings_options(s.LabelReadSettings, "reading")
+def open_(
+    image: Path | None,
+    labels: Path | None,
+    checkpoint: Path | None,
+    reading: s.LabelReadSettings,
+) -> None:
     """Open napari with the Grad-CAMO workbench and what is named loaded."""
     from gradcamo.docks.entry.opening import open_window
+    from gradcamo.files.told import row_of
 
-    open_window(image, labels, checkpoint and _checkpoint_path(checkpoint), run=True)
+    row = None if image is None else row_of(image, reading, labels)
+    open_window(row, labels, checkpoint and _checkpoint_path(checkpoint), run=True)
 
 
 @main.command()

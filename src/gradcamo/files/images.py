@@ -23,6 +23,10 @@ def open_image(path: str | Path) -> RawImage:
         from gradcamo.files.omezarr import read_omezarr
 
         return read_omezarr(path)
+    if path.suffix.lower() in (".npy", ".png"):
+        from gradcamo.files.arrays import read_npy, read_png
+
+        return read_npy(path) if path.suffix.lower() == ".npy" else read_png(path)
     from gradcamo.files.tiffs import read_tiff
 
     return read_tiff(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,25 +10,45 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.axes import arranged
+from gradcamo.files.gaps import has_gaps, read_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
+from gradcamo.files.linking import link_planes
+from gradcamo.files.rawimage import RawImage
 from gradcamo.files.stacks import ome_spacing
+from gradcamo.files.told import told
+from gradcamo.types import ZStack
+
+STITCH = 0.05
+"""Overlap (IoU) at which masks of neighbouring planes become one cell, as in segmentation."""
 
 
 def read_labels(
-    path: str | Path | Mapping[str, Any] | pd.Series, axes: str | None = None
+    path: str | Path | Mapping[str, Any] | pd.Series,
+    axes: str | None = None,
+    stitch_threshold: float = STITCH,
+    like: ZStack | None = None,
 ) -> np.ndarray:
     """Read a label image: 0 is background, every cell has its own positive number.
 
     Parameters
     ----------
     path : path, or a row of `read_plate`
-        As `read_stack`; a label image inside OME-Zarr is ``image.ome.zarr/labels/cells``.
+        As `read_stack`, PNG or npy; a label image inside OME-Zarr is
+        ``image.ome.zarr/labels/cells``. A path with a gap, ``"masks_{z}.npy"``, stands for one
+        mask for each plane. Of a row, ``labels`` is read as its columns labels_axes, labels_stitch
+        and labels_coarser tell.
     axes : str, optional
-        As `read_stack`. A file that declares none is taken as (Y, X) or (Z, Y, X): labels have no
-        channels.
+        As `read_stack`. Labels have neither channels nor time points: where there is one axis
+        beside Y and X, it holds planes, whatever the file calls it.
+    stitch_threshold : float
+        Masks of one plane each are numbered within their planes: those of neighbouring planes that
+        overlap so much (intersection over union) become one cell. 0: they have the same numbers in
+        all planes.
+    like : ZStack, optional
+        A stack whose size labels of a coarser level are brought to, voxel by voxel.
 
     Returns
     -------
@@ -36,20 +57,122 @@ def read_labels(
     Raises
     ------
     GradcamoError
-        As `read_stack`, and if there are several channels, negative numbers or fractions.
+        As `read_stack`, and if there are several channels, negative numbers or fractions, if the
+        file holds pickled objects, or its size is no whole part of that of ``like``.
     """
     if not isinstance(path, str | Path):
-        return read_labels(str(path["labels"]), axes)
-    raw = open_image(path)
-    if axes is None and raw.axes == "?YX":
-        axes = "ZYX"
-    data = arranged(raw, axes, path)
+        return _of_row(path, axes, stitch_threshold, like)
+    labels = _read(path, axes, stitch_threshold)
+    return labels if like is None else enlarged(labels, like.shape[1:], path)
+
+
+def _of_row(
+    row: Mapping[str, Any] | pd.Series,
+    axes: str | None,
+    stitch_threshold: float,
+    like: ZStack | None,
+) -> np.ndarray:
+    if not (path := told(row, "labels")):
+        raise GradcamoError(f"{told(row, 'image') or 'the row'} has no labels: segment it first")
+    axes = axes or told(row, "labels_axes") or None
+    if said := told(row, "labels_stitch"):
+        try:
+            stitch_threshold = float(said)
+        except ValueError as error:
+            raise GradcamoError(
+                f"labels_stitch is an overlap from 0 to 1, got {said!r} for {path}"
+            ) from error
+    coarser = told(row, "labels_coarser").lower() in ("yes", "true", "1")
+    try:
+        return read_labels(path, axes, stitch_threshold, like if coarser else None)
+    except GradcamoError as error:
+        if not (told(row, "well") and told(row, "site")):
+            raise
+        raise GradcamoError(f"well {row['well']}, site {row['site']}: {error}") from error
+
+
+def enlarged(labels: np.ndarray, shape: Sequence[int], path: str | Path = "") -> np.ndarray:
+    """Labels of a coarser level at a stack's size (Z, Y, X): every voxel is repeated.
+
+    Raises
+    ------
+    GradcamoError
+        If they are no coarser level of it.
+    """
+    factors = coarser_by(labels.shape, shape)
+    if factors is None:
+        raise GradcamoError(
+            f"{path or 'labels'} of (Z, Y, X) = {tuple(labels.shape)} are no coarser level of a "
+            f"stack of {tuple(shape)}: open the labels that were made for it"
+        )
+    for axis, (factor, size) in enumerate(zip(factors, shape, strict=True)):
+        if factor > 1:
+            places = np.minimum(np.arange(size) // factor, labels.shape[axis] - 1)
+            labels = np.take(labels, places, axis=axis)
+    return labels
+
+
+def coarser_by(labels: Sequence[int], stack: Sequence[int]) -> tuple[int, ...] | None:
+    """By which whole factors labels are coarser than a stack, along z, y and x; None if not."""
+    if len(labels) != len(stack) or any(n < 1 for n in labels):
+        return None
+    factors = [max(1, round(whole / n)) for n, whole in zip(labels, stack, strict=True)]
+    for n, whole, factor in zip(labels, stack, factors, strict=True):
+        if n not in (whole // factor, -(-whole // factor)):
+            return None
+    return tuple(factors)
+
+
+def _read(path: str | Path, axes: str | None, stitch_threshold: float) -> np.ndarray:
+    many = has_gaps(path)
+    if many:
+        raw = read_gaps(path, axes, labels=True)
+    else:
+        raw = open_image(path)
+        if axes is None:
+            raw = planes_of_labels(raw, path)
+    data = arranged(raw, None if many else axes, path)
     if data.shape[0] != 1:
         raise GradcamoError(
             f"{path} has {data.shape[0]} channels, a label image has one number per voxel: is it "
             "the image itself?"
         )
-    labels = np.asarray(data[0])
+    labels = _whole_numbers(np.asarray(data[0]), path)
+    if many and stitch_threshold:
+        return link_planes(labels, stitch_threshold)
+    return labels
+
+
+def planes_of_labels(raw: RawImage, path: str | Path) -> RawImage:
+    """Labels whose only axis beside Y and X is taken for planes, which is said where it is named.
+
+    Samples behind X are colours: a picture of labels, not labels.
+    """
+    further = [i for i, n in enumerate(raw.data.shape) if n > 1 and raw.axes[i] not in "YX"]
+    if "S" in raw.axes and raw.axes.index("S") > raw.axes.index("X"):
+        raise GradcamoError(
+            f"{path} is a colour picture (axes {raw.axes}, shape {tuple(raw.data.shape)}): labels "
+            "have one number per voxel; export them as grey levels of 16 bits"
+        )
+    if len(further) != 1 or raw.axes[further[0]] == "Z" or not set("YX") <= set(raw.axes):
+        return raw
+    (place,) = further
+    name = {"T": "time points", "C": "channels"}.get(raw.axes[place])
+    if name:
+        warnings.warn(
+            f"{path} calls its {raw.data.shape[place]} planes {name}: labels have no {name}, so "
+            "they are taken for planes",
+            GradcamoWarning,
+            stacklevel=2,
+        )
+    kept = [i for i, letter in enumerate(raw.axes) if i == place or letter in "YX"]
+    data = raw.data[tuple(slice(None) if i in kept else 0 for i in range(raw.data.ndim))]
+    order = "".join("Z" if i == place else raw.axes[i] for i in kept)
+    return RawImage(data, order, (), raw.spacing_um)
+
+
+def _whole_numbers(labels: np.ndarray, path: str | Path) -> np.ndarray:
+    """Whole numbers from 0 up, in a type that tables take."""
     if labels.dtype.kind not in "uib":
         with np.errstate(invalid="ignore"):
             whole = labels.astype(np.int64)

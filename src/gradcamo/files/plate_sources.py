@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.found import in_words
 from gradcamo.files.layouts.recognise import recognise
 from gradcamo.files.layouts.rules import Layout, StackFiles, check_stacks, row_letters
 from gradcamo.files.patterns import checked_pattern, has_tokens
@@ -77,7 +79,8 @@ def plate_from_folder(
     first = _first_readable(found, axes)
     table = with_told(table, axes, *_said(found, first))
     table = laid_out(table, layout, root, columns)
-    table.attrs["recognised"] = _in_words(found, table, first)
+    table.attrs["found"] = _found(found, first, labels)
+    table.attrs["recognised"] = in_words(table)
     return table
 
 
@@ -129,30 +132,17 @@ def _said(found: Layout, first: ZStack | None) -> tuple[str | None, str | None]:
     return names_text(names) or None, spacing_text(spacing) or None
 
 
-def _in_words(found: Layout, table: pd.DataFrame, first: ZStack | None) -> str:
-    sites = table["site"].nunique()
-    parts = [
-        f"{table['well'].nunique()} wells",
-        f"{len(table)} stacks",
-        f"{sites} {'site' if sites == 1 else 'sites'} a well at most",
-    ]
-    if first is not None:
-        named = table["channel_names"].iloc[0] if "channel_names" in table else ""
-        named = named or ", ".join(first.channels)
-        parts += [f"{first.shape[0]} channels ({named})", f"{first.shape[1]} planes"]
-        size = table["spacing_um"].iloc[0] if "spacing_um" in table else ""
-        size = size or spacing_text(first.spacing_um)
-        parts.append(f"voxels of {size} µm (z,y,x)" if size else "voxel size unknown")
-    plates = table["plate"].nunique()
-    left = [
-        f"{n} {what}"
-        for what, n in found.left_out.items()
-        if n and not (what == "label images" and "labels" in table)
-    ]
-    return (
-        f"{found.name}: {f'{plates} plates, ' if plates > 1 else ''}{', '.join(parts)}"
-        f"{'; left out: ' + ', '.join(left) if left else ''}"
-    )
+def _found(found: Layout, first: ZStack | None, labels: str | None) -> dict[str, Any]:
+    left_out = dict(found.left_out)
+    if labels is not None:
+        left_out.pop("label images", None)
+    return {
+        "layout": found.name,
+        "channels": list(first.channels) if first else [],
+        "planes": first.shape[1] if first else 0,
+        "spacing_um": spacing_text(first.spacing_um) if first else "",
+        "left_out": left_out,
+    }
 
 
 def plate_from_zarr(
@@ -210,9 +200,8 @@ def plate_from_zarr(
     if table["acquisition"].nunique() < 2:
         table = table.drop(columns="acquisition")
     table = laid_out(table, layout, path, columns)
-    table.attrs["recognised"] = (
-        f"OME-Zarr plate: {table['well'].nunique()} wells, {len(table)} stacks"
-    )
+    table.attrs["found"] = {"layout": "OME-Zarr plate", "channels": [], "left_out": {}}
+    table.attrs["recognised"] = in_words(table)
     return table
 
 

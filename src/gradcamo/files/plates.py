@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.omezarr import is_zarr
+from gradcamo.files.omezarr import is_zarr, ome_attributes
 from gradcamo.files.plate_checks import PATHS, REQUIRED, checked
 from gradcamo.files.plate_layouts import LayoutColumns
 from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
 from gradcamo.files.text_tables import read_text_table
-from gradcamo.files.told import with_told
+from gradcamo.files.told import as_told, with_told
+from gradcamo.settings import FolderSettings
 
 
 def read_plate(
@@ -85,10 +86,7 @@ def read_plate(
         table = plate_from_zarr(path, labels, layout, columns)
     else:
         table = plate_from_folder(path, pattern, labels, layout, axes, columns)
-    about = table.attrs
-    table = with_told(table, axes, channels, spacing_um)
-    table.attrs = about
-    return table
+    return with_told(table, axes, channels, spacing_um)
 
 
 def _from_csv(path: Path) -> pd.DataFrame:
@@ -100,3 +98,31 @@ def _from_csv(path: Path) -> pd.DataFrame:
                 str((folder / value).resolve()) if value else "" for value in table[name]
             ]
     return checked(table, path).reset_index(drop=True)
+
+
+def plate_as_told(path: str | Path, settings: FolderSettings) -> pd.DataFrame:
+    """`read_plate`, as settings tell: where stacks lie, and what files do not say.
+
+    Raises
+    ------
+    GradcamoError
+        As `read_plate`.
+    """
+    table = read_plate(
+        path,
+        settings.pattern,
+        settings.labels,
+        settings.layout,
+        settings.axes,
+        well_column=settings.well_column,
+        treatment_column=settings.treatment_column,
+    )
+    return as_told(table, settings)
+
+
+def is_plate(path: str | Path) -> bool:
+    """Whether a path is a plate rather than an image: a CSV, a folder, an OME-Zarr plate."""
+    path = Path(path)
+    if path.is_dir() and is_zarr(path):
+        return "plate" in ome_attributes(path)
+    return path.is_dir() or path.suffix.lower() == ".csv"

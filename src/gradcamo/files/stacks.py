@@ -104,14 +104,33 @@ def stack_of_array(data: Any, axes: str, source: str = "") -> ZStack:
     return ZStack(data, tuple(_names((), data.shape[0])), None, source)
 
 
-def write_stack(path: str | Path, stack: ZStack) -> None:
-    """Write a Z-stack as OME-TIFF in one piece, whole or not at all.
+def write_stack(path: str | Path, stack: ZStack, labels: np.ndarray | None = None) -> None:
+    """Write a Z-stack in one piece, whole or not at all, with names of channels and voxel size.
+
+    Parameters
+    ----------
+    path : path
+        ``.zarr`` for OME-Zarr 0.5, written slab by slab; anything else for OME-TIFF.
+    stack : ZStack
+    labels : integer array (Z, Y, X), optional
+        Stored in the OME-Zarr as ``labels/cells``; an OME-TIFF has no room for them.
 
     Raises
     ------
     GradcamoError
-        If the file cannot be written.
+        If the file cannot be written, or an OME-Zarr is there already.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> stack = gc.read_stack("B02_z{z}_{channel}.tif")  # doctest: +SKIP
+    >>> gc.write_stack("B02.ome.zarr", stack)  # doctest: +SKIP
     """
+    if Path(path).suffix.lower() == ".zarr":
+        from gradcamo.files.zarr_writer import write_zarr
+
+        write_zarr(path, stack, labels)
+        return
     import tifffile
 
     with landing(path) as scratch:

@@ -6,15 +6,21 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.found import in_words
+from gradcamo.settings import LabelReadSettings, ReadSettings
 from gradcamo.types import Spacing
 
-TOLD = ("axes", "channel_names", "spacing_um")
-"""Columns of a plate's table that `read_stack` takes up."""
+TOLD = (
+    *("axes", "channel_names", "spacing_um"),
+    *("labels_axes", "labels_stitch", "labels_coarser"),
+)
+"""Columns of a plate's table that `read_stack` and `read_labels` take up."""
 
 
 def told(row: Any, name: str) -> str:
@@ -57,7 +63,7 @@ def named(
         if given and all(sign for _, sign, _ in pairs):
             given = {old.strip(): new.strip() for old, _, new in pairs}
     if isinstance(given, Mapping):
-        if unknown := [old for old in given if old not in declared]:
+        if unknown := [o for o, new in given.items() if o not in declared and new not in declared]:
             raise GradcamoError(
                 f"{path} has the channels {', '.join(declared)}, and no {', '.join(unknown)}: name "
                 "them as old=new, or give all names in order"
@@ -118,4 +124,37 @@ def with_told(
         table = table.assign(channel_names=table["channel_names"].map(renamed))
         names = ""
     given = {"axes": axes or "", "channel_names": names, "spacing_um": spacing_text(spacing_um)}
-    return table.assign(**{name: text for name, text in given.items() if text})
+    return _assigned(table, given)
+
+
+def _assigned(table: pd.DataFrame, given: Mapping[str, str]) -> pd.DataFrame:
+    """With what is given in columns, and what is known of the folder in words again."""
+    about = dict(table.attrs)
+    table = table.assign(**{name: text for name, text in given.items() if text})
+    table.attrs = about
+    if said := in_words(table):
+        table.attrs["recognised"] = said
+    return table
+
+
+def row_of(
+    image: str | Path, settings: ReadSettings, labels: str | Path | None = None
+) -> dict[str, str]:
+    """One stack as a row that `read_stack` and `read_labels` take, with what settings tell."""
+    row = {"image": str(image), "labels": str(labels or "")}
+    if not isinstance(settings, LabelReadSettings):
+        settings = LabelReadSettings(**settings.model_dump())
+    one = as_told(pd.DataFrame([row]), settings).iloc[0]
+    return {str(name): str(value) for name, value in one.items()}
+
+
+def as_told(table: pd.DataFrame, settings: LabelReadSettings) -> pd.DataFrame:
+    """A plate's table whose stacks and labels are all read as the settings tell."""
+    default = type(settings).model_fields["labels_stitch"].default
+    table = with_told(table, settings.axes, settings.channel_names or None, settings.spacing)
+    labels = {
+        "labels_axes": settings.labels_axes or "",
+        "labels_stitch": "" if settings.labels_stitch == default else f"{settings.labels_stitch:g}",
+        "labels_coarser": "yes" if settings.labels_coarser else "",
+    }
+    return _assigned(table, labels)

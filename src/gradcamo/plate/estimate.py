@@ -76,7 +76,7 @@ def _look_into(
     chosen = fitting_stack(stack, checkpoint, settings.audit)
     read_s, segment_s = time.monotonic() - start, 0.0
     if job.labels:
-        labels = read_labels(job.row)
+        labels = read_labels(job.row, like=stack)
     else:
         plane, each = _middle_plane(stack, settings)
         labels, segment_s = np.broadcast_to(plane, stack.shape[1:]), each * stack.shape[1]

@@ -183,21 +183,18 @@ def open_plate(
     """
     from gradcamo.columns import CELL_COLUMNS
     from gradcamo.files.plate_checks import refuse_two_spellings
-    from gradcamo.files.plates import read_plate
+    from gradcamo.files.plates import plate_as_told
     from gradcamo.files.spellings import meant
-    from gradcamo.files.told import with_told
+    from gradcamo.files.told import as_told
     from gradcamo.files.treatments import treatments_of
     from gradcamo.plate.reading import MADE_HERE
 
     settings = settings or PlateSettings()
-    told = (settings.axes, settings.channel_names or None, settings.spacing)
     if isinstance(plate, pd.DataFrame):
-        given = with_told(plate, *told)
+        rows = as_told(plate, settings)
     else:
-        folder = (settings.pattern, settings.labels, settings.layout)
-        columns = (settings.well_column, settings.treatment_column)
-        given = read_plate(plate, *folder, *told, *columns)
-    rows = given.reset_index(drop=True)
+        rows = plate_as_told(plate, settings)
+    rows = rows.reset_index(drop=True)
     if lacking := [
         name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
     ]:

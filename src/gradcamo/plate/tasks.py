@@ -100,7 +100,7 @@ def _audit(job: StackJob, device: str | None) -> int:
     settings = settings.model_copy(update={"device": device or settings.device})
     checkpoint = load_once(folder.checkpoint)
     stack = read_stack(job.row)
-    labels = read_labels(job.row) if job.labels else _segmented(job, stack, device)
+    labels = read_labels(job.row, like=stack) if job.labels else _segmented(job, stack, device)
     width = checkpoint.layers[settings.layer or checkpoint.layer].channels
     if not np.any(labels):  # an empty field is a result, not a failure
         table, profiles = pd.DataFrame({name: [] for name in CELL_COLUMNS}), np.empty((0, width))

@@ -45,8 +45,9 @@ def training_cells(
         If the plate cannot be trained on: what is missing is named.
     """
     from gradcamo.files.plates import read_plate
+    from gradcamo.files.told import as_told
 
-    plate = leave_wells_out(read_plate(plate_csv), settings)
+    plate = leave_wells_out(as_told(read_plate(plate_csv), settings), settings)
     cells = index_cells(plate, settings, progress)
     attrs = cells.attrs
     classes = check_classes(cells)
@@ -84,8 +85,9 @@ def preview_split(plate_csv: str | Path, settings: TrainSettings) -> Iterator[Sp
         As `training_cells`.
     """
     from gradcamo.files.plates import read_plate
+    from gradcamo.files.told import as_told
 
-    plate = read_plate(plate_csv)
+    plate = as_told(read_plate(plate_csv), settings)
     chosen = leave_wells_out(plate, settings)
     wells = chosen.groupby([*WELL, "split"], sort=False).agg(
         treatment=("treatment", lambda names: ", ".join(dict.fromkeys(names))),
@@ -151,7 +153,7 @@ def index_cells(
                 f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
                 "result in the column labels"
             )
-        crops = CellCrops(stack, read_labels(row), settings.crop)
+        crops = CellCrops(stack, read_labels(row, like=stack), settings.crop)
         partial += int(crops.table["touches_border"].sum())
         table = crops.table.loc[crops.scorable, ["label", "start_y", "start_x"]]
         named = treatment_of_cells(row)

@@ -101,7 +101,7 @@ def _stack(row: Mapping[str, Any]) -> ZStack:
 def _labels(row: Mapping[str, Any]) -> np.ndarray:
     from gradcamo.files.labels import read_labels
 
-    labels = read_labels(row)
+    labels = read_labels(row, like=_stack(row) if row.get("labels_coarser") else None)
     return labels.astype(np.min_scalar_type(int(labels.max())))
 
 

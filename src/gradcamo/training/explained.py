@@ -105,7 +105,8 @@ def crops_of(cells: pd.DataFrame, settings: CropSettings) -> Iterator[CellCrop]:
     stacks = (cells["image"] != cells["image"].shift()).cumsum()
     for _, group in cells.groupby(stacks, sort=False):
         row = group.iloc[0]
-        crops = CellCrops(read_stack(row), read_labels(row), settings)
+        stack = read_stack(row)
+        crops = CellCrops(stack, read_labels(row, like=stack), settings)
         place = {label: i for i, label in enumerate(crops.table["label"])}
         for label in group["label"]:
             yield crops[place[label]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from gradcamo.docks.canvas.open_layers import may_hold_cells, path_of, source_of
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
@@ -44,13 +45,22 @@ class Site:
     path: Path | None = None  # of the labels
 
 
-def read_site(image: str | Path, labels: Any = None, axes: str | None = None) -> Site:
-    """Read a stack and its labels; neither an empty path nor NaN names labels."""
+def read_site(
+    image: str | Path | Mapping[str, Any] | pd.Series,
+    labels: Any = None,
+    axes: str | None = None,
+) -> Site:
+    """Read a stack, or a row of a plate, and its labels; neither an empty path nor NaN names some."""
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
 
     path = Path(labels) if isinstance(labels, (str, Path)) and str(labels) else None
-    return site_of(read_stack(image, axes=axes), None if path is None else read_labels(path), path)
+    stack = read_stack(image, axes=axes)
+    if path is None:
+        return site_of(stack)
+    if isinstance(image, str | Path):
+        return site_of(stack, read_labels(path), path)
+    return site_of(stack, read_labels({**image, "labels": str(path)}, like=stack), path)
 
 
 def site_of(stack: ZStack, labels: np.ndarray | None = None, path: Path | None = None) -> Site:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def open_window(
-    image: str | Path | None = None,
+    image: str | Path | Mapping[str, str] | None = None,
     labels: str | Path | None = None,
     checkpoint: str | Path | None = None,
     audit: bool = False,
@@ -20,7 +21,8 @@ def open_window(
 
     Parameters
     ----------
-    image, labels, checkpoint : paths of what to load, all optional
+    image, labels, checkpoint : paths of what to load, all optional; ``image`` may be a row of a
+        plate
     audit : score all cells at once, in the background
     run : come back only when the window is closed
     """

@@ -86,7 +86,7 @@ class OpenPlate(QObject):
             if checkpoint is None or checkpoint.hash != results.recipe["checkpoint"]:
                 checkpoint = Checkpoint.load(results.checkpoint)
                 _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
-            yield image, label, read_site(image, path), checkpoint
+            yield image, label, read_site(cell, path), checkpoint
 
         self.opening.start(steps)
         self.said.emit(f"opening {cell['well']} site {cell['site']} …")

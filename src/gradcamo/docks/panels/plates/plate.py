@@ -85,7 +85,7 @@ class PlateDock(QWidget):
         """Read one stack of the plate, and its labels where it has some."""
 
         def steps() -> Iterator[Any]:
-            yield row, read_site(row["image"], row.get("labels"))
+            yield row, read_site(row, row.get("labels"))
 
         self._start(steps, f"opening {row['well']} site {row['site']} …")
 
