@@ -385,7 +385,7 @@ class SwapSettings(Settings):
     )
 
 
-class DonorSettings(Settings):
+class DonorSettings(LabelReadSettings):
     """Which cells of a plate stand in for others."""
 
     per_class: int = Field(32, ge=3, description="cells of each treatment, at most")

@@ -112,7 +112,7 @@ def _segment(row: pd.Series, out: Path, track: Callable) -> float:
     from gradcamo.settings import SegmentSettings
 
     settings = SegmentSettings(model="bundled")
-    stack = read_stack(row["image"])
+    stack = read_stack(row)
     what = f"Segmenting {row['well']} site {row['site']}"
     planes = track(segment_planes(stack, settings), what, stack.shape[1])
     labels = stitch((plane.masks for plane in planes), settings)
@@ -125,7 +125,7 @@ def _audit(row: pd.Series, labels: Path, checkpoint: Any) -> pd.DataFrame:
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
 
-    table = audit(read_stack(row["image"]), read_labels(labels), checkpoint)
+    table = audit(read_stack(row), read_labels(labels), checkpoint)
     recipe = table.attrs
     table = table.assign(**row.drop(["image", "labels"]))
     table.attrs = recipe

@@ -41,6 +41,7 @@ def plate_donors(
         If the plate has no training wells or a stack no labels, or `DonorBank.cut` refuses.
     """
     from gradcamo.files.plates import read_plate
+    from gradcamo.files.told import as_told
 
     settings = settings or DonorSettings()
     split = TrainSettings.recorded(checkpoint.recipe)
@@ -51,7 +52,8 @@ def plate_donors(
                 "test_columns": tuple(set(split.test_columns) - set(settings.train_columns)),
             }
         )
-    rows = leave_wells_out(plate if isinstance(plate, pd.DataFrame) else read_plate(plate), split)
+    table = plate if isinstance(plate, pd.DataFrame) else read_plate(plate)
+    rows = leave_wells_out(as_told(as_told(table, split), settings), split)
     rows = rows[rows["split"] == TRAIN]
     stacks = _stacks(rows, checkpoint.crop, progress)
     return DonorBank.cut(stacks, checkpoint, settings.control, settings.per_class, settings.seed)
@@ -72,7 +74,8 @@ def _stacks(
                 f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
                 "result in the column labels"
             )
-        stack, labels = read_stack(row), read_labels(row)
+        stack = read_stack(row)
+        labels = read_labels(row, like=stack)
         own = treatment_of_cells(row)
         cells = CellCrops(stack, labels, crop).table["label"].tolist()
         named = {label: own.get(label, row["treatment"]) for label in cells}
