@@ -87,7 +87,12 @@ def _write_level(group: Any, data: Any, spacing_um: Spacing | None) -> None:
     chunks = (*(1,) * (len(shape) - 3), *map(min, _CHUNK_ZYX, shape[-3:]))
     names = ["c", "z", "y", "x"][-len(shape) :]
     array = group.create_array(
-        "0", shape=shape, chunks=chunks, dtype=np.dtype(data.dtype), dimension_names=names
+        "0",
+        shape=shape,
+        chunks=chunks,
+        dtype=np.dtype(data.dtype),
+        dimension_names=names,
+        config={"write_empty_chunks": True},  # a chunk that is absent is one that was lost
     )
     for lead in np.ndindex(shape[:-3]):
         for z in range(0, shape[-3], chunks[-3]):
