@@ -50,7 +50,7 @@ def read_site(
     labels: Any = None,
     axes: str | None = None,
 ) -> Site:
-    """Read a stack, or a row of a plate, and its labels; neither an empty path nor NaN names some."""
+    """Read a stack or a row of a plate, and labels, which neither an empty path nor NaN names."""
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
 
