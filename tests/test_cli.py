@@ -1,5 +1,6 @@
 """The command line says what it takes, does what the library does, and fails in one line."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from gradcamo.cli.commands import main
 from gradcamo.cli.options import build
 from gradcamo.files.labels import read_labels
 from gradcamo.files.stacks import read_stack
-from gradcamo.files.store import read_profiles
+from gradcamo.files.store import read_profiles, read_table
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_plate
 
@@ -106,6 +107,39 @@ def test_audit_writes_the_table_of_the_library(plate, tmp_path):
     np.testing.assert_allclose(written["grad_camo"], expected["grad_camo"], rtol=1e-4)
     scored = expected.loc[~expected["touches_border"], "label"]
     assert {int(p.name.split(".")[0]) for p in (tmp_path / "maps").iterdir()} == set(scored)
+
+
+def test_cautions_are_printed_once_and_logged_and_errors_too(plate, tmp_path):
+    row = pd.read_csv(plate).iloc[0]
+    image, labels = plate.parent / row["image"], plate.parent / row["labels"]
+    out, log = tmp_path / "cells.csv", tmp_path / "log.txt"
+    given = ("audit", image, "--checkpoint", "bundled", "-o", out, "--log", log, "--labels")
+    result = run(*given, labels, "--cutoff", 0.97)
+    assert result.exit_code == 0, result.output
+    cautions = read_table(out).attrs["recipe"]["cautions"]
+    assert any("the cut-off of 0.97 lies above the best" in caution for caution in cautions)
+    for caution in cautions:
+        assert result.output.count(caution) == 1
+        assert f"WARNING gradcamo.auditing [{os.getpid()}] {caution}" in log.read_text()
+    result = run(*given, tmp_path / "nowhere.tif")
+    assert result.exit_code == 1
+    said = log.read_text()
+    assert "ERROR   gradcamo.cli" in said
+    assert "nowhere.tif" in said
+    assert "Traceback" in said
+    assert "cut-off of 0.97" in said  # of the first run
+
+
+def test_every_command_keeps_a_log(tmp_path):
+    for command in main.commands.values():
+        assert "--log" in {name for option in command.params for name in option.opts}
+    result = run("layers", "bundled", "--log", tmp_path / "log.txt")
+    assert result.exit_code == 0
+    assert "napari-gradcamo" in (tmp_path / "log.txt").read_text()
+    assert "caution: fewer than 6 voxels along y or x" in result.output
+    refused = run("layers", "bundled", "--log", tmp_path / "log.txt" / "below")
+    assert refused.exit_code == 1
+    assert "cannot be written" in refused.output
 
 
 def test_anndata_of_an_audit_holds_profiles_however_its_ending_is_written(plate, tmp_path):

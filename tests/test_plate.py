@@ -17,12 +17,14 @@ import pytest
 
 import gradcamo as gc
 from gradcamo import figures
+from gradcamo.auditing.cautions import cautions
 from gradcamo.auditing.summary import summarise
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import write_labels
 from gradcamo.files.store import read_profiles, read_table, write_table
+from gradcamo.logs import logged_to
 from gradcamo.plate import cluster as plate_cluster
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
 from gradcamo.plate.plan import plan_plate
@@ -119,6 +121,28 @@ def test_everything_a_plate_gives_is_there_and_nothing_half_written(finished):
     assert not [name for name in names if Path(name).name.startswith(".")]
 
 
+def test_what_is_said_on_workers_is_in_the_report_the_summary_and_the_log(plate, model, tmp_path):
+    checkpoint = replace(gc.Checkpoint.load(model), spacing_um=(0.6, 0.35, 0.35))
+    rows = gc.read_plate(plate).iloc[:3]
+    with logged_to(tmp_path / "log.txt"):
+        one = SETTINGS.model_copy(update={"workers": 1})
+        summary = audit_plate(rows, checkpoint, tmp_path / "out", one)
+    (voxels,) = [caution for caution in summary.cautions if "look larger or smaller" in caution]
+    assert "stacks)" not in voxels  # it is so in all of them
+    assert str(summary).count(voxels) == 1
+    kept = read_table(tmp_path / "out" / "cells.parquet").attrs["recipe"]["cautions"]
+    assert kept == list(summary.cautions)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("look larger or smaller") == 1
+    lines = (tmp_path / "log.txt").read_text().splitlines()
+    for _, row in rows.iterrows():
+        (line,) = [text for text in lines if f"{stack_name(row)}: the stack's voxels" in text]
+        assert "WARNING gradcamo.auditing" in line
+        assert f"[{os.getpid()}]" not in line  # a worker's
+    ours = [text for text in lines if f"[{os.getpid()}] the stack's voxels" in text]
+    assert len(ours) == 1
+
+
 def test_a_second_run_computes_nothing_and_ends_the_same(out, finished, plate, model):
     before = cells_of(out)
     summary = audit_plate(plate, model, out, SETTINGS, "tcp://nobody-is-needed:1")
@@ -213,21 +237,21 @@ def test_wells_served_to_train_only_on_the_plate_that_the_network_learnt_from(
                 ],
             },
         )
-        table, profiles, _ = gather_stacks(rows, folder, landed, trained)
-        return table, profile_plate(table, profiles, folder, trained)
+        table, profiles, recipe = gather_stacks(rows, folder, landed, trained)
+        return table, profile_plate(table, profiles, folder), cautions(table, recipe)
 
-    table, found = gathered(rows["plate"][0])
+    table, found, said = gathered(rows["plate"][0])
     assert table.groupby("well")["split"].unique().map(list).to_dict() == {
         well: [{names[0]: "train", names[1]: "test"}.get(well, "")] for well in rows["well"]
     }
     on = found.whitened[(found.profiled["split"] == "train").to_numpy()]
     np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
-    assert any("served to train" in caution for caution in found.cautions)
-    table, found = gathered("another plate")
+    assert any("served to train" in caution for caution in said)
+    table, found, said = gathered("another plate")
     assert "split" not in table
     on = found.whitened[(found.profiled["treatment"] == "control").to_numpy()]
     np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
-    assert not any("served to train" in caution for caution in found.cautions)
+    assert not any("served to train" in caution for caution in said)
 
 
 def test_profiles_that_cannot_be_whitened_cost_no_score(out, finished, plate, model):
@@ -250,9 +274,9 @@ def test_a_control_whose_stacks_failed_is_no_reason_to_lose_the_others(finished,
     folder = open_folder(checkpoint, finished, settings)
     landed = [stack_name(row) for _, row in rows[rows["treatment"] != "control"].iterrows()]
     table, profiles, _ = gather_stacks(rows, folder, landed, checkpoint)
-    found = profile_plate(table, profiles, folder, checkpoint)
+    found = profile_plate(table, profiles, folder)
     assert found.whitened is None
-    assert found.cautions[0] == "there are 0 whole control cells: profiles were not whitened"
+    assert found.said[0] == "there are 0 whole control cells: profiles were not whitened"
     assert measure(found, folder)[1]["treatment"].unique().tolist() == ["40.00x"]
 
 

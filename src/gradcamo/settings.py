@@ -444,3 +444,49 @@ class PlateSettings(FolderSettings, SwapSettings):
         0, ge=0, description="local processes (default 0: as cores, GPUs and memory allow)"
     )
     seed: int = Field(0, ge=0, description="of sampling and UMAP")
+
+
+class CautionSettings(Settings):
+    """When a table of scores is said to mean less than it seems (`auditing.cautions`)."""
+
+    confidence: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="where all cells are called one class: median confidence above guessing below "
+        "which that is said",
+    )
+    ceiling: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of a cell's ceiling within which a cut-off can hardly be reached",
+    )
+    unreachable: float = Field(
+        0.1, ge=0, le=1, description="share of cells whose cut-off is that high, above which to say"
+    )
+    at_chance: float = Field(
+        0.5, ge=0, le=1, description="share of scored cells at or below chance, above which to say"
+    )
+    mean_above_chance: float = Field(
+        1.5, ge=1, description="mean score over mean chance below which that is said"
+    )
+    filled: float = Field(
+        0.2, ge=0, le=1, description="mean share of their crops that cells fill, above which to say"
+    )
+    unscored: float = Field(
+        0.1, ge=0, le=1, description="share of whole cells without a score, above which to say"
+    )
+    voxel_size: float = Field(
+        0.1, ge=0, description="difference from the training's voxel size, above which to say"
+    )
+    grid: int = Field(6, ge=1, description="voxels along y and x below which a grid is coarse")
+    in_crop: float = Field(
+        0.5, ge=0, le=1, description="share of a cell in its own crop below which it is named"
+    )
+    hot_crops: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of a channel's crops with hot voxels, above which to say",
+    )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from gradcamo.auditing.cautions import layer_cautions
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
@@ -91,7 +92,8 @@ def layer_audit_steps(
         }
         for name in names
     ]
-    scored.attrs = {"recipe": _recipe(plate_csv, checkpoint, settings)}
+    recipe = _recipe(plate_csv, checkpoint, settings, names)
+    scored.attrs = {"recipe": recipe | {"cautions": layer_cautions(scored, recipe)}}
     result = LayerAudit(pd.DataFrame(rows), scored)
     yield LayerAuditStep(len(cells), len(cells), result)
 
@@ -152,11 +154,16 @@ def _probe(profiles: np.ndarray, treatment: pd.Series, held_out: np.ndarray) -> 
 
 
 def _recipe(
-    plate_csv: str | Path, checkpoint: Checkpoint, settings: LayerAuditSettings
+    plate_csv: str | Path,
+    checkpoint: Checkpoint,
+    settings: LayerAuditSettings,
+    layers: tuple[str, ...],
 ) -> dict[str, Any]:
     return {
         "software": f"napari-gradcamo {version('napari-gradcamo')}",
         "plate": Path(plate_csv).name,
         "checkpoint": checkpoint.hash,
+        "classes": list(checkpoint.classes),
+        "grids": {name: list(checkpoint.layers[name].grid) for name in layers},
         "settings": settings.model_dump(mode="json"),
     }

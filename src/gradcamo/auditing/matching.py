@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcamo.cells.crops import CellCrops
-from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.errors import GradcamoError
 from gradcamo.files.spellings import meant, refuse_spellings
 from gradcamo.files.treatments import treatments_of
 from gradcamo.settings import AuditSettings
-from gradcamo.types import ZStack, spacing_text, unknown_axes
+from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,32 +49,7 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
             f"the checkpoint is a 2D network, {stack.source or 'the stack'} has "
             f"{stack.shape[1]} planes: project it, or use a 3D network"
         )
-    for note in (voxel_note(stack, checkpoint), volume_note(stack)):
-        if note:
-            warnings.warn(note, GradcamoWarning, stacklevel=3)
     return stack.select(wanted).in_memory()
-
-
-def voxel_note(stack: ZStack, checkpoint: Checkpoint) -> str | None:
-    """What to say where the stack's voxels are 5 % larger or smaller than those trained on."""
-    steps = zip(stack.spacing_um or (), checkpoint.spacing_um or (), strict=False)
-    ratios = [here / there for here, there in steps if here and there]
-    if not ratios or np.abs(np.log(ratios)).max() <= np.log(1.05):
-        return None
-    return (
-        f"the stack's voxels are {spacing_text(stack.spacing_um)}, the checkpoint was trained on "
-        f"{spacing_text(checkpoint.spacing_um)}: cells look larger or smaller to it than they are"
-    )
-
-
-def volume_note(stack: ZStack) -> str | None:
-    """What to say where volumes in µm³ cannot be told."""
-    if not (axes := unknown_axes(stack.spacing_um)):
-        return None
-    return (
-        f"the voxel size of {stack.source or 'the stack'} is not known along {axes}: volumes in "
-        "µm³ stay empty"
-    )
 
 
 def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.auditing.cautions import with_cautions
 from gradcamo.auditing.matching import chosen_cells, fitting_stack, target_class
 from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.table import fails
 from gradcamo.columns import CELL_COLUMNS
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.settings import AuditSettings
 from gradcamo.types import ZStack
 
@@ -67,10 +69,11 @@ def audit(
 
     Returns
     -------
-    DataFrame with the columns `CELL_COLUMNS`; ``attrs["recipe"]`` says how it was made. Cells
-    that touch the y or x border are partial: they have a row, but no score. So do cells in pieces
-    of which their crop holds none (``cell_in_crop`` 0). With
-    ``settings.permutations``, ``p_value`` and ``q_value`` (`gradcamo.cells.null`) follow.
+    DataFrame with the columns `CELL_COLUMNS`; ``attrs["recipe"]`` says how it was made and holds
+    its ``cautions`` (`gradcamo.auditing.cautions`), which come as warnings, too. Cells that touch
+    the y or x border are partial: they have a row, but no score. So do cells in pieces of which
+    their crop holds none (``cell_in_crop`` 0). With ``settings.permutations``, ``p_value`` and
+    ``q_value`` (`gradcamo.cells.null`) follow.
 
     Raises
     ------
@@ -88,7 +91,10 @@ def audit(
             "input_size); another layer of it is gc.AuditSettings(layer=…)"
         )
     table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
-    table.attrs["recipe"] = audit_recipe(stack, checkpoint, settings)
+    recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings))
+    for caution in recipe["cautions"]:
+        warnings.warn(caution, GradcamoWarning, stacklevel=2)
+    table.attrs["recipe"] = recipe
     return table
 
 
@@ -254,11 +260,14 @@ def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings)
         "outputs": checkpoint.outputs,
         "network_cautions": checkpoint.cautions(layer),
         "channels": list(settings.channels or checkpoint.channels),
+        "trained_channels": list(checkpoint.channels),
         "channel_mean": list(checkpoint.channel_mean),
         "channel_std": list(checkpoint.channel_std),
         "crop": checkpoint.crop.model_dump(),
         "input_size": list(checkpoint.input_size),
         "spacing_um": stack.spacing_um and list(stack.spacing_um),
+        "trained_spacing_um": checkpoint.spacing_um and list(checkpoint.spacing_um),
+        "grid": list(checkpoint.info(settings.layer or checkpoint.layer).grid),
         "image": stack.source,
         "settings": settings.model_dump() | {"layer": layer},
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,19 @@ import click
 from gradcamo import settings as s
 from gradcamo.cli.options import settings_options
 from gradcamo.cli.terminal import (
+    caution,
     ctrl_c,
+    forget_said,
     plate_line,
     progress_bar,
+    show_warning,
     track,
     track_cells,
     track_swaps,
     training_bar,
 )
-from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.errors import GradcamoError
+from gradcamo.logs import log_warnings, logged_to
 
 _IMAGE = click.argument("image", type=click.Path(path_type=Path))
 _OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
@@ -33,20 +37,40 @@ class _Commands(click.Group):
     """Known problems end in one line and exit code 1, never in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        warnings.showwarning = _show_warning
+        forget_said()
+        log_warnings(show_warning)
+        log = logging.getLogger("gradcamo.cli")
         try:
             return super().invoke(ctx)
         except GradcamoError as error:
+            log.error("%s", error, exc_info=True)
             raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            log.exception("what nobody expected")
+            raise
+
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        command.params.append(
+            click.Option(
+                ["--log"],
+                type=click.Path(path_type=Path, dir_okay=False),
+                metavar="FILE",
+                expose_value=False,
+                callback=_open_log,
+                help="add what is said, warned of or goes wrong to a file that can be sent",
+            )
+        )
+        super().add_command(command, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work
 
 
-def _show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Our own in one line; what the libraries below say to developers is left out."""
-    if issubclass(category, GradcamoWarning):
-        click.echo(f"Note: {message}", err=True)
+def _open_log(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
+    if path is not None and not ctx.resilient_parsing:
+        ctx.find_root().with_resource(logged_to(path))  # open until errors are in it
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -200,6 +224,7 @@ def audit(
 ) -> None:
     """Score every cell of IMAGE: does the network look at it? With --causal: does it hang on it?"""
     from gradcamo.auditing.causal import ask_causally, causal_settings, find_bank, with_causal
+    from gradcamo.auditing.cautions import facts, with_cautions
     from gradcamo.auditing.stack import audit_crops, audit_recipe, cells_of, gather
     from gradcamo.auditing.summary import summarise, summarise_causal
     from gradcamo.files.labels import read_labels
@@ -223,6 +248,7 @@ def audit(
     )
     crops = cells_of(stack, labels, checkpoint, settings)
     batches = audit_crops(crops, checkpoint, settings)
+    caution(facts(audit_recipe(stack, checkpoint, settings)))  # before long work
     if maps is not None:
         batches = _writing_maps(batches, maps, checkpoint, stack)
     table, profiles = gather(track_cells(batches))
@@ -232,10 +258,12 @@ def audit(
         how = causal_settings(swap, settings)
         asked = ask_causally(crops, checkpoint, bank, how, track=track_swaps)
         table, recipe = with_causal(table, asked.table), recipe | {"causal": asked.recipe}
+    recipe = with_cautions(table, recipe)
     write_table(table, out, recipe, profiles if out.suffix.lower() == ".h5ad" else None)
     click.echo(summarise(table, settings.cutoff))
     if bank is not None:
         click.echo(summarise_causal(table))
+    caution(recipe["cautions"])
     click.echo(f"written to {out}")
 
 
@@ -414,6 +442,7 @@ def layers(
     With --audit, score them all in one pass: attention on the cell against what a linear
     classifier can read from the layer.
     """
+    from gradcamo.auditing.cautions import coarse_layers
     from gradcamo.networks.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(_checkpoint_path(checkpoint_path))
@@ -428,6 +457,7 @@ def layers(
             f"{name:<10} {info.channels:>8}  {_numbers(info.grid):<12} {sight[0]:<14} "
             f"{sight[1]}{mark}"
         )
+    caution(coarse_layers({name: info.grid for name, info in checkpoint.layers.items()}))
 
 
 def _audit_layers(
@@ -442,6 +472,7 @@ def _audit_layers(
     for step in track_cells(layer_audit_steps(plate, checkpoint, settings)):
         if step.result is not None:
             click.echo(layer_audit_text(step.result))
+            caution(step.result.cells.attrs["recipe"]["cautions"])
             if out is not None:
                 files = save_layer_audit(step.result, out, checkpoint.layer)
                 click.echo(f"written to {', '.join(map(str, files))}")

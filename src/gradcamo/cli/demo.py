@@ -41,6 +41,7 @@ def run_demo(
     -------
     DataFrame, one row a cell with the plate's columns.
     """
+    from gradcamo.auditing.cautions import facts_of_stacks, with_cautions
     from gradcamo.files.plates import read_plate
     from gradcamo.files.store import write_table
     from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
@@ -61,10 +62,14 @@ def run_demo(
     stacks = track(plate.iterrows(), "Auditing", len(plate))
     tables = [_audit(row, _labels_path(row, out, i in agreement), checkpoint) for i, row in stacks]
     cells = pd.concat(tables, ignore_index=True)
-    cells.attrs = tables[0].attrs
+    recipes = [table.attrs["recipe"] for table in tables]
+    recipe = with_cautions(cells, {**recipes[0], "facts": facts_of_stacks(recipes)})
+    cells.attrs["recipe"] = recipe
     write_table(cells, out / "cells.csv")
     _draw(cells, plate, checkpoint, out, agreement)
     say(_findings(cells, checkpoint))
+    for caution in recipe["cautions"]:
+        say(f"caution: {caution}")
     say(f"table    {out / 'cells.csv'}")
     say(f"pictures {out / 'heatmaps.png'}, {out / 'scores.png'}")
     if gui and has_display():
@@ -121,14 +126,15 @@ def _segment(row: pd.Series, out: Path, track: Callable) -> float:
 
 
 def _audit(row: pd.Series, labels: Path, checkpoint: Any) -> pd.DataFrame:
-    from gradcamo.auditing.stack import audit
+    from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
+    from gradcamo.settings import AuditSettings
 
-    table = audit(read_stack(row), read_labels(labels), checkpoint)
-    recipe = table.attrs
+    stack = read_stack(row)
+    table, _ = gather(audit_batches(stack, read_labels(labels), checkpoint))
     table = table.assign(**row.drop(["image", "labels"]))
-    table.attrs = recipe
+    table.attrs["recipe"] = audit_recipe(stack, checkpoint, AuditSettings())
     return table
 
 

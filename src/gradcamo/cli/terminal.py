@@ -1,4 +1,4 @@
-"""Progress on the terminal, and Ctrl-C."""
+"""What the terminal shows: progress, warnings and cautions, each once; and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,11 +10,34 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gradcamo.errors import GradcamoWarning
+
 if TYPE_CHECKING:
     from gradcamo.plate.summary import PlateProgress
     from gradcamo.progress import TrainingProgress
 
 T = TypeVar("T")
+_said: set[str] = set()
+
+
+def forget_said() -> None:
+    """Start anew: nothing has been said."""
+    _said.clear()
+
+
+def caution(texts: Iterable[str]) -> None:
+    """Say what a reader of the scores has to know, but for what was said before."""
+    for text in texts:
+        if text not in _said:
+            _said.add(text)
+            click.echo(f"caution: {text}")
+
+
+def show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Our own in one line; what the libraries below say to developers is left out."""
+    if issubclass(category, GradcamoWarning) and str(message) not in _said:
+        _said.add(str(message))
+        click.echo(f"Note: {message}", err=True)
 
 
 def track_cells(batches: Iterable[Any]) -> Iterator[Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
+from gradcamo.logs import log_warnings
 from gradcamo.plate.tasks import Outcome, StackJob, audit_stack
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
 def dask_setup(_worker: Any) -> None:
     """What each local worker starts with: Ctrl-C is for the client, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log_warnings(lambda *_, **__: None)  # the client says them
 
 
 def _set_environment(values: dict[str, str | None]) -> None:
@@ -251,6 +253,7 @@ def _on_worker(job: StackJob) -> Outcome:
     import dask
     from distributed import get_worker
 
+    log_warnings()
     gpus = gpu_devices(job.folder.settings.audit.device)
     # else planes are read through the cluster, and while a task waits for them another one starts
     with dask.config.set(scheduler="synchronous"):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.auditing.cautions import facts_of_stacks, with_cautions
 from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_profiles, write_table
 from gradcamo.files.wells import well_name
-from gradcamo.plate.cautions import cautions
 from gradcamo.plate.folder import PlateFolder, stack_name
 from gradcamo.profiles.confound import neighbour_accuracy, variance_explained
 from gradcamo.profiles.cutoffs import cost_of_cutoffs, well_correlation
@@ -31,7 +31,8 @@ class PlateProfiles:
     """All cells of a plate, in the order of its rows, then of their labels.
 
     ``table`` (N rows) has every cell, ``profiles`` and ``whitened`` (M, d) the M cells at
-    ``rows`` that are whole; ``layout`` (N, 2) is NaN where a cell was not laid out.
+    ``rows`` that are whole; ``layout`` (N, 2) is NaN where a cell was not laid out;
+    ``said`` why profiles were not whitened, or on few controls.
     """
 
     table: pd.DataFrame
@@ -39,7 +40,7 @@ class PlateProfiles:
     profiles: np.ndarray
     whitened: np.ndarray | None
     layout: np.ndarray
-    cautions: tuple[str, ...]
+    said: tuple[str, ...]
 
     @property
     def profiled(self) -> pd.DataFrame:
@@ -64,9 +65,9 @@ def finish(
     from gradcamo.report import write_plate_report
 
     table, profiles, recipe = gather_stacks(plate, folder, landed, checkpoint)
-    found = profile_plate(table, profiles, folder, checkpoint)
-    said = (*recipe["cautions"], *found.cautions)
-    recipe |= {"control": _control(found.table, folder), "cautions": said}
+    found = profile_plate(table, profiles, folder)
+    recipe |= {"control": _control(found.table, folder), "facts": [*recipe["facts"], *found.said]}
+    recipe = with_cautions(found.table, recipe)
     cells = found.table.assign(umap_1=found.layout[:, 0], umap_2=found.layout[:, 1])
     write_table(cells, folder.out / "cells.parquet", recipe)
     _write_profiles(found, cells, folder, recipe)
@@ -75,7 +76,7 @@ def finish(
     write_table(costs, folder.out / "cutoffs.csv", recipe)
     _draw(found.table, folder)
     write_plate_report(folder.out, failed)
-    return len(table), said
+    return len(table), tuple(recipe["cautions"])
 
 
 def gather_stacks(
@@ -84,20 +85,20 @@ def gather_stacks(
     """Table (N rows), profiles (N, d; NaN for partial cells) and recipe of the stacks that landed.
 
     Rows carry the plate's columns; a column ``split`` says which wells the network was trained
-    on, where the checkpoint knows. ``cautions`` of the recipe name treatments of cells that the
-    stacks lack.
+    on, where the checkpoint knows. ``facts`` of the recipe are what the stacks' own recipes give
+    rise to say, and the treatments of cells that they lack.
     """
     from gradcamo.files.treatments import treatment_of_cells
 
     tables, profiles, said = [], [], []
-    recipe: dict[str, Any] = {}
+    recipes: list[Mapping[str, Any]] = []
     done = set(landed)
     for _, row in plate.iterrows():
         name = stack_name(row)
         if name not in done:
             continue
         stack = read_profiles(folder.cells(name))
-        recipe = recipe or dict(stack.recipe)
+        recipes.append(stack.recipe)
         carried = row.drop(["labels", "cells"], errors="ignore")
         table = stack.table.assign(**carried)
         if own := treatment_of_cells(row):
@@ -118,26 +119,23 @@ def gather_stacks(
         cells["q_value"] = q_values(cells["p_value"].to_numpy())
     if "split" not in cells and (split := _split(cells, checkpoint)) is not None:
         cells["split"] = split
-    for name in ("image", "inputs", "spacing_um", "run"):
-        recipe.pop(name, None)
+    of_stack = ("image", "inputs", "spacing_um", "stack", "network_cautions", "cautions", "run")
+    recipe = {name: value for name, value in recipes[0].items() if name not in of_stack}
     recipe["settings"] = folder.settings.audit.model_dump()
     recipe["plate"] = folder.settings.model_dump(mode="json", exclude={"audit"})
     recipe["stacks"] = len(done)
-    recipe["cautions"] = said
+    recipe["facts"] = [*facts_of_stacks(recipes), *said]
     recipe["pictures"] = [str(folder.thumbnails(name).relative_to(folder.out)) for name in landed]
     recipe["input_files"] = [str(image) for image in plate["image"]]
     return cells, np.concatenate(profiles), recipe
 
 
-def profile_plate(
-    table: pd.DataFrame, profiles: np.ndarray, folder: PlateFolder, checkpoint: Checkpoint
-) -> PlateProfiles:
+def profile_plate(table: pd.DataFrame, profiles: np.ndarray, folder: PlateFolder) -> PlateProfiles:
     """Whiten on the controls and lay the cells out."""
     settings = folder.settings
     rows = np.flatnonzero(np.isfinite(profiles).all(1)) if profiles.shape[1] else np.empty(0, int)
     values = profiles[rows]
     whitened, said = _whiten(table.iloc[rows], values, folder)
-    said += cautions(table, checkpoint, settings.audit.layer)
     layout = np.full((len(table), 2), np.nan, np.float32)
     pictured = np.flatnonzero(table["pictured"].to_numpy(bool)[rows])
     chosen = sample_rows(len(rows), settings.umap_cells, settings.seed, pictured)

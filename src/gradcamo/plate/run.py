@@ -5,6 +5,7 @@ Each stack lands as a file of its own; a run that was killed goes on with the st
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
+from gradcamo.logs import hand_on
 from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
 from gradcamo.plate.summary import PlateProgress, PlateSummary, write_summary
 from gradcamo.plate.tasks import Outcome, StackJob
@@ -125,6 +127,7 @@ def plate_steps(
         cautions=cautions,
     )
     write_summary(summary)
+    logging.getLogger("gradcamo.plate").info("%s", summary)
     return summary
 
 
@@ -149,6 +152,7 @@ def _compute(
             for outcome in run_jobs(jobs, client, settings.retries):
                 if outcome is not None:
                     outcomes.append(outcome)
+                    _log(outcome)
                     first = first or time.monotonic()
                     if outcome.cannot_write:
                         return outcome.reason
@@ -167,6 +171,15 @@ def _compute(
             raise
         return str(error)
     return ""
+
+
+def _log(outcome: Outcome) -> None:
+    hand_on(outcome.records, outcome.name)
+    log = logging.getLogger("gradcamo.plate")
+    if outcome.reason:
+        log.error("%s: %s\n%s", outcome.name, outcome.reason, outcome.details)
+    else:
+        log.info("%s: %d cells", outcome.name, outcome.cells)
 
 
 def open_plate(

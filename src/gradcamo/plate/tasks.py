@@ -8,8 +8,9 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from logging import LogRecord
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import pandas as pd
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing, to_json
+from gradcamo.logs import collected
 from gradcamo.plate.folder import PlateFolder
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ class StackJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stack, in which process; ``reason`` is empty where all went well."""
+    """What became of a stack, in which process, and what was logged meanwhile.
+
+    ``reason`` is empty where all went well.
+    """
 
     name: str
     cells: int = 0
@@ -57,6 +62,7 @@ class Outcome:
     reason: str = ""
     details: str = field(default="", repr=False)
     cannot_write: bool = False
+    records: tuple[LogRecord, ...] = field(default=(), repr=False, compare=False)
 
 
 def audit_stack(job: StackJob, device: str | None = None) -> Outcome:
@@ -67,6 +73,12 @@ def audit_stack(job: StackJob, device: str | None = None) -> Outcome:
     job : StackJob
     device : where the networks run; the settings' by default
     """
+    with collected() as records:
+        outcome = _outcome(job, device)
+    return replace(outcome, records=tuple(records))
+
+
+def _outcome(job: StackJob, device: str | None) -> Outcome:
     start = time.process_time()
     try:
         cells = _audit(job, device)
@@ -90,6 +102,7 @@ def load_once(path: Path) -> Checkpoint:
 
 
 def _audit(job: StackJob, device: str | None) -> int:
+    from gradcamo.auditing.cautions import with_cautions
     from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
@@ -114,10 +127,8 @@ def _audit(job: StackJob, device: str | None) -> int:
         if not profiles.shape[1]:  # all cells are partial
             profiles = np.full((len(table), width), np.nan)
         _write_thumbnails(job, stack, labels, checkpoint, batches)
-    recipe = audit_recipe(stack, checkpoint, settings) | {
-        "run": folder.recipe,
-        "inputs": dict(job.inputs),
-    }
+    recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings))
+    recipe |= {"run": folder.recipe, "inputs": dict(job.inputs)}
     write_table(table.drop(columns="flagged"), folder.cells(job.name), recipe, profiles)
     return len(table)
 

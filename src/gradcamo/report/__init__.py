@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradcamo.auditing.cautions import cautions
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
@@ -87,7 +88,7 @@ def _write(
         style=(shown / "page.css").read_text(encoding="utf-8"),
         data=page_data(table, cutoff, pictures, _beside(folder, "layers")),
         findings=findings(table, cutoff, recipe, confounding),
-        cautions=recipe.get("cautions", []),
+        cautions=recipe["cautions"] if "cautions" in recipe else cautions(table, recipe),
         galleries=galleries(pictures),
         about=about(table, recipe),
         variance=[] if confounding is None else variance_rows(confounding),

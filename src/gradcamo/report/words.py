@@ -70,7 +70,7 @@ def flat_recipe(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
     """A recipe as rows of name and value."""
     rows = []
     for name, value in recipe.items():
-        if name in ("cautions", "pictures", "input_files"):
+        if name in ("cautions", "facts", "pictures", "input_files"):
             continue
         if isinstance(value, Mapping):
             rows += flat_recipe(value, f"{prefix}{name} · ")
@@ -111,7 +111,7 @@ def _passing(table: pd.DataFrame, cutoff: float) -> str:
         f"cut-off of {cutoff:g}"
     )
     share = passing.groupby(table["treatment"]).mean()
-    if len(share) > 1:
+    if share.nunique() > 1:
         share = share.reindex(in_dose_order(share.index))
         sentence += (
             f": fewest of {share.idxmin()} ({share.min():.0%}), most of {share.idxmax()} "

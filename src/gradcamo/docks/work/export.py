@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.auditing.cautions import with_cautions
 from gradcamo.cells.table import passes, whole
 from gradcamo.errors import GradcamoError
 
@@ -90,11 +91,22 @@ def prepare(session: Session, request: Request, path: str | Path) -> Callable[[]
     return _maps(session, request, table, labels.shape, spacing, path)
 
 
+def _recipe(session: Session) -> dict[str, Any]:
+    """How the scores were made, with the cautions of all of them: they go with every part."""
+    recipe = session.recipe()
+    return with_cautions(session.results.table, recipe) if recipe else {}
+
+
+def _said(recipe: dict[str, Any]) -> str:
+    cautions = recipe.get("cautions", ())
+    return f". Mind: {'; '.join(cautions)}" if cautions else ""
+
+
 def _table(
     session: Session, request: Request, table: pd.DataFrame, path: str | Path
 ) -> Callable[[], str]:
     path, before = Path(path), len(table)
-    recipe, profiles = session.recipe(), None
+    recipe, profiles = _recipe(session), None
     if path.suffix.lower() == ".h5ad" or request.cytomining:
         table, profiles = session.results.with_profiles(table)
     if request.columns is not None:
@@ -113,7 +125,7 @@ def _table(
         write_table(rows, path, recipe=recipe, profiles=features)
         left = before - len(rows)
         without = f"; {left:,} without a profile were left out" if left else ""
-        return f"{len(rows):,} cells written to {path}{without}"
+        return f"{len(rows):,} cells written to {path}{without}{_said(recipe)}"
 
     return write
 
@@ -140,7 +152,7 @@ def _maps(
     spacing: Any,
     path: str | Path,
 ) -> Callable[[], str]:
-    results, recipe = session.results, session.recipe()
+    results, recipe = session.results, _recipe(session)
     found = {n: cam for n in table["label"].tolist() if (cam := results.cam(n)) is not None}
     if not found:
         raise GradcamoError("none of these cells has a heatmap here: audit them first")
@@ -166,6 +178,6 @@ def _maps(
         else:
             volume = heatmap_volume(shape, maps, starts)
             write_volume(path, volume, spacing, {"values": VOLUME_NOTE, **about})
-        return f"heatmaps of {len(found):,} cells written to {path}{without}"
+        return f"heatmaps of {len(found):,} cells written to {path}{without}{_said(recipe)}"
 
     return write

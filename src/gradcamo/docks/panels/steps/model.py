@@ -123,9 +123,9 @@ class ModelDock(QWidget):
         checkpoint, stack = self.session.checkpoint, self.session.stack
         note = None
         if checkpoint is not None and stack is not None:
-            from gradcamo.auditing.matching import voxel_note
+            from gradcamo.auditing.cautions import voxel_note
 
-            note = voxel_note(stack, checkpoint)
+            note = voxel_note(stack.spacing_um, checkpoint.spacing_um)
         self.note.say(note[0].upper() + note[1:] + "." if note else "", WARN)
 
     def _match_channels(self, checkpoint: Checkpoint | None, stack: Any) -> None:
