@@ -119,15 +119,17 @@ def test_a_network_that_takes_one_cell_only_gets_one_at_a_time(many):  # noqa: F
     np.testing.assert_array_equal(table["grad_camo"], plain["grad_camo"])
 
 
-@pytest.mark.parametrize("part", ["norm", "activation", "hook", "classifier"])
+@pytest.mark.parametrize("part", ["norm", "no norm", "no activation", "hook", "classifier"])
 def test_our_network_with_another_part_is_taken_as_it_is_now(field, part):
     torch.manual_seed(0)
     network = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.1)
     network.train()(torch.rand(2, 2, 64, 64, 64))
     if part == "norm":
         network._bn0 = nn.BatchNorm3d(network._bn0.num_features, track_running_stats=False)
-    if part == "activation":
-        network._swish = nn.ReLU()
+    if part == "no norm":
+        network._blocks[1][0]._bn2 = nn.Identity()
+    if part == "no activation":
+        network._swish = nn.Identity()
     if part == "hook":
         network._bn1.register_forward_hook(lambda m, a, out: out + 0.5)
     if part == "classifier":

@@ -51,18 +51,29 @@ def fused(network: nn.Module) -> nn.Module:
 
 def _as_built(network: nn.Module) -> bool:
     """Whether its forward pass is that of `efficientnet3d`: no part is another, none has a hook."""
-    return isinstance(getattr(network, "_conv_stem", None), Padded) and all(
-        type(module).__name__ in _PARTS
-        and not (module._forward_hooks or module._forward_pre_hooks)
-        and getattr(module, "track_running_stats", True)
-        for module in network.modules()
-    )
+    if not isinstance(getattr(network, "_conv_stem", None), Padded):
+        return False
+    modules = dict(network.named_modules())
+    for name, module in modules.items():
+        parent, _, part = name.rpartition(".")
+        kind = _PARTS.get(part, type(module).__name__)
+        if part in ("_expand_conv", "_bn0") and getattr(modules[parent], "expand_ratio", 0) == 1:
+            kind = "Identity"
+        hooked = module._forward_hooks or module._forward_pre_hooks
+        steady = getattr(module, "track_running_stats", True)
+        if type(module).__name__ != kind or kind not in _KINDS or hooked or not steady:
+            return False
+    return True
 
 
 _PARTS = {
-    *("EfficientNet", "Sequential", "MBConvBlock", "Padded", "Pointwise", "Depthwise"),
-    *("BatchNorm3d", "SiLU", "AdaptiveAvgPool3d", "Dropout", "Linear", "Identity"),
+    **{"_conv_stem": "Padded", "_conv_head": "Pointwise", "_fc": "Linear", "_swish": "SiLU"},
+    **{"_expand_conv": "Pointwise", "_depthwise_conv": "Depthwise", "_project_conv": "Pointwise"},
+    **{"_se_reduce": "Pointwise", "_se_expand": "Pointwise", "_dropout": "Dropout"},
+    **dict.fromkeys(("_bn0", "_bn1", "_bn2"), "BatchNorm3d"),
+    **dict.fromkeys(("_avg_pooling", "_se_adaptpool"), "AdaptiveAvgPool3d"),
 }
+_KINDS = {*_PARTS.values(), "EfficientNet", "Sequential", "MBConvBlock", "Identity"}
 
 
 def _folded(conv: nn.Conv3d, norm: Any) -> Any:
