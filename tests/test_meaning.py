@@ -276,6 +276,15 @@ def test_outputs_that_look_like_probabilities_are_said_and_stay_with_the_table(m
     assert "look like probabilities" in said
 
 
+def test_what_a_first_click_could_not_tell_an_audit_does(many):
+    checkpoint = around(ending_in(nn.Sigmoid()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GradcamoWarning)
+        gc.audit(*many, checkpoint, only=[4])
+    with pytest.warns(GradcamoWarning, match="first 8 cells"):
+        gc.audit(*many, checkpoint)
+
+
 def test_of_logits_nothing_is_said(many):
     for checkpoint in (
         around(SmallResNet(3, 2, seed=4)),
