@@ -377,7 +377,7 @@ def test_an_efficientnet_made_ready_for_inference_gives_the_maps_of_the_one_that
 def test_the_example_of_the_documentation_runs():
     page = (Path(__file__).parents[1] / "docs" / "own_network.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names = {}
     for block in blocks[:2]:
         exec(block, names)
