@@ -385,8 +385,10 @@ def test_the_example_of_the_documentation_runs():
     assert names["own"].layers["1"].grid == (16, 16)
     exec(blocks[2], names)
     assert set(names["table"]["layer"]) == {"mlp"}
-    pytest.importorskip("einops", reason="MONAI's ViT needs einops")
     exec(blocks[3], names)
+    assert set(names["table"]["predicted"]) <= {"mitotic", "not mitotic"}
+    pytest.importorskip("einops", reason="MONAI's ViT needs einops")
+    exec(blocks[4], names)
     assert set(names["table"]["layer"]) == {"attention_rollout"}
 
 
