@@ -1,6 +1,7 @@
 """What several tests share: reference data, small networks, small stacks."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
         folder.parent.mkdir(exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one who failed
                 folder.mkdir()
                 fill(folder)
                 done.touch()

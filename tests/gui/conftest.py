@@ -28,6 +28,15 @@ def _fresh_home(qtbot, tmp_path, monkeypatch):
         thread.join(20)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """What refers to itself goes here and now: no other thread may destroy a thing of Qt's."""
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+
+
 def jobs() -> list[threading.Thread]:
     """The threads that work beside windows."""
     return [thread for thread in threading.enumerate() if thread.name == NAME]

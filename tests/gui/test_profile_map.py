@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,14 +11,12 @@ import pytest
 from conftest import docked
 from mouse import click
 from qtpy.QtCore import QPoint, QPointF, Qt
+from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.docks.panels.cells.cells import CellsDock
 from gradcamo.docks.panels.plates.palette import Colours
 from gradcamo.docks.panels.plates.profile_map import ProfileMapDock
 from gradcamo.docks.window import window_of
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from tiny import tiny_checkpoint, tiny_plate
 
 pytestmark = pytest.mark.gui
 
