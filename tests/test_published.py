@@ -118,3 +118,18 @@ def test_names_of_a_parallel_training_are_understood(golden_state, tmp_path):
     path = tmp_path / "parallel.pth"
     torch.save({"state_dict": {f"module.{k}": v for k, v in golden_state.items()}}, path)
     assert published_state(path).keys() == golden_state.keys()
+
+
+def test_weights_with_one_logit_tell_two_classes_that_are_named(tmp_path):
+    torch.manual_seed(0)
+    network = PublishedLayout(in_channels=2, num_classes=1, width=0.25)
+    torch.save(network.state_dict(), tmp_path / "one.pth")
+    about = {"channels": ("DNA", "actin"), "input_size": (64, 64, 64)}
+    for classes in ((), ("control",), ("a", "b", "c")):
+        with pytest.raises(GradcamoError, match="two classes apart, name both"):
+            import_published(tmp_path / "one.pth", ImportSettings(classes=classes, **about))
+    settings = ImportSettings(classes=("control", "treated"), **about)
+    import_published(tmp_path / "one.pth", settings).save(tmp_path / "one.safetensors")
+    kept = Checkpoint.load(tmp_path / "one.safetensors")
+    assert kept.classes == ("control", "treated")
+    assert kept.network._fc.out_features == 1

@@ -14,16 +14,22 @@ from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import VARIANTS, efficientnet3d
 from gradcamo.networks.geometry import default_layer
+from gradcamo.networks.meaning import check_classes
 from gradcamo.settings import ImportSettings
 
 
 class Described(NamedTuple):
-    """What weights say about themselves."""
+    """What weights say about themselves; ``classes`` counts logits, one of which may tell two."""
 
     network: str
     width: float
     channels: int
     classes: int
+
+    @property
+    def names(self) -> int:
+        """How many classes are to be named."""
+        return max(self.classes, 2)
 
 
 def import_published(path: str | Path, settings: ImportSettings | None = None) -> Checkpoint:
@@ -44,9 +50,11 @@ def import_published(path: str | Path, settings: ImportSettings | None = None) -
     state = published_state(path)
     found = describe_weights(state, settings.network, settings.width)
     classes = settings.classes or tuple(str(k) for k in range(found.classes))
+    if found.classes == 1:
+        check_classes(1, classes, "classes")
     channels = settings.channels or tuple(f"channel {c}" for c in range(found.channels))
     for what, names, n in (
-        ("classes", classes, found.classes),
+        ("classes", classes, found.names),
         ("channels", channels, found.channels),
         ("channel_mean", settings.channel_mean or channels, found.channels),
         ("channel_std", settings.channel_std or channels, found.channels),

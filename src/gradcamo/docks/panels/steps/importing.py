@@ -188,12 +188,13 @@ class ImportDialog(QDialog):
         self.message.say("")
         self.found.say(
             f"{found.network}, width {found.width:g}, trained on {found.channels} channels and "
-            f"{found.classes} treatments: name them, in the order of the training.",
+            f"{found.names} treatments: name them, "
+            f"{'the one below 0 first' if found.classes == 1 else 'in the order of the training'}.",
             GOOD,
         )
         stack = self.session.stack
         classes, channels = self.names.inputs["classes"], self.names.inputs["channels"]
-        classes.setPlaceholderText(f"{found.classes} names, separated by commas")
+        classes.setPlaceholderText(f"{found.names} names, separated by commas")
         channels.setPlaceholderText(f"{found.channels} names, separated by commas")
         if stack is not None and len(stack.channels) == found.channels:
             if not channels.text():
