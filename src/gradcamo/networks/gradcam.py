@@ -109,7 +109,7 @@ def localize(
             slopes = _closed_slopes(head, grids, chosen)
         else:
             if not logits.requires_grad:
-                raise GradcamoError(no_gradient(network))
+                raise GradcamoError(no_gradient(network, known))
             again = {name: reshape for name, info in known.items() if info.reshaped}
             slopes = _slopes(seen, scores, chosen, gradients, again)
     maps, profiles = {}, {}

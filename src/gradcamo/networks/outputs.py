@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -91,8 +91,8 @@ def check_gradients(network: nn.Module) -> None:
         )
 
 
-def no_gradient(network: nn.Module) -> str:
-    """Why logits may have no gradient, and the line that cures it."""
+def no_gradient(network: nn.Module, layers: Iterable[str]) -> str:
+    """Why logits may have no gradient at layers, and the line that cures it."""
     name, forward = type(network).__name__, type(network).forward
     decorated = forward.__code__.co_filename.endswith("_contextlib.py")
     cure = (
@@ -100,4 +100,7 @@ def no_gradient(network: nn.Module) -> str:
         if decorated and hasattr(forward, "__wrapped__")
         else "take torch.no_grad(), torch.inference_mode() or .detach() out of it"
     )
-    return f"the network's forward works without gradients, which Grad-CAM is made of: {cure}"
+    return (
+        f"the logits have no gradient at {', '.join(layers)}: they do not depend on that, or the "
+        f"network's forward works without gradients. Choose another layer, or: {cure}"
+    )
