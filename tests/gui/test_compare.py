@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from conftest import docked, scored_label
 
@@ -63,3 +64,22 @@ def test_a_cell_at_the_border_is_said_to_have_no_maps(audited, compare, qtbot):
     assert not titles(compare)
     audited.choose(0, "table")
     assert "click one" in compare.message.text()
+
+
+def test_an_audit_that_runs_while_cells_are_compared_scores_as_it_does_alone(
+    audited, window, compare, qtbot
+):
+    session = audited
+    alone = audit(session.stack, session.labels_layer.data, session.checkpoint, AuditSettings())
+    alone = alone.set_index("label")["grad_camo"]
+    compare.by.setCurrentIndex(compare.by.findData("layers"))
+    drawn = []
+    compare.job.ended.connect(lambda *_: drawn.append(session.auditing.running))
+    for rank in range(3):
+        with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
+            window.audits.start(AuditSettings(batch_size=1))
+            session.choose(scored_label(session, rank), "table")
+        found = session.results.table["grad_camo"]
+        pd.testing.assert_series_equal(found, alone, check_names=False, atol=1e-6, rtol=0)
+    qtbot.waitUntil(lambda: not compare.job.running, timeout=60_000)
+    assert drawn
