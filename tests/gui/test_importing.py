@@ -44,7 +44,7 @@ def test_imported_weights_give_the_published_logits(
     dialog.names.inputs["channels"].setText(STAINS)
     dialog.sizes.inputs["input_size"].setText("64, 96, 128")
     with qtbot.waitSignal(dialog.job.ended, timeout=60_000):
-        qtbot.mouseClick(dialog.run, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(dialog.begin, Qt.MouseButton.LeftButton)
     checkpoint = window_of(viewer).session.checkpoint
     assert checkpoint.classes == tuple(classes)
     assert ", ".join(checkpoint.channels) == STAINS
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(dialog, viewer, weight
     with qtbot.waitSignal(dialog.job.ended, timeout=60_000):
         dialog.start()
     assert "6 channels, got 2 (DNA, actin)" in dialog.message.text()
-    assert dialog.run.isEnabled()
+    assert dialog.begin.isEnabled()
     assert not weights.with_suffix(".safetensors").exists()
     assert window_of(viewer).session.checkpoint is None
     dialog.sizes.inputs["input_size"].setText("64, many")

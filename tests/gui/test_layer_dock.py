@@ -20,7 +20,7 @@ MINUTES = 600_000
 @pytest.fixture
 def dock(viewer, small_plate):
     dock = docked(viewer, LayersDock, name="Layers")
-    assert not dock.run.isEnabled()
+    assert not dock.begin.isEnabled()
     checkpoint = Checkpoint.load(BUNDLED)
     window_of(viewer).session.set_checkpoint(checkpoint, "bundled")
     dock.load(small_plate)
@@ -35,7 +35,7 @@ def test_the_dock_draws_what_the_library_scores_and_hands_a_layer_over(
     dock, viewer, small_plate, qtbot, tmp_path
 ):
     explain = docked(viewer, ExplainDock)
-    press(qtbot, dock.run)
+    press(qtbot, dock.begin)
     qtbot.waitUntil(lambda: not dock.job.running, timeout=MINUTES)
     expected = layer_audit(small_plate, dock.session.checkpoint).summary
     upper, lower = dock.figure.axes
@@ -59,16 +59,16 @@ def test_the_dock_draws_what_the_library_scores_and_hands_a_layer_over(
 def test_cancel_ends_it_and_an_unfit_plate_is_said(dock, qtbot, tmp_path):
     seen = []
     dock.job.stepped.connect(seen.append)
-    press(qtbot, dock.run)
+    press(qtbot, dock.begin)
     qtbot.waitUntil(lambda: len(seen) > 0, timeout=MINUTES)
     press(qtbot, dock.progress.cancel)
     qtbot.waitUntil(lambda: not dock.job.running, timeout=MINUTES)
     assert dock.result is None
-    assert dock.run.isEnabled()
+    assert dock.begin.isEnabled()
     assert "stopped" in dock.message.text()
     (tmp_path / "plate.csv").write_text("image,well\na.tif,B02\n")
     dock.load(tmp_path / "plate.csv")
-    press(qtbot, dock.run)
+    press(qtbot, dock.begin)
     qtbot.waitUntil(lambda: not dock.job.running, timeout=MINUTES)
     assert "lacks the columns" in dock.message.text()
-    assert dock.run.isEnabled()
+    assert dock.begin.isEnabled()

@@ -25,6 +25,7 @@ def load(viewer):
     return docked(viewer, LoadDock)
 
 
+@pytest.mark.shown  # a window makes napari's own reader known
 def test_an_imagej_stack_that_napari_opens_has_its_channels_and_voxels(
     viewer, load, tmp_path, qtbot
 ):

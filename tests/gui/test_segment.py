@@ -31,14 +31,14 @@ def bench(viewer):
 
 def test_the_labels_layer_holds_what_the_library_finds(bench, qtbot):
     session = bench.session
-    bench.segment.run.click()
+    bench.segment.begin.click()
     qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=600_000)
     expected = segment(session.stack, SegmentSettings(model="bundled"))
     assert expected.max() >= 3
     np.testing.assert_array_equal(session.labels_layer.data, expected)
     like = session.channel_layers["Hoechst"]
     np.testing.assert_allclose(session.labels_layer.scale, like.scale)
-    qtbot.waitUntil(bench.segment.run.isEnabled, timeout=10_000)
+    qtbot.waitUntil(bench.segment.begin.isEnabled, timeout=10_000)
 
 
 def test_the_channel_pair_is_there_at_the_next_launch(session, viewer, qtbot):
@@ -66,7 +66,7 @@ def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):
     session.segmenting.stepped.connect(
         lambda item: planes.append(item[1]) if item[0] == "plane" else None
     )
-    bench.segment.run.click()
+    bench.segment.begin.click()
     qtbot.waitUntil(lambda: len(planes) >= 2, timeout=600_000)
     session.segmenting.cancel()
     qtbot.waitUntil(lambda: not session.segmenting.running, timeout=60_000)
@@ -74,7 +74,7 @@ def test_cancel_keeps_the_cells_of_the_planes_that_are_done(bench, qtbot):
     assert labels.shape == session.stack.shape[1:]
     assert labels[0].any()
     assert not labels[-1].any()
-    assert bench.segment.run.isEnabled()
+    assert bench.segment.begin.isEnabled()
 
 
 def test_a_preview_is_what_the_stack_gives_in_that_plane(bench, viewer, qtbot):
@@ -90,7 +90,7 @@ def test_a_preview_is_what_the_stack_gives_in_that_plane(bench, viewer, qtbot):
         np.testing.assert_allclose(layer.data_to_world((0, 0, 0)), where)
         assert f"in plane {plane}" in bench.segment.message.text()
     assert session.labels_layer is None
-    bench.segment.run.click()
+    bench.segment.begin.click()
     qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=600_000)
     assert layer not in viewer.layers
 

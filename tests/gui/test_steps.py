@@ -305,7 +305,7 @@ def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot, window
     viewer.layers.remove("my chosen cell")
     audited.choose(scored_label(audited, 2), "table")
     viewer.layers.remove("my Grad-CAM")
-    bench.review.heatmap.opacity.setValue(30)
+    bench.review.heatmap.inputs["opacity"].setValue(30)
     bench.review.heatmap.pin.click()
     audited.choose(scored_label(audited), "table")
     assert viewer.layers["Grad-CAM"].opacity == 0.3

@@ -62,7 +62,7 @@ def test_the_split_is_seen_before_the_training(ready):
         "E03": ["40.00x", "test"],
     }
     assert "2 wells held out" in ready.plate.message.text()
-    assert ready.run.isEnabled()
+    assert ready.begin.isEnabled()
 
 
 def test_a_plate_that_cannot_be_split_is_said_and_nothing_can_be_run(ready, qtbot):
@@ -70,7 +70,7 @@ def test_a_plate_that_cannot_be_split_is_said_and_nothing_can_be_run(ready, qtbo
     ready.split.inputs["test_columns"].editingFinished.emit()
     qtbot.waitUntil(lambda: not ready.plate.job.running, timeout=MINUTES)
     assert "both trained and tested on" in ready.plate.message.text()
-    assert not ready.run.isEnabled()
+    assert not ready.begin.isEnabled()
 
 
 def test_a_training_draws_its_curves_and_hands_over_the_network(
@@ -79,7 +79,7 @@ def test_a_training_draws_its_curves_and_hands_over_the_network(
     explain, model = ExplainDock(viewer), ModelDock(viewer)
     for dock in (explain, model):
         docked(viewer, dock)
-    press(qtbot, ready.run)
+    press(qtbot, ready.begin)
     qtbot.waitUntil(lambda: not ready.job.running, timeout=MINUTES)
     checkpoint = ready.session.checkpoint
     assert same_weights(checkpoint, trained[0])
@@ -93,13 +93,13 @@ def test_a_training_draws_its_curves_and_hands_over_the_network(
     assert ready.picture.isVisible()
     assert "model</b> tells 2 treatments apart" in model.summary.text()
     assert explain.rows.inputs["layer"].currentText() == "block_4"
-    assert ready.run.isEnabled()
+    assert ready.begin.isEnabled()
 
 
 def test_cancel_keeps_the_best_weights_and_the_training_can_go_on(ready, trained, qtbot, tmp_path):
     seen = []
     ready.job.stepped.connect(seen.append)
-    press(qtbot, ready.run)
+    press(qtbot, ready.begin)
     qtbot.waitUntil(lambda: bool(seen) and getattr(seen[-1], "epoch", 0) == 2, timeout=MINUTES)
     press(qtbot, ready.progress.cancel)
     qtbot.waitUntil(lambda: not ready.job.running, timeout=MINUTES)
@@ -109,7 +109,7 @@ def test_cancel_keeps_the_best_weights_and_the_training_can_go_on(ready, trained
     assert Checkpoint.load(tmp_path / "model.safetensors").hash == kept.hash
     assert ready.message.text().startswith("Stopped: weights of epoch 1 of 1 are kept")
     assert ready.resume.isVisible()
-    press(qtbot, ready.run)
+    press(qtbot, ready.begin)
     qtbot.waitUntil(lambda: not ready.job.running, timeout=MINUTES)
     assert same_weights(ready.session.checkpoint, trained[0])
     assert not ready.resume.isVisible()
@@ -120,7 +120,7 @@ def test_a_window_closed_in_the_middle_keeps_the_best_weights(ready, viewer, qtb
     ready.main.inputs["epochs"].setValue(1000)
     second = []
     ready.job.stepped.connect(lambda s: second.append(s) if getattr(s, "epoch", 0) > 1 else None)
-    press(qtbot, ready.run)
+    press(qtbot, ready.begin)
     qtbot.waitUntil(lambda: len(second) > 0, timeout=MINUTES)
     viewer.close()
     qtbot.waitUntil(lambda: not jobs(), timeout=MINUTES)
@@ -141,14 +141,14 @@ def test_out_of_memory_and_errors_of_any_kind_reach_the_user(ready, qtbot):
     ready.job.stepped.connect(seen.append)
     handle = register_module_forward_pre_hook(trouble)
     try:
-        press(qtbot, ready.run)
+        press(qtbot, ready.begin)
         qtbot.waitUntil(lambda: not ready.job.running, timeout=MINUTES)
     finally:
         handle.remove()
     assert any(isinstance(step, TrainingProgress) and step.note for step in seen)
     assert "going on with batches of 2" in ready.note.text()
     assert "illegal memory access" in ready.message.text()
-    assert ready.run.isEnabled()
+    assert ready.begin.isEnabled()
     assert ready.session.checkpoint is None
 
 

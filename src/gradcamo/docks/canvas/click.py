@@ -30,7 +30,7 @@ def label_at(
     extra = len(position) - layer.ndim
     displayed = [axis - extra for axis in dims_displayed if axis >= extra]
     shape = np.array(layer.data.shape)
-    if len(displayed) < 3:
+    if len(displayed) < 3 or view_direction is None:
         points = np.atleast_2d(layer.world_to_data(position))
     else:
         start, end = layer.get_ray_intersections(

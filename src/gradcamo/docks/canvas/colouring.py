@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from gradcamo.docks.canvas.layers import set_visible
 if TYPE_CHECKING:
     import pandas as pd
     from napari.components import ViewerModel
-    from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
     from gradcamo.docks.state.session import Session
@@ -27,8 +26,9 @@ PASSING = (0.34, 0.71, 0.91, 0.55)
 
 def score_range(table: pd.DataFrame) -> tuple[float, float]:
     """The scores that the two ends of the colour scale stand for."""
-    scores = table["grad_camo"].dropna() if "grad_camo" in table else []
-    return (0.0, max(0.5, float(np.max(scores)))) if len(scores) else (0.0, 1.0)
+    if "grad_camo" not in table or not table["grad_camo"].notna().any():
+        return 0.0, 1.0
+    return 0.0, max(0.5, float(np.nanmax(table["grad_camo"])))
 
 
 def score_colours(scores: np.ndarray, top: float) -> np.ndarray:
@@ -49,8 +49,8 @@ def colormap_of(table: pd.DataFrame, mode: str) -> DirectLabelColormap:
     else:
         colours = np.where(table["flagged"].to_numpy(bool)[:, None], FLAGGED, PASSING)
     colours[np.isnan(scores)] = UNSCORED
-    colours = dict(zip(table["label"].tolist(), colours.astype(np.float32), strict=True))
-    return DirectLabelColormap(color_dict={None: np.array(UNSCORED, np.float32), **colours})
+    of_label = dict(zip(table["label"].tolist(), colours.astype(np.float32), strict=True))
+    return DirectLabelColormap(color_dict={None: np.array(UNSCORED, np.float32), **of_label})
 
 
 def warm_up(dtype: np.dtype) -> None:
@@ -68,8 +68,8 @@ class LabelColours(Follower):
         super().__init__(session, viewer)
         self.mode = "score"
         self.outlines = True
-        self._layer: Labels | None = None
-        self._plain = None  # the layer's own colours
+        self._layer: Any = None
+        self._plain: Any = None  # the layer's own colours
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         session.labels_changed.connect(self._on_labels)
         session.flags_changed.connect(self._on_flags)
@@ -110,14 +110,15 @@ class LabelColours(Follower):
 
     def _on_labels(self) -> None:
         before, self._layer = self._layer, self.session.labels_layer
+        layer = self._layer
         if before is not None:
             set_visible(before, False)
             if before.colormap is not self._plain:
                 before.colormap = self._plain
                 before.contour, before.opacity = 0, 0.45
-        if self._layer is not None:
-            set_visible(self._layer, True)
-        self._plain = None if self._layer is None else self._layer.colormap
+        if layer is not None:
+            set_visible(layer, True)
+        self._plain = None if layer is None else layer.colormap
 
     def _on_ndisplay(self) -> None:
         layer = self.session.labels_layer

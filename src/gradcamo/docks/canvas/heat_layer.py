@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
     from napari.utils.colormaps import Colormap
+    from numpy.typing import ArrayLike
 
 HEATMAP_NAME = "Grad-CAM"
 
@@ -22,7 +22,7 @@ def show_heatmap(
     viewer: ViewerModel,
     cam: np.ndarray,
     like: Layer,
-    start: Sequence[float],
+    start: ArrayLike,
     name: str,
     look: Look,
 ) -> Image:

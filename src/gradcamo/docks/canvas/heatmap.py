@@ -166,7 +166,7 @@ class HeatmapView(Follower):
         if label in table.index and chooser not in ("canvas", "layer"):
             where = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
             go_to(viewer, session.labels_layer, where, centre=chooser != "audit")
-        row = table.loc[label] if label in table.index else {}
+        row: Any = table.loc[label] if label in table.index else {}
         mapless = row.get("touches_border", False) or row.get("cell_in_crop", 1) == 0
         if not self.show(label) and (not mapless or label in session.results.stale):
             self.wanted.emit(label)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ class Keys(QObject):
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.KeyPress and not event.modifiers():
+        if (
+            isinstance(event, QKeyEvent)
+            and event.type() == QEvent.Type.KeyPress
+            and not event.modifiers()
+        ):
             for key, _, name in KEYS:
                 if event.text().upper() == key:
                     getattr(self, name)()

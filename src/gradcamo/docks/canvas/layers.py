@@ -15,14 +15,15 @@ from gradcamo.types import Spacing, ZStack
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import napari
+    from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
+    from numpy.typing import ArrayLike
 
 OUTLINE_NAME = "chosen cell"
 
 
 def show_stack(
-    viewer: napari.Viewer, stack: ZStack, limits: Sequence[tuple[float, float]]
+    viewer: ViewerModel, stack: ZStack, limits: Sequence[tuple[float, float]]
 ) -> dict[str, Image]:
     """One image layer per channel, coloured by stain, scaled in µm."""
     return {
@@ -32,7 +33,7 @@ def show_stack(
 
 
 def show_labels(
-    viewer: napari.Viewer,
+    viewer: ViewerModel,
     labels: np.ndarray,
     like: Layer | None,
     name: str = "Cells",
@@ -45,7 +46,7 @@ def show_labels(
 
 
 def show_preview(
-    viewer: napari.Viewer, masks: np.ndarray, like: Layer, start: Sequence[float]
+    viewer: ViewerModel, masks: np.ndarray, like: Layer, start: Sequence[float]
 ) -> Labels:
     """Masks of one plane, (1, Y, X), where they belong, in a layer that is used again."""
     layer = marked_layer(viewer, "preview")
@@ -100,7 +101,7 @@ def _length(step: float, unit: Any) -> float | None:
         return None
 
 
-def place_like(layer: Layer, start: Sequence[float] | None = None) -> dict[str, Any]:
+def place_like(layer: Layer, start: ArrayLike | None = None) -> dict[str, Any]:
     """Keyword arguments that put a new layer's first voxel on a voxel of another layer."""
     origin = layer.data_to_world(np.zeros(layer.ndim) if start is None else np.asarray(start))
     return {
@@ -142,7 +143,7 @@ def set_visible(layer: Layer, visible: bool) -> None:
 
 
 @contextmanager
-def kept_active(viewer: napari.Viewer) -> Iterator[None]:
+def kept_active(viewer: ViewerModel) -> Iterator[None]:
     """Inside, a new layer does not stay the active one, which it makes itself: nobody asked."""
     active = viewer.layers.selection.active
     yield
@@ -150,14 +151,15 @@ def kept_active(viewer: napari.Viewer) -> Iterator[None]:
         viewer.layers.selection.active = active
 
 
-def marked_layer(viewer: napari.Viewer, kind: str) -> Any:
+def marked_layer(viewer: ViewerModel, kind: str) -> Any:
     """The layer of ours that is of this kind (heatmap, outline, preview), where there is one."""
     found = [layer for layer in viewer.layers if layer.metadata.get("gradcamo") == kind]
     return found[0] if found else None
 
 
-def go_to(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float], centre: bool) -> None:
+def go_to(viewer: ViewerModel, layer: Layer, voxel: ArrayLike, centre: bool) -> None:
     """Show the plane of a voxel, and with ``centre`` move it to the middle of the canvas."""
+    voxel = np.asarray(voxel)
     world = np.array(layer.data_to_world(voxel))
     offset = viewer.dims.ndim - len(world)
     for axis, where in enumerate(world):
@@ -167,9 +169,7 @@ def go_to(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float], centre: b
         viewer.camera.center = tuple(world[-3:])
 
 
-def show_outline(
-    viewer: napari.Viewer, mask: np.ndarray, like: Labels, start: Sequence[float]
-) -> Labels:
+def show_outline(viewer: ViewerModel, mask: np.ndarray, like: Labels, start: ArrayLike) -> Labels:
     """Draw a white line around a cell, given as a mask (Z, Y, X), in a layer used again."""
     layer = marked_layer(viewer, "outline")
     placed = place_like(like, start)
@@ -189,7 +189,7 @@ def show_outline(
     return layer
 
 
-def _on_canvas(viewer: napari.Viewer, layer: Layer, voxel: Sequence[float]) -> bool:
+def _on_canvas(viewer: ViewerModel, layer: Layer, voxel: np.ndarray) -> bool:
     if viewer.dims.ndisplay == 3:
         return False
     shown = [axis for axis in range(layer.ndim) if axis in viewer.dims.displayed]

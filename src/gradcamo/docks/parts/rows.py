@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QLineEdit,
+    QSlider,
     QSpinBox,
     QWidget,
 )
@@ -26,10 +27,15 @@ from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
 
 AUTOMATIC = "automatic"
+Choices = Sequence[str] | Mapping[str, str]
 
 
 class SettingRows(QWidget):
-    """A form for some fields of a settings model."""
+    """A form for some fields of a settings model.
+
+    ``titles`` stand in front of a field, of a yes or no beside it; ``choices`` are offered values,
+    or values with their titles; ``sliders`` are fields between 0 and 1, in hundredths.
+    """
 
     changed = Signal()
 
@@ -37,27 +43,35 @@ class SettingRows(QWidget):
         self,
         model: type[Settings],
         names: Sequence[str],
-        choices: dict[str, Sequence[str]] | None = None,
-        titles: dict[str, str] | None = None,
+        choices: Mapping[str, Choices] | None = None,
+        titles: Mapping[str, str] | None = None,
+        sliders: Sequence[str] = (),
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.model = model
         self._kept_as = ""
         self._wanted: dict[str, str] = {}  # chosen, and not among what is offered now
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        self.inputs: dict[str, QWidget] = {}
+        self.form = QFormLayout(self)
+        self.form.setContentsMargins(0, 0, 0, 0)
+        self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.inputs: dict[str, Any] = {}  # a box, a line, a slider: as the field's type asks for
         for name in names:
             field = model.model_fields[name]
-            widget = _input(field, (choices or {}).get(name))
-            widget.setToolTip(field.description)
+            about, title = field.description or "", (titles or {}).get(name)
+            widget = _slider(field) if name in sliders else _input(field, (choices or {}).get(name))
+            widget.setToolTip(about)
             widget.setObjectName(name)
             self.inputs[name] = widget
-            form.addRow((titles or {}).get(name, name.replace("_", " ").capitalize()), widget)
+            if isinstance(widget, QCheckBox) and title is not None:
+                widget.setText(title)
+                title = ""
+            elif title is None:
+                title = name.replace("_", " ").capitalize()
+            self.form.addRow(title, widget)
+            if title:
+                self.form.labelForField(widget).setToolTip(about)
             _changed(widget).connect(self._on_changed)
-            form.labelForField(widget).setToolTip(field.description)
 
     def keep_as(self, name: str) -> None:
         """Take up what these rows held at the last launch, and keep what they hold from now on."""
@@ -139,15 +153,25 @@ class PartsLine(QLineEdit):
         return tuple(part.strip() for part in re.split(between, self.text()) if part.strip())
 
 
-def _input(field: Any, choices: Sequence[str] | None) -> QWidget:
+def _slider(field: Any) -> QSlider:
+    slider = QSlider(Qt.Orientation.Horizontal)
+    low, high = _bounds(field)
+    slider.setRange(round(100 * low), round(100 * high))
+    slider.setValue(round(100 * field.default))
+    return slider
+
+
+def _input(field: Any, choices: Choices | None) -> QWidget:
     kinds, optional = _kinds(field.annotation)
     if choices is not None:
         box = QComboBox()
-        box.addItems(([AUTOMATIC] if optional else []) + list(choices))
+        box.addItems([AUTOMATIC] if optional else [])
+        for value, title in _titled(choices):
+            box.addItem(title, value)
         box.setMinimumContentsLength(8)
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         if field.default is not None:
-            box.setCurrentText(str(field.default))
+            put(box, field.default)
         return box
     if kinds and isinstance(kinds[0], str):
         box = QComboBox()
@@ -180,16 +204,9 @@ def _kinds(annotation: Any) -> tuple[list[Any], bool]:
 
 
 def _spin(field: Any, whole: bool, optional: bool) -> QWidget:
-    low, high = -1e6, 1e6
+    low, high = _bounds(field, 1 if whole else 0.01)
     step = 1 if whole else 0.05
-    for bound in field.metadata:
-        low = getattr(bound, "ge", low)
-        high = getattr(bound, "le", high)
-        if (above := getattr(bound, "gt", None)) is not None:
-            low = above + (1 if whole else 0.01)
-        if (below := getattr(bound, "lt", None)) is not None:
-            high = below - (1 if whole else 0.01)
-    box = QSpinBox() if whole else NumberBox()
+    box: Any = QSpinBox() if whole else NumberBox()
     if optional:  # one step under the smallest value stands for None
         low, step = (0, 1) if low >= 0 else (low - step, step)
         box.setSpecialValueText(AUTOMATIC)
@@ -201,10 +218,30 @@ def _spin(field: Any, whole: bool, optional: bool) -> QWidget:
     return box
 
 
-def _value(widget: QWidget) -> Any:
+def _bounds(field: Any, least: float = 0.01) -> tuple[float, float]:
+    """The lowest and the highest value that a field takes, in steps of ``least``."""
+    low, high = -1e6, 1e6
+    for bound in field.metadata:
+        low = getattr(bound, "ge", low)
+        high = getattr(bound, "le", high)
+        if (above := getattr(bound, "gt", None)) is not None:
+            low = above + least
+        if (below := getattr(bound, "lt", None)) is not None:
+            high = below - least
+    return low, high
+
+
+def _titled(choices: Choices) -> list[tuple[str, str]]:
+    return [*choices.items()] if isinstance(choices, Mapping) else [(c, c) for c in choices]
+
+
+def _value(widget: Any) -> Any:
+    if isinstance(widget, QSlider):
+        return widget.value() / 100
     if isinstance(widget, QComboBox):
-        text = widget.currentText()
-        return None if text == AUTOMATIC else text
+        text, place = widget.currentText(), widget.currentIndex()
+        titled = widget.itemData(place) if widget.itemText(place) == text else None
+        return None if text == AUTOMATIC else titled or text
     if isinstance(widget, QCheckBox):
         return widget.isChecked()
     if isinstance(widget, PartsLine):
@@ -215,25 +252,32 @@ def _value(widget: QWidget) -> Any:
     return widget.text().strip() or None
 
 
-def put(widget: QWidget, value: Any) -> None:
-    if isinstance(widget, QComboBox):
-        widget.setCurrentText(AUTOMATIC if value is None else str(value))
+def put(widget: Any, value: Any) -> None:
+    """Let an input hold this value."""
+    if isinstance(widget, QSlider):
+        widget.setValue(round(100 * value))
+    elif isinstance(widget, QComboBox):
+        place = -1 if value is None else widget.findData(value)
+        title = AUTOMATIC if value is None else str(value)
+        widget.setCurrentText(title if place < 0 else widget.itemText(place))
     elif isinstance(widget, QCheckBox):
         widget.setChecked(bool(value))
-    elif isinstance(widget, (QSpinBox, QDoubleSpinBox)):
-        widget.setValue(widget.minimum() if value is None else value)
+    elif isinstance(widget, QSpinBox):
+        widget.setValue(widget.minimum() if value is None else int(value))
+    elif isinstance(widget, QDoubleSpinBox):
+        widget.setValue(widget.minimum() if value is None else float(value))
     elif isinstance(widget, PartsLine):
         widget.put(value or ())
     else:
         widget.setText("" if value is None else str(value))
 
 
-def _changed(widget: QWidget) -> Any:
+def _changed(widget: Any) -> Any:
     """The signal of an input that its value is another."""
     if isinstance(widget, QComboBox):
         return widget.currentTextChanged
     if isinstance(widget, QCheckBox):
         return widget.toggled
-    if isinstance(widget, (QSpinBox, QDoubleSpinBox)):
+    if isinstance(widget, (QSlider, QSpinBox, QDoubleSpinBox)):
         return widget.valueChanged
     return widget.textChanged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
@@ -51,7 +52,7 @@ class Step(QFrame):
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
         box.addWidget(self.header)
-        inner = QVBoxLayout()
+        inner = self._inner = QVBoxLayout()
         inner.setContentsMargins(10, 2, 10, 10)
         inner.addWidget(body)
         box.addLayout(inner)
@@ -61,7 +62,7 @@ class Step(QFrame):
         self.set_state("", False)
         self.open(False)
 
-    def mousePressEvent(self, event) -> None:
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.position().y() <= self.header.height():
             self.toggle()
         super().mousePressEvent(event)
@@ -76,7 +77,7 @@ class Step(QFrame):
 
     def open(self, opened: bool) -> None:
         self.body.setVisible(opened)
-        self.layout().itemAt(1).setContentsMargins(10, 2, 10, 10 if opened else 0)
+        self._inner.setContentsMargins(10, 2, 10, 10 if opened else 0)
         arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
         self.arrow.setArrowType(arrow)
 

@@ -150,7 +150,7 @@ class Results:
     @property
     def columns(self) -> list[str]:
         """Names of the table's columns; none where nothing was audited."""
-        return list(self.table) if self._parts else []
+        return self.table.columns.tolist() if self._parts else []
 
     @property
     def table(self) -> pd.DataFrame:
@@ -211,10 +211,12 @@ class Results:
         if "flagged" in found:
             now = self.table["flagged"].reindex(found.index)
             differs = (found["flagged"] != now).to_numpy()  # from a missing one, too
-            self.marked.update(found.loc[differs, "flagged"].to_dict())
+            changed = found.loc[differs, "flagged"]
+            self.marked.update(zip(changed.index.tolist(), changed.tolist(), strict=True))
             flags = int((known & differs).sum())
         notes = 0
-        for label, text in found.get("note", {}).items():
+        said = found["note"] if "note" in found else found.iloc[:0, 0]
+        for label, text in zip(said.index.tolist(), said.tolist(), strict=True):
             ours = self.notes.get(label, "")
             if text.strip() and text not in ours:
                 self.notes[label] = f"{ours} / {text}" if ours and ours not in text else text
@@ -268,10 +270,17 @@ class Results:
         """Which rows would be flagged at a cut-off, hand-made flags included."""
         table = self.table if self._table is None else self._table
         flagged = fails(table, cutoff).to_numpy(copy=True)
-        by_hand = table.index.get_indexer(np.fromiter(self.marked, np.int64, len(self.marked)))
+        by_hand = self._rows_of(table, self.marked)
         there = by_hand >= 0
         flagged[by_hand[there]] = np.fromiter(self.marked.values(), bool)[there]
         return flagged
+
+    @staticmethod
+    def _rows_of(table: pd.DataFrame, labels: Iterable[int]) -> np.ndarray:
+        """The rows of labels, -1 where there is none."""
+        import pandas as pd
+
+        return table.index.get_indexer(pd.Index(np.array([*labels], np.int64)))
 
     def reflag(self) -> None:
         """Write flags and notes into the table."""
@@ -280,9 +289,7 @@ class Results:
         table = self._table
         table["flagged"] = self.flags_at(self._cutoff)
         notes = np.full(len(table), "", object)
-        for row, text in zip(
-            table.index.get_indexer(list(self.notes)), self.notes.values(), strict=True
-        ):
+        for row, text in zip(self._rows_of(table, self.notes), self.notes.values(), strict=True):
             if row >= 0:
                 notes[row] = text
         table["note"] = notes

@@ -174,6 +174,18 @@ class Session(QObject):
         }
         return [name for name, thing in needed.items() if thing is None]
 
+    def needed(self) -> tuple[ZStack, Any, Checkpoint]:
+        """Stack, labels layer and network of an audit.
+
+        Raises
+        ------
+        GradcamoError
+            If one of them is missing.
+        """
+        if self.stack is None or self.labels_layer is None or self.checkpoint is None:
+            raise GradcamoError(f"load {' and '.join(self.lacking())} first")
+        return self.stack, self.labels_layer, self.checkpoint
+
     def refuse_to_mix(self, settings: AuditSettings) -> None:
         """Raise a GradcamoError where cells would be scored otherwise than those that are there."""
         if self.checkpoint is None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from gradcamo.docks.canvas.colouring import warm_up
-from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
@@ -45,11 +44,9 @@ class Audits(QObject):
             be scored with another network than the rest.
         """
         session = self.session
-        if lacking := session.lacking():
-            raise GradcamoError(f"load {' and '.join(lacking)} first")
+        stack, _, checkpoint = session.needed()
         if only is not None:
             session.refuse_to_mix(settings)
-        stack, checkpoint = session.stack, session.checkpoint
         find = self.found.finder(settings)
         only = None if only is None else [int(label) for label in only]
 

@@ -164,7 +164,8 @@ class Autosave(QObject):
 
     def _finding_homes(self) -> Callable[[], list[Path]]:
         """What finds where the present labels of the present image keep theirs, in any thread."""
-        labels, path, image = self._layer.data, path_of(self._layer), self.session.image
+        layer = self.session.labels_layer
+        labels, path, image = layer.data, path_of(layer), self.session.image
         return lambda: homes_of(path, fingerprint(labels, image))
 
     def _on_audited(self, _: Any) -> None:

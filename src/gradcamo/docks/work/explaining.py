@@ -35,9 +35,9 @@ class Explaining(QObject):
             self._waiting = label
         if session.explaining.running or session.auditing.running or session.lacking():
             return
-        stack, checkpoint = session.stack, session.checkpoint
         settings = session.settings_for(label)
         try:
+            stack, _, checkpoint = session.needed()
             session.refuse_to_mix(settings)
         except GradcamoError as error:
             notify(error)

@@ -156,7 +156,8 @@ def _maps(
     found = {n: cam for n in table["label"].tolist() if (cam := results.cam(n)) is not None}
     if not found:
         raise GradcamoError("none of these cells has a heatmap here: audit them first")
-    cams, starts = [cam for cam, _ in found.values()], [start for _, start in found.values()]
+    cams = [cam for cam, _ in found.values()]
+    starts = [start.tolist() for _, start in found.values()]
     placements = [results.placement_of(label) for label in found]
     crop = (shape[0], *recipe["crop"]["size_yx"])
     left = len(table) - len(found)

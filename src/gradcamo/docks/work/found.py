@@ -41,10 +41,15 @@ class FoundCells(QObject):
         session.checkpoint_changed.connect(self._ahead)
 
     def finder(self, settings: AuditSettings) -> Callable[[], CellCrops]:
-        """What finds the present cells, in any thread; at once where nothing changed."""
-        session = self.session
-        stack, data, checkpoint = session.stack, session.labels_layer.data, session.checkpoint
-        of = self._key(settings)
+        """What finds the present cells, in any thread; at once where nothing changed.
+
+        Raises
+        ------
+        GradcamoError
+            If stack, labels or network are missing.
+        """
+        stack, layer, checkpoint = self.session.needed()
+        data, of = layer.data, self._key(settings)
 
         def find() -> CellCrops:
             from gradcamo.auditing.stack import cells_of
@@ -62,7 +67,7 @@ class FoundCells(QObject):
 
     def _key(self, settings: AuditSettings) -> tuple[Any, ...]:
         session = self.session
-        checkpoint = session.checkpoint
+        _, _, checkpoint = session.needed()
         channels = settings.channels or checkpoint.channels
         return (session.version, channels, checkpoint.crop, len(checkpoint.input_size))
 

@@ -36,7 +36,7 @@ class OpenPlate(QObject):
         self.results: PlateResults | None = None
         self.here = ""  # the image of the open stack, where it is one of the plate's
         self._labels: dict[str, str] = {}
-        self._coming: tuple[str, int] | None = None
+        self._coming: tuple[str, int, PlateResults] | None = None
         self.reading = Job(session)
         self.opening = Job(session)
         self.reading.stepped.connect(self._on_read)
@@ -74,7 +74,9 @@ class OpenPlate(QObject):
             If another stack is being opened.
         """
         results = self.results
-        cell = results.cells.loc[row]
+        if results is None:
+            return
+        cell: Any = results.cells.loc[row]
         image, label = str(cell["image"]), int(cell["label"])
         path = next(path for path, of in self._labels.items() if of == image)
         known = self.session.checkpoint
@@ -86,7 +88,7 @@ class OpenPlate(QObject):
             if checkpoint is None or checkpoint.hash != results.recipe["checkpoint"]:
                 checkpoint = Checkpoint.load(results.checkpoint)
                 _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
-            yield image, label, read_site(cell, path), checkpoint
+            yield image, label, read_site(cell, path), checkpoint, results
 
         self.opening.start(steps)
         self.said.emit(f"opening {cell['well']} site {cell['site']} …")
@@ -104,11 +106,11 @@ class OpenPlate(QObject):
         self.moved.emit()
 
     def _on_opened(self, item: tuple) -> None:
-        image, label, site, checkpoint = item
+        image, label, site, checkpoint, results = item
         session = self.session
         if checkpoint is not session.checkpoint:
-            session.set_checkpoint(checkpoint, self.results.checkpoint.stem)
-        self._coming = image, label
+            session.set_checkpoint(checkpoint, results.checkpoint.stem)
+        self._coming = image, label, results
         self._sites.show(site)
         if not self._looking.running:
             self._restore()
@@ -117,8 +119,8 @@ class OpenPlate(QObject):
         # after the autosave looked: flags and notes that were kept with these labels stay
         if self._coming is None:
             return
-        (image, label), self._coming = self._coming, None
-        session, results = self.session, self.results
+        (image, label, results), self._coming = self._coming, None
+        session = self.session
         before, table = session.results, results.audited(image)
         cutoff = before.cutoff if before.marked or before.notes else results.cutoff
         arrays = before.arrays()() if _same_audit(before, table) else {}

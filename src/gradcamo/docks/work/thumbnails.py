@@ -121,13 +121,14 @@ def drawer(
         from gradcamo.views import overlay, plane_view
 
         found = results.cam(label)
-        cam = None if found is None else found[0]
         centre = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
         plane = int(np.clip(round(centre[0]), 0, labels.shape[0] - 1))
+        cam: np.ndarray | None = None
+        heat: np.ndarray | None = None
         if found is None:
             start = [round(c - n / 2) for c, n in zip(centre[1:], size, strict=True)]
-            heat = None
         else:
+            cam = found[0]
             start = [int(v) for v in found[1][1:]]
             heat = fine_map(cam, (labels.shape[0], *size), results.placement_of(label))
         try:

@@ -23,6 +23,7 @@ from gradcamo.docks.panels.cells.card import paint_shares
 from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 from gradcamo.docks.panels.cells.table_model import CellTableModel
 from gradcamo.docks.panels.cells.toolbar import CellsToolbar
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.worker import Job
@@ -30,7 +31,6 @@ from gradcamo.docks.window import window_of
 from gradcamo.docks.work import export
 from gradcamo.docks.work.export import Request
 from gradcamo.docks.work.thumbnails import SIZE, Thumbnails
-from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
@@ -60,7 +60,7 @@ class ScoreDelegate(QStyledItemDelegate):
             paint_shares(painter, box, shares)
 
 
-class CellsDock(QWidget):
+class CellsDock(Dock):
     """Sort, choose, look."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -89,6 +89,7 @@ class CellsDock(QWidget):
         self.view.horizontalHeader().setSectionsMovable(True)
         self.view.setMinimumHeight(120)
         self.toolbar = CellsToolbar()
+        self.message = self.toolbar.state
         box = QVBoxLayout(self)
         box.setContentsMargins(4, 4, 4, 4)
         box.addWidget(self.toolbar)
@@ -113,19 +114,16 @@ class CellsDock(QWidget):
         self.toolbar.flags_wanted.connect(self.read_flags)
         self.reading = Job(self)
         self.reading.stepped.connect(self._on_flags_read)
-        self.reading.failed.connect(self.toolbar.state.fail)
+        self.reading.failed.connect(self.message.fail)
         window.keys.bind(self.view)
         self._show_pictures(self.toolbar.pictures.isChecked())
         self._on_results()
 
     def export(self, which: str, path: str) -> None:
         """Write cells, one of ``export.CHOICES``, with the columns that are shown."""
-        try:
+        with self.telling():
             said = export.prepare(self.session, Request(which, columns=self.model.columns), path)()
-        except GradcamoError as error:
-            self.toolbar.state.fail(error)
-        else:
-            self.toolbar.state.say(said, GOOD)
+            self.message.say(said, GOOD)
 
     def open_export(self) -> ExportDialog:
         """The dialog that asks which cells to write, and how."""
@@ -143,20 +141,18 @@ class CellsDock(QWidget):
 
             yield path, read_flags(path, image)
 
-        try:
-            self.reading.start(steps)
-        except GradcamoError as error:
-            self.toolbar.state.fail(error)
+        with self.telling():
+            self.run(self.reading, steps, f"reading {Path(path).name} …")
 
     def _on_flags_read(self, item: tuple[str, Any]) -> None:
         path, found = item
         flags, notes, unknown = self.session.read_back(found)
         said = f"{flags:,} flags and {notes:,} notes changed as {Path(path).name} says"
         if not unknown:
-            self.toolbar.state.say(said, GOOD)
+            self.message.say(said, GOOD)
             return
         named = ", ".join(map(str, unknown[:8])) + (", …" if len(unknown) > 8 else "")
-        self.toolbar.state.say(
+        self.message.say(
             f"{said}; {len(unknown):,} of its cells have no score here and keep theirs until "
             f"they have one: {named}",
             WARN,
@@ -224,13 +220,11 @@ class CellsDock(QWidget):
     def _say(self) -> None:
         counts = self.session.results.counts()
         if not counts["cells"]:
-            self.toolbar.state.say("No scores yet: load a checkpoint and audit the cells.")
+            self.message.say("No scores yet: load a checkpoint and audit the cells.")
             return
         shown = self.model.rowCount()
         text = f"{counts['cells']:,} cells" if shown == counts["cells"] else f"{shown:,} shown"
-        self.toolbar.state.say(
-            f"{text} · {counts['scored']:,} scored · {counts['flagged']:,} flagged"
-        )
+        self.message.say(f"{text} · {counts['scored']:,} scored · {counts['flagged']:,} flagged")
 
     def _on_rows(self, *_: Any) -> None:
         if self._echo:

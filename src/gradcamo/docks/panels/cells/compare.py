@@ -17,8 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import keep_choice
-from gradcamo.docks.parts.widgets import Message, line_of
+from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
 
@@ -29,7 +30,7 @@ SIZE = 132
 BY = {"treatments": "every treatment", "layers": "every layer"}
 
 
-class CompareDock(QWidget):
+class CompareDock(Dock):
     """Follows the chosen cell; maps are computed in the background."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -46,7 +47,6 @@ class CompareDock(QWidget):
             "the evidence for each treatment at the layer that Explain names, or that for one "
             "treatment at each layer"
         )
-        self.message = Message()
         self.view = QListWidget()
         self.view.setViewMode(QListView.ViewMode.IconMode)
         self.view.setResizeMode(QListView.ResizeMode.Adjust)
@@ -75,9 +75,9 @@ class CompareDock(QWidget):
         """Draw the cell that is looked at, unless it is drawn already."""
         session = self.session
         label, settings = session.cell, session.next_settings
-        wanted = (label, self.by.currentData(), session.version, id(session.checkpoint))
-        wanted = (*wanted, settings)
-        if session.lacking() or not label:
+        checkpoint, by = session.checkpoint, self.by.currentData()
+        wanted = (label, by, session.version, id(checkpoint), settings)
+        if checkpoint is None or session.lacking() or not label:
             self.view.clear()
             self._drawn = ()
             lacking = session.lacking() or ["a cell: click one"]
@@ -86,8 +86,7 @@ class CompareDock(QWidget):
         if wanted == self._drawn or self.job.running:
             return
         self._drawn = wanted
-        self.message.say(f"comparing the maps of cell {label} …")
-        checkpoint, find, by = session.checkpoint, self._found.finder(settings), wanted[1]
+        find = self._found.finder(settings)
 
         def steps() -> Iterator[Any]:
             from gradcamo.auditing.compare import compare_maps
@@ -101,7 +100,7 @@ class CompareDock(QWidget):
             views = compare_maps(crops[int(place)], checkpoint, settings, by)
             yield label, [(v.title, (overlay(v) * 255).round().astype(np.uint8)) for v in views]
 
-        self.job.start(steps)
+        self.run(self.job, steps, f"comparing the maps of cell {label} …")
 
     def _show(self, drawn: tuple[int, list[tuple[str, np.ndarray]] | None]) -> None:
         label, pictures = drawn

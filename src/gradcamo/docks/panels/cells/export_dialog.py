@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
-    QDialog,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.parts.dock import Dialog
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.parts.worker import Job
@@ -39,7 +39,7 @@ WHICH = {
 }
 
 
-class ExportDialog(QDialog):
+class ExportDialog(Dialog):
     """Stays open, so that several things can be written one after the other."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -73,7 +73,6 @@ class ExportDialog(QDialog):
         )
         self.write_button = QPushButton("Write…")
         self.write_button.setDefault(True)
-        self.message = Message()
         form = QFormLayout()
         form.addRow("Cells", self.which)
         form.addRow("As", kinds)
@@ -90,9 +89,7 @@ class ExportDialog(QDialog):
         self.what.idToggled.connect(self._enable)
         self.write_button.clicked.connect(self._choose)
         self.job.stepped.connect(self._on_written)
-        self.job.failed.connect(self.message.fail)
-        self.job.began.connect(self._enable)
-        self.job.ended.connect(self._enable)
+        self.follow(self.job, self._enable)
         for signal in (session.order_changed, session.flags_changed, session.selection_changed):
             signal.connect(self._count)
         self._count()
@@ -112,17 +109,13 @@ class ExportDialog(QDialog):
 
     def write(self, path: str) -> None:
         """Write in the background what the dialog asks for."""
-        try:
+        with self.telling():
             work = export.prepare(self.session, self.request(), path)
-        except GradcamoError as error:
-            self.message.fail(error)
-            return
 
-        def steps() -> Iterator[str]:
-            yield work()
+            def steps() -> Iterator[str]:
+                yield work()
 
-        self.message.say("writing …")
-        self.job.start(steps)
+            self.run(self.job, steps, "writing …")
 
     def _on_written(self, said: str) -> None:
         self.message.say(said, GOOD)

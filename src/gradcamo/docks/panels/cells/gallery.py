@@ -235,10 +235,10 @@ class GalleryDock(QWidget):
         self._echo = True
         try:
             self.view.selectionModel().select(chosen, how.ClearAndSelect)
-            row = self.model.row_of(self.session.cell)
-            if row is not None and row in rows:
-                self.view.selectionModel().setCurrentIndex(self.model.index(row), how.NoUpdate)
-                self.view.scrollTo(self.model.index(row))
+            here = self.model.row_of(self.session.cell)
+            if here is not None and here in rows:
+                self.view.selectionModel().setCurrentIndex(self.model.index(here), how.NoUpdate)
+                self.view.scrollTo(self.model.index(here))
         finally:
             self._echo = False
 

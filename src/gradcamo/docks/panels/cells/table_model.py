@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from qtpy.QtGui import QBrush, QColor, QFont
 
 from gradcamo.columns import KNOWN, meaning, title
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = QModelIndex()
+Index = QModelIndex | QPersistentModelIndex
 MARKED = QBrush(QColor("#646b73"))
 
 FIRST_SHOWN = (
@@ -114,7 +115,11 @@ class CellTableModel(QAbstractTableModel):
 
     def shown(self) -> pd.DataFrame:
         """The table as it is seen: rows, order and columns."""
-        return self._table.iloc[self._order][self._columns]
+        return self._rows().iloc[self._order][self._columns]
+
+    def _rows(self) -> pd.DataFrame:
+        assert self._table is not None, "a table is set before its rows are asked for"
+        return self._table
 
     def show_picture(self, label: int) -> None:
         """The picture of this cell has changed."""
@@ -145,10 +150,10 @@ class CellTableModel(QAbstractTableModel):
 
     # -- what Qt asks for ------------------------------------------------------------------
 
-    def rowCount(self, parent: QModelIndex = ROOT) -> int:
+    def rowCount(self, parent: Index = ROOT) -> int:
         return 0 if parent.isValid() else len(self._order)
 
-    def columnCount(self, parent: QModelIndex = ROOT) -> int:
+    def columnCount(self, parent: Index = ROOT) -> int:
         return 0 if parent.isValid() else len(self._columns)
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -169,11 +174,11 @@ class CellTableModel(QAbstractTableModel):
             return f"{name}: {meaning(name)}" if name in KNOWN else name
         return None
 
-    def value(self, index: QModelIndex) -> Any:
+    def value(self, index: Index) -> Any:
         """The table's own value behind a shown cell."""
         return self._column(self._columns[index.column()])[self._order[index.row()]]
 
-    def shares(self, index: QModelIndex) -> list[float] | None:
+    def shares(self, index: Index) -> list[float] | None:
         """Own, neighbour and background share of a row, at its score's column."""
         if self._columns[index.column()] != "grad_camo":
             return None
@@ -181,7 +186,7 @@ class CellTableModel(QAbstractTableModel):
         names = ("grad_camo", "neighbour_share", "background_share")
         return [float(self._column(name)[row]) for name in names]
 
-    def data(self, index: QModelIndex, role: int = 0) -> Any:
+    def data(self, index: Index, role: int = 0) -> Any:
         if not index.isValid():
             return None
         name = self._columns[index.column()]
@@ -209,7 +214,7 @@ class CellTableModel(QAbstractTableModel):
             return MARKED if self.label_at(index.row()) in self.marked else None
         return None
 
-    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+    def flags(self, index: Index) -> Qt.ItemFlag:
         flags = super().flags(index)
         name = self._columns[index.column()] if index.isValid() else ""
         if name == "flagged":
@@ -218,7 +223,7 @@ class CellTableModel(QAbstractTableModel):
             return flags | Qt.ItemFlag.ItemIsEditable
         return flags
 
-    def setData(self, index: QModelIndex, value: Any, role: int = 0) -> bool:
+    def setData(self, index: Index, value: Any, role: int = 0) -> bool:
         if self.writer is None or not index.isValid():
             return False
         name, label = self._columns[index.column()], self.label_at(index.row())
@@ -232,11 +237,11 @@ class CellTableModel(QAbstractTableModel):
 
     # --------------------------------------------------------------------------------------
 
-    def _ink(self, index: QModelIndex) -> QBrush | None:
+    def _ink(self, index: Index) -> QBrush | None:
         row = self._order[index.row()]
         if self.label_at(index.row()) in self.stale:
             return QBrush(QColor(legible(FAINT)))
-        if "touches_border" in self._table and self._column("touches_border")[row]:
+        if "touches_border" in self._rows() and self._column("touches_border")[row]:
             return QBrush(QColor(legible(FAINT)))
         if self._columns[index.column()] == "grad_camo" and self._column("flagged")[row]:
             return QBrush(QColor(legible(WARN)))
@@ -248,7 +253,7 @@ class CellTableModel(QAbstractTableModel):
         self._columns = shown or ["label"]
 
     def _columns_there(self) -> list[str]:
-        return [] if self._table is None else list(self._table.columns)
+        return [] if self._table is None else self._table.columns.tolist()
 
     def _usual_columns(self) -> list[str]:
         there = self._columns_there()
@@ -257,12 +262,12 @@ class CellTableModel(QAbstractTableModel):
 
     def _arrange(self) -> None:
         name, ascending = self._sorting
-        if name not in self._table:
+        if name not in self._rows():
             name = "label"
         kept = np.flatnonzero(self._keep)
-        order = kept[sorted_order(self._table[name].iloc[kept], ascending)]
+        order = kept[sorted_order(self._rows()[name].iloc[kept], ascending)]
         self._order = order
-        self._shown_at = np.full(len(self._table), -1, np.intp)
+        self._shown_at = np.full(len(self._labels), -1, np.intp)
         self._shown_at[order] = np.arange(len(order))
 
     def _repaint(self) -> None:
@@ -272,7 +277,7 @@ class CellTableModel(QAbstractTableModel):
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._values:
-            self._values[name] = self._table[name].to_numpy()
+            self._values[name] = self._rows()[name].to_numpy()
         return self._values[name]
 
 

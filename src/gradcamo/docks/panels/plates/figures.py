@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 
 from gradcamo.cells.table import scored
 from gradcamo.docks.panels.plates.source import CellSource
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import keep, keep_choice, recall
 from gradcamo.docks.parts.tint import GOOD
-from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
@@ -45,7 +45,7 @@ DPI = 80  # on the screen, where docks are narrow
 LEAST_WIDTH, LEAST_HEIGHT = 36, 300  # pixels of a group, and of the figure
 
 
-class FiguresDock(QWidget):
+class FiguresDock(Dock):
     """Which figure, of whose cells, by which group."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -68,7 +68,6 @@ class FiguresDock(QWidget):
         self.group.setToolTip("the column that the cells are grouped by")
         self.save = QPushButton("Save…")
         self.save.setToolTip("save the figure as PNG, SVG or PDF")
-        self.message = Message()
         self.paper = QScrollArea()  # many groups are wider than the dock
         self.paper.setWidgetResizable(True)
         self.paper.setFrameShape(QFrame.Shape.NoFrame)

@@ -23,11 +23,11 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.canvas.sites import Site, read_site
 from gradcamo.docks.panels.plates.palette import PALETTE
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
-from gradcamo.errors import GradcamoError
 from gradcamo.files.wells import well_place
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class PlateDock(QWidget):
+class PlateDock(Dock):
     """Find a site on the plate and open it with its labels."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -79,7 +79,8 @@ class PlateDock(QWidget):
 
             yield read_plate(path)
 
-        self._start(steps, f"reading {Path(path).name} …")
+        with self.telling():
+            self.run(self.job, steps, f"reading {Path(path).name} …")
 
     def open_site(self, row: pd.Series) -> None:
         """Read one stack of the plate, and its labels where it has some."""
@@ -87,15 +88,8 @@ class PlateDock(QWidget):
         def steps() -> Iterator[Any]:
             yield row, read_site(row, row.get("labels"))
 
-        self._start(steps, f"opening {row['well']} site {row['site']} …")
-
-    def _start(self, steps: Any, text: str) -> None:
-        try:
-            self.job.start(steps)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say(text)
+        with self.telling():
+            self.run(self.job, steps, f"opening {row['well']} site {row['site']} …")
 
     def _on_read(self, item: Any) -> None:
         if isinstance(item, tuple):
@@ -118,14 +112,14 @@ class PlateDock(QWidget):
         self.wells.setColumnCount(len(columns))
         self.wells.setVerticalHeaderLabels(rows)
         self.wells.setHorizontalHeaderLabels([f"{n:02d}" if n else "" for n in columns])
-        for _, well in wells.iterrows():
+        for well in wells.to_dict("records"):
             treatment = str(well["treatment"])
             item = QTableWidgetItem(treatment)
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             item.setForeground(QColor(PALETTE[treatments.index(treatment) % len(PALETTE)]))
             item.setToolTip(f"{well['well']}: {treatment}")
-            row, column = places[well["well"]]
-            place = rows.index(row), columns.index(column)
+            letter, number = places[well["well"]]
+            place = rows.index(letter), columns.index(number)
             self._wells.setdefault(place, []).append(well["well"])
             self.wells.setItem(*place, item)
         self.wells.setCurrentCell(*next(iter(self._wells)))
@@ -133,7 +127,9 @@ class PlateDock(QWidget):
         self.message.say(f"{len(wells)} wells, {len(self._rows())} stacks", GOOD)
 
     def _rows(self) -> pd.DataFrame:
-        return self.plate[self.plate["plate"].astype(str) == self.plates.currentText()]
+        plate = self.plate
+        assert plate is not None, "its rows are asked for once it is read"
+        return plate[plate["plate"].astype(str) == self.plates.currentText()]
 
     def _sites(self, row: int, column: int) -> pd.DataFrame:
         rows = self._rows()
@@ -154,8 +150,9 @@ class PlateDock(QWidget):
             self.open_site(sites.iloc[max(0, self.site.currentIndex())])
 
     def _show(self, row: pd.Series, site: Site) -> None:
-        self._door.show(site)
-        self.message.say(f"{row['well']} site {row['site']}: {row['treatment']}", GOOD)
+        with self.telling():
+            self._door.show(site)
+            self.message.say(f"{row['well']} site {row['site']}: {row['treatment']}", GOOD)
 
     def _choose(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a plate", "", "Plates (*.csv)")

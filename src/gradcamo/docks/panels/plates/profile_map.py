@@ -12,11 +12,11 @@ from gradcamo.columns import meaning, title
 from gradcamo.docks.panels.plates.palette import Colours, Legend
 from gradcamo.docks.panels.plates.scatter import PointPlot
 from gradcamo.docks.panels.plates.source import CellSource
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import keep_choice
 from gradcamo.docks.parts.widgets import JobRow, Message
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
-from gradcamo.errors import GradcamoError
 from gradcamo.profiles.umap_process import UmapProcess
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ NOT_OFFERED = ("image", "label", "umap_1", "umap_2", "pictured", "note")
 SPACES = {False: "profiles as they are", True: "whitened profiles"}
 
 
-class ProfileMapDock(QWidget):
+class ProfileMapDock(Dock):
     """Points are cells; click or lasso to choose them everywhere."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -63,7 +63,6 @@ class ProfileMapDock(QWidget):
         self.offer.setToolTip("opens the stack with its labels, scores and network")
         self.offer.hide()
         self.about = Message()  # what the map shows
-        self.message = Message()
 
         top, below = QHBoxLayout(), QHBoxLayout()
         top.addWidget(self.source, 1)
@@ -124,10 +123,8 @@ class ProfileMapDock(QWidget):
             for step in umap.steps(values, 0, lambda: job.cancelling):
                 yield step if isinstance(step, str) else (key, rows, step, said)
 
-        try:
-            self.job.start(steps, gentle=True)
-        except GradcamoError as error:
-            self.message.fail(error)
+        with self.telling():
+            self.run(job, steps, gentle=True)
         self._enable()
 
     def _key(self) -> tuple[str, bool]:
@@ -271,10 +268,8 @@ class ProfileMapDock(QWidget):
 
     def _open_offered(self) -> None:
         self.offer.hide()
-        try:
+        with self.telling():
             self._plate.open_cell(int(self._elsewhere[0]))
-        except GradcamoError as error:
-            self.message.fail(error)
 
     def _on_lasso(self, on: bool) -> None:
         self.plot.box.lasso = on

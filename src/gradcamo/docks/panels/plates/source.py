@@ -49,7 +49,7 @@ class CellSource(QComboBox):
     def columns(self) -> list[str]:
         """The columns of the table; none where there are no cells."""
         plate = self.plate
-        return self._session.results.columns if plate is None else list(plate.cells)
+        return self._session.results.columns if plate is None else plate.cells.columns.tolist()
 
     def table(self) -> pd.DataFrame:
         """The cells: indexed by label for a stack, from 0 for a plate."""

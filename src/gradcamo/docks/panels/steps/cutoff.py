@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from gradcamo.cells.table import passes, whole
 from gradcamo.docks.canvas.colouring import score_range
@@ -110,13 +111,9 @@ class CutoffBox(QWidget):
 
     def propose(self, cutoff: float) -> None:
         """Show what this cut-off would let pass."""
-        for widget, value in (
-            (self.value, cutoff),
-            (self.slider, round(min(cutoff / self._top, 1) * PARTS)),
-        ):
-            widget.blockSignals(True)
-            widget.setValue(value)
-            widget.blockSignals(False)
+        with signals_blocked(self.value), signals_blocked(self.slider):
+            self.value.setValue(cutoff)
+            self.slider.setValue(round(min(cutoff / self._top, 1) * PARTS))
         results = self.session.results
         self.histogram.show_cutoff(cutoff, results.cutoff)
         self.apply_button.setEnabled(abs(cutoff - results.cutoff) > 1e-9)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import keep, recall
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import JobRow, Message, line_of
 from gradcamo.docks.window import window_of
-from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KEPT = ("alignment", "gradients")
 
 
-class ExplainDock(QWidget):
+class ExplainDock(Dock):
     """Say how cells are explained, and score them."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -36,8 +36,8 @@ class ExplainDock(QWidget):
             titles={"target": "Treatment"},
         )
         for name in KEPT:
-            box = self.rows.inputs[name]
-            box.setCurrentIndex(max(0, box.findText(str(recall(name)))))
+            choice = self.rows.inputs[name]
+            choice.setCurrentIndex(max(0, choice.findText(str(recall(name)))))
         self.audit_all = QPushButton("Audit all cells")
         self.audit_all.setToolTip("explain and score every cell that lies in the stack whole")
         self.audit_selected = QPushButton("Audit selected")
@@ -48,7 +48,6 @@ class ExplainDock(QWidget):
             "score the cells again in whose crops labels were edited since they were scored"
         )
         self.progress = JobRow(self.session.auditing, "cells")
-        self.message = Message()
 
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -74,10 +73,9 @@ class ExplainDock(QWidget):
             signal.connect(self._enable)
         for signal in (session.stack_changed, session.labels_changed):
             signal.connect(self._say_nothing)
-        session.auditing.began.connect(self._enable)
         session.auditing.stepped.connect(self._on_batch)
-        session.auditing.failed.connect(self.message.fail)
         session.auditing.ended.connect(self._on_end)
+        self.follow(session.auditing, self._enable)
         self._on_checkpoint()
 
     def start(self) -> None:
@@ -93,11 +91,8 @@ class ExplainDock(QWidget):
         self._audit(sorted(self.session.results.stale))
 
     def _audit(self, only: list[int] | None) -> None:
-        try:
+        with self.telling():
             self._audits.start(self.settings(), only)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
             self.message.say("")
 
     def settings(self) -> AuditSettings:
@@ -134,7 +129,6 @@ class ExplainDock(QWidget):
         self.progress.show_progress(batch.done, batch.total)
 
     def _on_end(self, complete: bool) -> None:
-        self._enable()
         counts = self.session.results.counts()
         if complete:
             self.message.say(
@@ -148,10 +142,10 @@ class ExplainDock(QWidget):
 
     def _enable(self, *_: Any) -> None:
         session = self.session
-        lacking = session.lacking()
-        if lacking:
+        lacking, checkpoint = session.lacking(), session.checkpoint
+        if lacking or checkpoint is None:
             self.missing.say(f"Needed first: {' and '.join(lacking)}.")
-        elif other := session.results.differ_from(session.checkpoint, self.settings()):
+        elif other := session.results.differ_from(checkpoint, self.settings()):
             self.missing.say(f"The scores are of {other}: Audit all cells replaces them.", WARN)
         else:
             self.missing.say("")

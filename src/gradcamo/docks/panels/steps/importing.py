@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import (
-    QDialog,
     QFileDialog,
     QFormLayout,
     QLineEdit,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.parts.dock import Dialog
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD
@@ -41,7 +41,7 @@ TITLES = {
 }
 
 
-class ImportDialog(QDialog):
+class ImportDialog(Dialog):
     """Reads the weights, offers what it can tell, writes a checkpoint and opens it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -69,9 +69,8 @@ class ImportDialog(QDialog):
         self.out.setToolTip("the checkpoint that is written (.safetensors)")
         self.browse_out = QPushButton("…")
         self.browse_out.setToolTip("choose where the checkpoint is written")
-        self.run = QPushButton("Import")
-        self.run.setToolTip("write the checkpoint and open it")
-        self.message = Message()
+        self.begin = QPushButton("Import")
+        self.begin.setToolTip("write the checkpoint and open it")
 
         box = QVBoxLayout(self)
         top = QFormLayout()
@@ -83,7 +82,7 @@ class ImportDialog(QDialog):
         bottom = QFormLayout()
         bottom.addRow("Keep as", line_of(self.out, self.browse_out))
         box.addLayout(bottom)
-        box.addWidget(self.run)
+        box.addWidget(self.begin)
         box.addWidget(self.message)
         box.addStretch(1)
 
@@ -91,11 +90,9 @@ class ImportDialog(QDialog):
         self.browse_out.clicked.connect(self._choose_out)
         self.weights.editingFinished.connect(self._on_weights)
         self.measure.clicked.connect(self.start_measuring)
-        self.run.clicked.connect(self.start)
+        self.begin.clicked.connect(self.start)
         self.job.stepped.connect(self._on_step)
-        self.job.failed.connect(self.message.fail)
-        self.job.began.connect(self._enable)
-        self.job.ended.connect(self._enable)
+        self.follow(self.job, self._enable)
         self._read = ""
         self._enable()
 
@@ -106,55 +103,43 @@ class ImportDialog(QDialog):
 
     def start(self) -> None:
         """Write the checkpoint and open it."""
-        try:
+        with self.telling():
             settings = self.settings()
             weights = _path(self.weights, "choose the weights to import")
             out = _path(self.out, "choose where to keep the checkpoint")
-        except GradcamoError as error:
-            self.message.fail(error)
-            return
 
-        def steps() -> Iterator[Any]:
-            from gradcamo.networks.published import import_published
+            def steps() -> Iterator[Any]:
+                from gradcamo.networks.published import import_published
 
-            checkpoint = import_published(weights, settings)
-            checkpoint.save(out)
-            yield "checkpoint", (ready(checkpoint), out.stem)
+                checkpoint = import_published(weights, settings)
+                checkpoint.save(out)
+                yield "checkpoint", (ready(checkpoint), out.stem)
 
-        self._start(steps, "importing …")
+            self.run(self.job, steps, "importing …")
 
     def start_measuring(self) -> None:
         """Take means and deviations from the cells that are open."""
         stack, layer = self.session.stack, self.session.labels_layer
-        try:
-            crop, channels = self.crop.settings(), self.names.values()["channels"]
-        except GradcamoError as error:
-            self.message.fail(error)
+        if stack is None or layer is None:
             return
+        with self.telling():
+            crop, channels = self.crop.settings(), self.names.values()["channels"]
 
-        def steps() -> Iterator[Any]:
-            from gradcamo.cells.crops import CellCrops
-            from gradcamo.cells.statistics import mean_and_std
+            def steps() -> Iterator[Any]:
+                from gradcamo.cells.crops import CellCrops
+                from gradcamo.cells.statistics import mean_and_std
 
-            chosen = stack.select(channels) if channels else stack
-            crops = CellCrops(chosen.in_memory(), layer.data, crop)
-            whole = (c.image for c in crops if not c.touches_border)
-            yield "measured", mean_and_std(whole, chosen.channels)
+                chosen = stack.select(channels) if channels else stack
+                crops = CellCrops(chosen.in_memory(), layer.data, crop)
+                whole = (c.image for c in crops if not c.touches_border)
+                yield "measured", mean_and_std(whole, chosen.channels)
 
-        self._start(steps, "measuring …")
+            self.run(self.job, steps, "measuring …")
 
     def settings(self) -> ImportSettings:
         """What the rows say."""
         others = {**self.names.values(), **self.numbers.values(), **self.more.values()}
         return self.sizes.settings(**others, crop=self.crop.settings())
-
-    def _start(self, steps: Any, text: str) -> None:
-        try:
-            self.job.start(steps)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say(text)
 
     def _on_weights(self) -> None:
         path = self.weights.text().strip()
@@ -167,7 +152,8 @@ class ImportDialog(QDialog):
 
             yield "weights", describe_weights(published_state(path))
 
-        self._start(steps, f"reading {Path(path).name} …")
+        with self.telling():
+            self.run(self.job, steps, f"reading {Path(path).name} …")
         if not self.out.text().strip():
             self.out.setText(str(Path(path).with_suffix(".safetensors")))
 
@@ -200,12 +186,12 @@ class ImportDialog(QDialog):
             if not channels.text():
                 channels.setText(", ".join(stack.channels))
             spacing = self.sizes.inputs["spacing_um"]
-            if not unknown_axes(stack.spacing_um) and not spacing.text():
+            if stack.spacing_um and not unknown_axes(stack.spacing_um) and not spacing.text():
                 spacing.setText(", ".join(f"{s:g}" for s in stack.spacing_um))
 
     def _enable(self, *_: Any) -> None:
         idle = not self.job.running
-        self.run.setEnabled(idle)
+        self.begin.setEnabled(idle)
         there = None not in (self.session.stack, self.session.labels_layer)
         self.measure.setEnabled(idle and there)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,11 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.panels.steps.labels_choice import LabelsChoice
 from gradcamo.docks.panels.steps.voxel_size import VoxelSize
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.tint import BAD, GOOD, WARN
-from gradcamo.docks.parts.widgets import Message, line_of
+from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
-from gradcamo.errors import GradcamoError
 from gradcamo.types import unknown_axes
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 FILES = "Z-stacks (*.tif *.tiff *.ome.tif *.ome.tiff);;All files (*)"
 
 
-class LoadDock(QWidget):
+class LoadDock(Dock):
     """Choose the stack and the labels that the session works on."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -53,7 +52,6 @@ class LoadDock(QWidget):
         self.labels = LabelsChoice(window)
         self.open_labels = QPushButton("Open…")
         self.open_labels.setToolTip("a labels image with the shape of the stack")
-        self.message = Message()
         self.setAcceptDrops(True)
 
         box = QVBoxLayout(self)
@@ -93,25 +91,23 @@ class LoadDock(QWidget):
         """Take what is named so for labels, anything else for a Z-stack."""
         event.acceptProposedAction()
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
-        self._told(lambda: self._opening.open_files(paths))
+        with self.telling():
+            self._opening.open_files(paths)
 
     def load_stack(self, path: str | Path, axes: str | None = None) -> None:
         """Read a Z-stack in the background and show it."""
-        self._told(lambda: self._opening.open_stack(path, axes))
+        with self.telling():
+            self._opening.open_stack(path, axes)
 
     def load_labels(self, path: str | Path) -> None:
         """Read cell labels in the background and show them in the stack's place."""
-        self._told(lambda: self._opening.open_labels(path))
+        with self.telling():
+            self._opening.open_labels(path)
 
     def use_open_layers(self) -> None:
         """Make the open image layers the channels of the stack."""
-        self._told(self._opening.use_open_layers)
-
-    def _told(self, begin: Callable[[], None]) -> None:
-        try:
-            begin()
-        except GradcamoError as error:
-            self.message.fail(error)
+        with self.telling():
+            self._opening.use_open_layers()
 
     def _on_failed(self, error: Exception) -> None:
         self.message.say(str(error), BAD)
@@ -127,7 +123,8 @@ class LoadDock(QWidget):
     def _on_axes(self) -> None:
         axes = self.axes.text().strip().upper()
         if axes:
-            self._told(lambda: self._opening.with_axes(axes))
+            with self.telling():
+                self._opening.with_axes(axes)
 
     def _describe(self) -> None:
         stack = self.session.stack

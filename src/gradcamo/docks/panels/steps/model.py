@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from gradcamo.docks.panels.steps.importing import ImportDialog
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path, keep, recall
 from gradcamo.docks.parts.tint import WARN
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.ready import ready
-from gradcamo.errors import GradcamoError
 from gradcamo.types import spacing_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FILES = "Checkpoints (*.safetensors);;Published weights (*.pth *.pt);;All files (*)"
 
 
-class ModelDock(QWidget):
+class ModelDock(Dock):
     """Load a checkpoint, read what it is, match its channels."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -44,9 +44,9 @@ class ModelDock(QWidget):
         self.note = Message()
         self.matching = QWidget()
         self.matches: dict[str, QComboBox] = {}
-        self.message = Message()
         self.dialog: ImportDialog | None = None
-        QFormLayout(self.matching).setContentsMargins(0, 0, 0, 0)
+        self._form = QFormLayout(self.matching)
+        self._form.setContentsMargins(0, 0, 0, 0)
 
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -60,9 +60,8 @@ class ModelDock(QWidget):
         session = self.session
         self._loading = session.checkpoint_loading
         self._loading.stepped.connect(self._on_loaded)
-        self._loading.failed.connect(self.message.fail)
-        for signal in (self._loading.began, self._loading.ended, session.auditing.began):
-            signal.connect(self._enable)
+        self.follow(self._loading, self._enable)
+        session.auditing.began.connect(self._enable)
         session.auditing.ended.connect(self._enable)
         session.checkpoint_changed.connect(self._describe)
         session.stack_changed.connect(self._describe)
@@ -73,8 +72,7 @@ class ModelDock(QWidget):
         """Read a checkpoint in the background; published weights are asked about first."""
         path = Path(path)
         if path.suffix in (".pth", ".pt"):
-            self.import_weights()
-            self.dialog.choose(path)
+            self.import_weights().choose(path)
             return
 
         def read() -> Iterator[Any]:
@@ -82,12 +80,8 @@ class ModelDock(QWidget):
 
             yield ready(Checkpoint.load(path)), path.stem
 
-        try:
-            self._loading.start(read)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say(f"reading {path.name} …")
+        with self.telling():
+            self.run(self._loading, read, f"reading {path.name} …")
 
     def load_demo(self) -> None:
         """Read the checkpoint that comes with the package."""
@@ -95,12 +89,13 @@ class ModelDock(QWidget):
 
         self.load(BUNDLED)
 
-    def import_weights(self) -> None:
+    def import_weights(self, *_: Any) -> ImportDialog:
         """Ask what published weights do not say, in a window of its own."""
         if self.dialog is None:
             self.dialog = ImportDialog(self.session, self)
         self.dialog.show()
         self.dialog.raise_()
+        return self.dialog
 
     def _on_loaded(self, item: tuple[Checkpoint, str]) -> None:
         self.message.say("")
@@ -129,7 +124,7 @@ class ModelDock(QWidget):
         self.note.say(note[0].upper() + note[1:] + "." if note else "", WARN)
 
     def _match_channels(self, checkpoint: Checkpoint | None, stack: Any) -> None:
-        form = self.matching.layout()
+        form = self._form
         while form.rowCount():
             form.removeRow(0)
         self.matches = {}

@@ -88,9 +88,11 @@ class ReviewDock(QWidget):
         self._on_cell(self.session.cell, "")
 
     def _on_cell(self, label: int, chooser: str) -> None:
-        table = self.session.results.table if label else None
-        known = table is not None and label in table.index
-        self.card.show_cell(table.loc[label] if known else None)
+        row = None
+        if label:  # the table imports pandas, for which a dock that opens empty need not wait
+            table = self.session.results.table
+            row = table.loc[label] if label in table.index else None
+        self.card.show_cell(row)
 
     def _on_outlines(self, outlines: bool) -> None:
         keep("outlines", outlines)

@@ -9,23 +9,26 @@ import numpy as np
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from gradcamo.docks.canvas.layers import marked_layer, show_preview
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
-from gradcamo.docks.parts.widgets import Fold, JobRow, Message, line_of
+from gradcamo.docks.parts.widgets import Fold, JobRow, line_of
 from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.segmentation.models import offered_models
 from gradcamo.settings import SegmentSettings
 
 if TYPE_CHECKING:
-    import napari
+    from napari.components import ViewerModel
+
+    from gradcamo.types import ZStack
 
 
-class SegmentDock(QWidget):
+class SegmentDock(Dock):
     """Choose a model and channels, run, cancel."""
 
-    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         window = window_of(napari_viewer)
         self._window, self.session = window, window.session
@@ -48,38 +51,35 @@ class SegmentDock(QWidget):
         self.preview.setToolTip(
             "segment the plane that is shown, to try settings: the stack gives the same there"
         )
-        self.run = QPushButton("Segment the stack")
-        self.run.setToolTip("Cellpose on every plane, then stitched along z")
+        self.begin = QPushButton("Segment the stack")
+        self.begin.setToolTip("Cellpose on every plane, then stitched along z")
         self.progress = JobRow(self.session.segmenting, "planes")
-        self.message = Message()
 
-        buttons = line_of(self.preview, self.run)
-        self.rows.layout().insertRow(1, "", self.own_model)
+        buttons = line_of(self.preview, self.begin)
+        self.rows.form.insertRow(1, "", self.own_model)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        for part in (self.rows, details):
-            box.addWidget(part)
+        box.addWidget(self.rows)
+        box.addWidget(details)
         box.addLayout(buttons)
-        for part in (self.progress, self.message):
-            box.addWidget(part)
+        box.addWidget(self.progress)
+        box.addWidget(self.message)
 
         self.own_model.clicked.connect(self._choose_model)
-        self.run.clicked.connect(self.start)
+        self.begin.clicked.connect(self.start)
         self.preview.clicked.connect(self.start_preview)
         self._prepared: tuple[Any, ...] = ()
         session = self.session
         session.stack_changed.connect(self._on_stack)
-        session.segmenting.began.connect(self._enable)
         session.segmenting.stepped.connect(self._on_step)
-        session.segmenting.failed.connect(self.message.fail)
-        session.segmenting.ended.connect(self._on_end)
+        self.follow(session.segmenting, self._enable)
         self._on_stack()
 
     def start(self) -> None:
         """Segment the session's stack in the background."""
-        try:
-            settings, prepared = self._settings_and_prepared()
-            job, voxels = self.session.segmenting, self.session.stack.data
+        with self.telling():
+            stack, settings, prepared = self._prepared_stack()
+            job, voxels = self.session.segmenting, stack.data
 
             def planes_then_labels() -> Iterator[Any]:
                 from gradcamo.segmentation.planes import segment_plane, stitch
@@ -95,21 +95,19 @@ class SegmentDock(QWidget):
                 rest = total - len(masks)
                 yield "labels", voxels, np.pad(labels, ((0, rest), (0, 0), (0, 0))), len(masks)
 
-            job.start(planes_then_labels, gentle=True)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say("")
+            self.run(job, planes_then_labels, gentle=True)
 
     def start_preview(self) -> None:
         """Segment the plane that is shown, in the background."""
-        session = self.session
-        try:
-            settings, prepared = self._settings_and_prepared()
+        viewer, session = self._window.viewer, self.session
+        if viewer is None:
+            return
+        with self.telling():
+            stack, settings, prepared = self._prepared_stack()
             like = next(iter(session.channel_layers.values()))
-            point = like.world_to_data(self._window.viewer.dims.point)
-            plane = int(np.clip(round(point[-3]), 0, session.stack.shape[1] - 1))
-            voxels = session.stack.data
+            point = like.world_to_data(viewer.dims.point)
+            plane = int(np.clip(round(point[-3]), 0, stack.shape[1] - 1))
+            voxels = stack.data
 
             def one_plane() -> Iterator[Any]:
                 from gradcamo.segmentation.planes import segment_plane, stitch
@@ -117,14 +115,10 @@ class SegmentDock(QWidget):
                 masks = segment_plane(prepared(), plane, settings).masks
                 yield "preview", voxels, stitch([masks], settings), plane
 
-            session.segmenting.start(one_plane)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say(f"segmenting plane {plane} …")
+            self.run(session.segmenting, one_plane, f"segmenting plane {plane} …")
 
-    def _settings_and_prepared(self) -> tuple[SegmentSettings, Any]:
-        """What the rows say, and what prepares the stack for it or hands on what is prepared."""
+    def _prepared_stack(self) -> tuple[ZStack, SegmentSettings, Any]:
+        """The stack, what the rows say, and what prepares it or hands on what is prepared."""
         stack = self.session.stack
         if stack is None:
             raise GradcamoError("load a Z-stack first")
@@ -138,24 +132,23 @@ class SegmentDock(QWidget):
                 self._prepared = (needs, prepare(stack, settings))
             return self._prepared[1]
 
-        return settings, prepared
+        return stack, settings, prepared
 
     def _on_step(self, item: tuple[str, Any, Any, int]) -> None:
         kind, voxels, done, total = item
-        session = self.session
-        if self._window.viewer is None or session.stack is None or session.stack.data is not voxels:
+        viewer, stack = self._window.viewer, self.session.stack
+        if viewer is None or stack is None or stack.data is not voxels:
             return  # of a stack that is no longer there
         if kind == "plane":
             self.progress.show_progress(done, total)
         elif kind == "preview":
-            self._show_preview(done, total)
+            self._show_preview(viewer, done, total)
         else:
-            self._show_labels(done, total)
+            self._show_labels(viewer, done, total, stack.shape[1])
 
-    def _show_preview(self, masks: np.ndarray, plane: int) -> None:
-        session = self.session
-        like = next(iter(session.channel_layers.values()))
-        show_preview(self._window.viewer, masks, like, (plane, 0, 0))
+    def _show_preview(self, viewer: ViewerModel, masks: np.ndarray, plane: int) -> None:
+        like = next(iter(self.session.channel_layers.values()))
+        show_preview(viewer, masks, like, (plane, 0, 0))
         cells = int(masks.max())
         self.message.say(
             f"{cells} cells in plane {plane}"
@@ -164,26 +157,21 @@ class SegmentDock(QWidget):
             GOOD if cells else WARN,
         )
 
-    def _show_labels(self, labels: np.ndarray, planes: int) -> None:
-        session = self.session
-        preview = marked_layer(self._window.viewer, "preview")
-        if preview is not None:
-            self._window.viewer.layers.remove(preview)
+    def _show_labels(
+        self, viewer: ViewerModel, labels: np.ndarray, planes: int, of_planes: int
+    ) -> None:
+        if (preview := marked_layer(viewer, "preview")) is not None:
+            viewer.layers.remove(preview)
         self._prepared = ()  # the memory that the normalised stack takes
         self._window.sites.show_labels(labels)
         cells = int(labels.max())
-        if planes < session.stack.shape[1]:
-            text = (
-                f"stopped after {planes} of {session.stack.shape[1]} planes; their cells are kept"
-            )
+        if planes < of_planes:
+            text = f"stopped after {planes} of {of_planes} planes; their cells are kept"
             self.message.say(f"{cells} cells ({text})", WARN)
         elif cells == 0:
             self.message.say("no cells were found: try another model, diameter or channel", WARN)
         else:
             self.message.say(f"{cells} cells", GOOD)
-
-    def _on_end(self, complete: bool) -> None:
-        self._enable()
 
     def _on_stack(self) -> None:
         stack = self.session.stack
@@ -197,9 +185,9 @@ class SegmentDock(QWidget):
         else:
             self.message.say("Labels that you have already can be opened under Load.")
 
-    def _enable(self) -> None:
+    def _enable(self, *_: Any) -> None:
         idle = self.session.stack is not None and not self.session.segmenting.running
-        self.run.setEnabled(idle)
+        self.begin.setEnabled(idle)
         self.preview.setEnabled(idle)
 
     def _choose_model(self) -> None:

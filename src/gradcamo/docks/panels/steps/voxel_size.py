@@ -44,10 +44,11 @@ class VoxelSize(QWidget):
         if self.session.stack is None or not all(line.hasAcceptableInput() for line in typed):
             return
         before = self._known()
-        spacing = tuple(
+        z, y, x = (
             step if line.text() == _text(step) else float(line.text()) if line.text() else None
             for line, step in zip(self.lines, before, strict=True)
         )
+        spacing = (z, y, x)
         if spacing != before:
             self.session.set_spacing(spacing)
 

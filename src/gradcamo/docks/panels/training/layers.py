@@ -14,12 +14,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path, keep
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
-from gradcamo.docks.parts.widgets import JobRow, Message, line_of
+from gradcamo.docks.parts.widgets import JobRow, line_of
 from gradcamo.docks.window import window_of
-from gradcamo.errors import GradcamoError
 from gradcamo.settings import LayerAuditSettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SHEET = 4.5  # inches, as wide as a dock
 LEAST_HEIGHT = 420  # pixels
 
 
-class LayersDock(QWidget):
+class LayersDock(Dock):
     """Choose a plate, score all layers, look at the trade-off, take a layer."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -48,13 +48,12 @@ class LayersDock(QWidget):
         self._canvas: Any = None
         self.open = QPushButton("Open plate…")
         self.open.setToolTip("the plate on whose held-out wells the layers are scored")
-        self.run = QPushButton("Score every layer")
-        self.run.setToolTip("one pass over the plate's cells, all layers at once")
+        self.begin = QPushButton("Score every layer")
+        self.begin.setToolTip("one pass over the plate's cells, all layers at once")
         self.rows = SettingRows(LayerAuditSettings, ("alignment", "gradients"))
         self.rows.keep_as("layers")
         self.progress = JobRow(self.job, "cells")
         self.progress.cancel.setToolTip("stop after this batch")
-        self.message = Message()
         self.layer = QComboBox()
         self.take = QPushButton("Explain at this layer")
         self.take.setToolTip("set this layer in the Explain dock")
@@ -63,7 +62,7 @@ class LayersDock(QWidget):
             "keep table and plot in a folder; in a plate's folder the report takes them up"
         )
         box = QVBoxLayout(self)
-        box.addLayout(line_of(self.open, self.run))
+        box.addLayout(line_of(self.open, self.begin))
         for part in (self.rows, self.progress, self.message):
             box.addWidget(part)
         self.place = QVBoxLayout()
@@ -75,13 +74,12 @@ class LayersDock(QWidget):
         self.chosen.hide()
 
         self.open.clicked.connect(self._choose)
-        self.run.clicked.connect(self.start)
+        self.begin.clicked.connect(self.start)
         self.take.clicked.connect(self._take)
         self.save.clicked.connect(self._choose_folder)
-        self.job.began.connect(self._enable)
         self.job.stepped.connect(self._on_step)
-        self.job.failed.connect(self.message.fail)
         self.job.ended.connect(self._on_end)
+        self.follow(self.job, self._enable)
         self.session.checkpoint_changed.connect(self._on_checkpoint)
         self._on_checkpoint()
 
@@ -93,7 +91,9 @@ class LayersDock(QWidget):
     def start(self) -> None:
         """Score every layer in the background."""
         plate, checkpoint = self.plate, self.session.checkpoint
-        try:
+        if plate is None or checkpoint is None:
+            return
+        with self.telling():
             settings = self.rows.settings()
 
             def steps() -> Iterator[Any]:
@@ -107,21 +107,16 @@ class LayersDock(QWidget):
                         figure = layer_audit(step.result.summary, checkpoint.layer, SHEET)
                         yield step.result, figure, checkpoint
 
-            self.job.start(steps)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say("reading the labels …")
+            self.run(self.job, steps, "reading the labels …")
 
     def write(self, folder: str | Path) -> None:
         """Keep table and plot in a folder."""
         from gradcamo.auditing.layer_report import save_layer_audit
 
-        try:
+        if self.result is None or self._scored is None:
+            return
+        with self.telling():
             files = save_layer_audit(self.result, folder, self._scored.layer)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
             names = ", ".join(path.name for path in files)
             self.message.say(f"written to {folder}: {names}", GOOD)
 
@@ -154,7 +149,6 @@ class LayersDock(QWidget):
     def _on_end(self, complete: bool) -> None:
         if self.job.cancelling:
             self.message.say("stopped; nothing was scored", WARN)
-        self._enable()
 
     def _on_checkpoint(self) -> None:
         self.plate = self.plate or self.session.trained_on
@@ -172,7 +166,7 @@ class LayersDock(QWidget):
         for part in (self.open, self.rows, self.save):
             part.setEnabled(idle)
         ready = None not in (self.plate, self.session.checkpoint)
-        self.run.setEnabled(idle and ready)
+        self.begin.setEnabled(idle and ready)
 
     def _take(self) -> None:
         layer, checkpoint = self.layer.currentText(), self.session.checkpoint

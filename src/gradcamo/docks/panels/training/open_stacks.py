@@ -64,9 +64,9 @@ class StackTable(QTableWidget):
         return [
             LabelledStack(
                 stack=self._stacks[row],
-                labels=np.array(self._labels[row][self.cellWidget(row, LABELS).currentIndex()][1]),
-                well=self.item(row, WELL).text(),
-                treatment=self.item(row, TREATMENT).text(),
+                labels=np.array(self._labels[row][self._choice(row, LABELS).currentIndex()][1]),
+                well=self._text(row, WELL),
+                treatment=self._text(row, TREATMENT),
                 split=self.split(row),
             )
             for row in range(self.rowCount())
@@ -74,7 +74,16 @@ class StackTable(QTableWidget):
         ]
 
     def split(self, row: int) -> str:
-        return str(self.cellWidget(row, SPLIT).currentText())
+        return self._choice(row, SPLIT).currentText()
+
+    def _choice(self, row: int, column: int) -> QComboBox:
+        choice = self.cellWidget(row, column)
+        assert isinstance(choice, QComboBox)
+        return choice
+
+    def _text(self, row: int, column: int) -> str:
+        item = self.item(row, column)
+        return "" if item is None else item.text()
 
     def _append(self, stack: ZStack, labels: list[tuple[str, np.ndarray]]) -> None:
         row = self.rowCount()
@@ -112,12 +121,12 @@ class StackTable(QTableWidget):
 
         rows = range(self.rowCount())
         text = {
-            name: [self.item(row, column).text().strip() for row in rows]
+            name: [self._text(row, column).strip() for row in rows]
             for name, column in (("well", WELL), ("treatment", TREATMENT))
         }
         for row, split in enumerate(propose_split(pd.DataFrame(text).assign(plate=""))):
             if row not in self._own_split:
-                self.cellWidget(row, SPLIT).setCurrentText(split)
+                self._choice(row, SPLIT).setCurrentText(split)
 
 
 def labelled_stacks(viewer: napari.Viewer) -> list[tuple[ZStack, list[tuple[str, np.ndarray]]]]:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.panels.training.curves import TrainingCurves
 from gradcamo.docks.panels.training.train_plate import TrainPlate
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.picture import Picture
 from gradcamo.docks.parts.rows import SettingRows
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
 SPLIT = ("train_columns", "test_columns", "validation_share")
+CROP = ("size_yx", "rescale")
 MAIN = ("epochs", "batch_size", "learning_rate", "width", "input_size")
 NETWORKS = tuple(f"efficientnet-b{number}" for number in range(8))
 STAGES = {
@@ -50,7 +52,7 @@ STAGES = {
 }
 
 
-class TrainDock(QWidget):
+class TrainDock(Dock):
     """Plate, network, training: one below the other."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -61,7 +63,9 @@ class TrainDock(QWidget):
         self.plate = TrainPlate(window, self.settings)
         self.split = SettingRows(TrainSettings, SPLIT)
         self.main = SettingRows(TrainSettings, MAIN)
-        self.crop = SettingRows(CropSettings, ("size_yx", "rescale"))
+        self.crop = SettingRows(
+            CropSettings, ("size_yx", "rescale"), titles={"size_yx": "Crop size"}
+        )
         others = [
             name
             for name in TrainSettings.model_fields
@@ -75,28 +79,26 @@ class TrainDock(QWidget):
         self.out.setToolTip("the checkpoint to write; its report is written beside it")
         self.save_as = QPushButton("Save as…")
         self.resume = QCheckBox("Go on where this training was interrupted")
-        self.run = QPushButton("Train")
-        self.run.setToolTip("Cancel keeps the best weights so far")
+        self.begin = QPushButton("Train")
+        self.begin.setToolTip("Cancel keeps the best weights so far")
         self.progress = JobRow(self.job, "batches")
         self.progress.cancel.setToolTip("stop after this batch; the best weights so far are kept")
         self.curves = TrainingCurves()
         self.note = Message()
-        self.message = Message()
         self.picture = Picture("how the held-out cells were classified; click to open the report")
         self._lay_out()
 
         self.save_as.clicked.connect(self._choose_out)
         self.out.textChanged.connect(self._on_out)
-        self.run.clicked.connect(self.start)
+        self.begin.clicked.connect(self.start)
         self.picture.clicked.connect(self._open_report)
         self.plate.changed.connect(self._on_plate)
         for widget in (*self.split.inputs.values(), self.main.inputs["batch_size"]):
             widget.editingFinished.connect(self.plate.check)
         self.crop.inputs["size_yx"].editingFinished.connect(self.plate.check)
-        self.job.began.connect(self._enable)
         self.job.stepped.connect(self._on_step)
-        self.job.failed.connect(self.message.fail)
-        self.job.ended.connect(self._on_end)
+        self.job.ended.connect(self._on_out)
+        self.follow(self.job, self._enable)
         self._enable()
 
     def sizeHint(self) -> QSize:
@@ -110,7 +112,7 @@ class TrainDock(QWidget):
                 training,
                 (
                     _line(self.out, self.save_as),
-                    *(self.resume, self.run, self.progress, self.curves),
+                    *(self.resume, self.begin, self.progress, self.curves),
                     *(self.note, self.message, self.picture),
                 ),
             ),
@@ -130,9 +132,8 @@ class TrainDock(QWidget):
                 (("Plate", plate), ("Network", settings), ("Training", training)), 1
             )
         ]
-        label = self.crop.layout().labelForField(self.crop.inputs["size_yx"])
-        label.setText("Crop size")
-        above = self.main.layout().labelForField(self.main.inputs["learning_rate"])
+        label = self.crop.form.labelForField(self.crop.inputs["size_yx"])
+        above = self.main.form.labelForField(self.main.inputs["learning_rate"])
         label.setMinimumWidth(above.sizeHint().width())
         inside = QWidget()
         inside.setStyleSheet(NARROW)
@@ -162,7 +163,7 @@ class TrainDock(QWidget):
     def start(self) -> None:
         """Train in the background."""
         job, plate = self.job, self.plate.path
-        try:
+        with self.telling():
             settings, out = self.settings(), self.out.text().strip()
             if plate is None or not out:
                 raise GradcamoError("choose a plate and say where the network is saved")
@@ -187,15 +188,10 @@ class TrainDock(QWidget):
 
             self.curves.clear()
             self.note.say("")
-            self.message.say("")
             self.picture.hide()
-            job.start(steps, gentle=True)
-        except GradcamoError as error:
-            self.message.fail(error)
-            return
-        self.steps[0].open(False)
-        self.steps[1].open(False)
-        self.steps[2].open(True)
+            self.run(job, steps, gentle=True)
+            for number, step in enumerate(self.steps):
+                step.open(number == 2)
 
     def _on_step(self, item: Any) -> None:
         if isinstance(item, TrainingProgress):
@@ -233,10 +229,6 @@ class TrainDock(QWidget):
         self.session.trained_on = self.plate.path
         self.session.set_checkpoint(checkpoint, path.stem)
 
-    def _on_end(self, complete: bool) -> None:
-        self._enable()
-        self._on_out()
-
     def _on_plate(self) -> None:
         path = self.plate.path
         if path is None:
@@ -249,7 +241,7 @@ class TrainDock(QWidget):
             self.steps[2].open(True)
         self._enable()
 
-    def _on_out(self) -> None:
+    def _on_out(self, *_: Any) -> None:
         path = Path(self.out.text().strip() or "-none-").expanduser()
         self.resume.setVisible(path.with_name(path.name + ".state").is_file())
         self.resume.setChecked(True)
@@ -261,7 +253,7 @@ class TrainDock(QWidget):
             part.setEnabled(idle)
         self.save_as.setEnabled(idle)
         self.resume.setEnabled(idle)
-        self.run.setEnabled(idle and self.plate.ready and bool(self.out.text().strip()))
+        self.begin.setEnabled(idle and self.plate.ready and bool(self.out.text().strip()))
 
     def _choose_out(self) -> None:
         path = ask_path(

@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.panels.training.open_stacks import StackTable
+from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.tint import GOOD, WARN
-from gradcamo.docks.parts.widgets import Message, line_of
+from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.parts.worker import Job
-from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 COLOURS = {"train": GOOD, "validation": "#009e73", "test": WARN}
 
 
-class TrainPlate(QWidget):
+class TrainPlate(Dock):
     """Choose the plate; see who would learn and who would be tested."""
 
     changed = Signal()
@@ -71,7 +71,6 @@ class TrainPlate(QWidget):
             "wells are left out as a whole; of the training wells some cells (after the +) decide "
             "when to stop"
         )
-        self.message = Message()
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addLayout(line_of(self.open, self.take))
@@ -111,13 +110,9 @@ class TrainPlate(QWidget):
 
             yield from preview_split(path, settings)
 
-        try:
+        with self.telling():
             settings = self.settings()
-            self.job.start(steps)
-        except GradcamoError as error:
-            self.message.fail(error)
-        else:
-            self.message.say(f"reading {path.name} …")
+            self.run(self.job, steps, f"reading {path.name} …")
         self.changed.emit()
 
     def add_open_stacks(self) -> None:
@@ -147,10 +142,8 @@ class TrainPlate(QWidget):
                 yield f"writing stack {done} of {len(entries)} …"
             yield folder / "plate.csv"
 
-        try:
-            self.job.start(steps)
-        except GradcamoError as error:
-            self.message.fail(error)
+        with self.telling():
+            self.run(self.job, steps, "writing …")
 
     def _on_step(self, item: Any) -> None:
         if isinstance(item, str):
@@ -188,7 +181,8 @@ class TrainPlate(QWidget):
             self.message.say("counting cells …")
             return
         notes = preview.about["notes"]
-        lines = [f"{self.path.name}: {described(preview)}", *notes]
+        name = "" if self.path is None else self.path.name
+        lines = [f"{name}: {described(preview)}", *notes]
         self.message.say(". ".join(lines), WARN if notes else GOOD)
 
     def _choose(self) -> None:
@@ -205,6 +199,8 @@ class TrainPlate(QWidget):
 def described(preview: SplitPreview) -> str:
     """The split in one line."""
     about = preview.about
+    if about is None:
+        return "cells are being counted"
     n = {split: sum(of.values()) for split, of in about["cells"].items()}
     wells = preview.wells["split"].value_counts()
     parts = [f"{n['train']} cells of {wells.get('train', 0)} wells to train on"]
