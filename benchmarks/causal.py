@@ -27,6 +27,7 @@ from gradcamo.causal.donors import donors_for
 from gradcamo.causal.fill import fill
 from gradcamo.causal.game import case_of, drawn_pairs
 from gradcamo.causal.passes import asked
+from gradcamo.causal.question import question
 from gradcamo.causal.regions import raw_cell
 from gradcamo.cells.crops import CellCrops
 from gradcamo.networks.infer import at_once
@@ -77,7 +78,7 @@ def main() -> None:
     cells = np.flatnonzero(crops.scorable)[: 2 if where.type == "cpu" else 8]
     only = crops.table["label"].to_numpy()[cells].tolist()
     settings = gc.CausalSettings(draws=DRAWS, device=options.device, batch_size=n)
-    donors = donors_for(bank, checkpoint, where, n)
+    donors = donors_for(bank, question(checkpoint, settings), where, n)
     first = case_of(donors, raw_cell(crops, cells[0])).real()
     x = donors.inputs.batch([first] * n, donors.inputs.room(n))
 

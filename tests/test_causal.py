@@ -17,12 +17,18 @@ import gradcamo as gc
 from gradcamo import CausalSettings, CellCrops, CropSettings, DonorBank, GradcamoError, ZStack
 from gradcamo.causal.attention import causal_batches
 from gradcamo.causal.donors import Donors, Place
-from gradcamo.causal.game import Asked, drawn_pairs, play
+from gradcamo.causal.game import Asked, composites, drawn_pairs, play
 from gradcamo.causal.inputs import Case, as_rows, intensities
+from gradcamo.causal.question import question
 from gradcamo.causal.regions import raw_cell
 from gradcamo.causal.shares import columns, shapley
+from gradcamo.causal.uses import calls, uses_table
 
 CONTROL, TREATED = (200, 200, 200), (800, 800, 800)
+
+
+def asks(checkpoint):
+    return question(checkpoint, CausalSettings())
 
 
 def bank_of(checkpoint, kinds=None, per_well=2, ring=True, hot=None, **keywords):
@@ -203,9 +209,13 @@ def reference_fill(kinds, donors, pairs, spacing):
     return image
 
 
-def within(image, kinds, low_high_of):
+def within(image, kinds, low_high_of, rescale="min-max"):
     """Rescaled to [0, 1] by the limits of another image, 0 outside."""
     inside = kinds > 0
+    if rescale == "percentile":
+        ends = np.quantile(low_high_of[:, inside], (0.001, 0.999), axis=1)
+        low, high = ends[:, :, None, None, None]
+        return np.where(inside, ((image - low) / (high - low)).clip(0, 1), 0)
     low = low_high_of[:, inside].min(1)[:, None, None, None]
     span = low_high_of[:, inside].max(1)[:, None, None, None] - low
     return np.where(inside, (image - low) / np.where(span > 0, span, 1), 0)
@@ -226,7 +236,8 @@ def seen(checkpoint, images):
 def brute_force(checkpoint, bank, cell, donors, place, draws, seed=0):
     """The difference of both pools' Shapley values over all orders of players; and limits."""
     target = cell.image.astype(float)
-    z = seen(checkpoint, [within(target, cell.kinds, target)])[0]
+    how = checkpoint.crop.rescale
+    z = seen(checkpoint, [within(target, cell.kinds, target, how)])[0]
     k = int(z.argmax())
     r = donors.reference(k, z, None)
     games, limits = [], []
@@ -239,9 +250,10 @@ def brute_force(checkpoint, bank, cell, donors, place, draws, seed=0):
             for s in range(8):
                 kept = np.isin(cell.kinds, [p + 1 for p in range(3) if s >> p & 1])
                 mixed.append(np.where(kept, target, fill))
-            images = [within(image, cell.kinds, image) for image in mixed]
-            images.append(within(mixed[0], cell.kinds, target))
-            images.append(within(target, cell.kinds, mixed[0]))
+            np.testing.assert_array_equal(composites(donors, cell, pairs), np.stack(mixed))
+            images = [within(image, cell.kinds, image, how) for image in mixed]
+            images.append(within(mixed[0], cell.kinds, target, how))
+            images.append(within(target, cell.kinds, mixed[0], how))
             logits = seen(checkpoint, images)
             m = logits[:, k] - logits[:, r]
             v[d] = m[:8]
@@ -262,12 +274,18 @@ def brute_force(checkpoint, bank, cell, donors, place, draws, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("dims", "crop", "planes"),
-    [(3, (24, 24), 5), (3, (22, 28), 5), (2, (24, 24), 1)],
-    ids=["3D", "not square", "2D"],
+    ("dims", "crop", "planes", "rescale"),
+    [
+        (3, (24, 24), 5, "min-max"),
+        (3, (22, 28), 5, "min-max"),
+        (2, (24, 24), 1, "min-max"),
+        (3, (24, 24), 5, "percentile"),
+    ],
+    ids=["3D", "not square", "2D", "percentile"],
 )
-def test_a_game_agrees_with_brute_force_in_float64(dims, crop, planes):
+def test_a_game_agrees_with_brute_force_in_float64(dims, crop, planes, rescale):
     checkpoint = resnet(dims, crop)
+    checkpoint = replace(checkpoint, crop=CropSettings(size_yx=crop, rescale=rescale))
     bank = crowd_bank(checkpoint, planes=planes)
     stack, labels = crowd(1, planes=planes)
     crops = CellCrops(stack, labels, checkpoint.crop)
@@ -275,11 +293,11 @@ def test_a_game_agrees_with_brute_force_in_float64(dims, crop, planes):
     leaves = (starts < 0).any(1) | (starts + crop > stack.shape[2:]).any(1)
     whole = np.flatnonzero(crops.scorable)
     chosen = [whole[~leaves[whole]][0], whole[leaves[whole]][0]]  # one crop leaves the image
-    donors = Donors(bank, checkpoint, checkpoint.classes, torch.device("cpu"), 8)
+    donors = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
     place = Place("elsewhere", "P", "Z09")
     cells = [raw_cell(crops, i) for i in chosen]
     settings = CausalSettings(draws=2)
-    games = play((Asked(cell, place) for cell in cells), donors, checkpoint, settings, 4)
+    games = play((Asked(cell, place) for cell in cells), donors, asks(checkpoint), settings, 4)
     for cell, game in zip(cells, games, strict=True):
         k, r, phi, (contrast, same), limits = brute_force(
             checkpoint, bank, cell, donors, place, draws=2
@@ -315,7 +333,7 @@ def test_the_crop_as_it_is_is_what_an_audit_shows_the_network(dtype):
     )
     crops = CellCrops(stack, labels, checkpoint.crop)
     bank = crowd_bank(checkpoint)
-    donors = Donors(bank, checkpoint, checkpoint.classes, torch.device("cpu"), 8)
+    donors = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
     for i in np.flatnonzero(crops.scorable):
         cell = raw_cell(crops, i)
         rows = intensities(as_rows(np.moveaxis(cell.image, 0, -1)), cell.image.dtype)
@@ -333,7 +351,7 @@ def test_a_fused_network_sees_the_same_as_its_own():
         architecture={"name": "efficientnet-b0"},
     )
     bank = crowd_bank(checkpoint)
-    fused = Donors(bank, checkpoint, ("a", "b"), torch.device("cpu"), 8)
+    fused = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
     assert fused.inputs.mirrored
     stack, labels = crowd(int(bank.stacks[bank.origin[0]].source))
     crops = CellCrops(stack, labels, checkpoint.crop)
@@ -480,11 +498,11 @@ def test_donors_that_are_called_wrongly_do_not_stand_in():
             stack.data[0, 0, 0, 0] = 1 + well + 2 * n
             wells.append((stack, labels, dict.fromkeys((1, 2, 3), name), "P", f"{'AB'[n]}0{well}"))
     bank = DonorBank.cut(wells, checkpoint)
-    donors = Donors(bank, checkpoint, checkpoint.classes, torch.device("cpu"), 8)
+    donors = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
     assert donors.cautions == []
     assert len(donors.pool(0, Place("x"))) == 4  # of six
     never = known(lambda o, u, b: 0 * o - 1)
-    donors = Donors(bank, never, never.classes, torch.device("cpu"), 8)
+    donors = Donors(bank, asks(never), torch.device("cpu"), 8)
     assert len(donors.pool(1, Place("x"))) == 6
     (caution,) = donors.cautions
     assert "0 of 6 donors of treated correctly" in caution
@@ -587,7 +605,6 @@ def test_weights_get_their_mode_back():
         ({"crop": (20, 24)}, "24 × 24 px, the network's 20 × 24"),
         ({"channels": ("ER", "DNA")}, "DNA, ER, the network expects ER, DNA"),
         ({"classes": ("c", "d")}, "of a, b, the network tells c, d"),
-        ({"rescale": "percentile"}, "with min-max scaling only"),
     ],
 )
 def test_donors_of_another_kind_are_refused(change, expected):
@@ -595,9 +612,7 @@ def test_donors_of_another_kind_are_refused(change, expected):
     bank = crowd_bank(checkpoint)
     other = replace(
         checkpoint,
-        crop=CropSettings(
-            size_yx=change.get("crop", (24, 24)), rescale=change.get("rescale", "min-max")
-        ),
+        crop=CropSettings(size_yx=change.get("crop", (24, 24))),
         channels=change.get("channels", checkpoint.channels),
         classes=change.get("classes", checkpoint.classes),
     )
@@ -633,3 +648,97 @@ def test_batches_bring_the_logits_of_every_coalition():
     assert (batch.done, batch.total) == (1, 1)
     np.testing.assert_allclose(game.logits[0, :, 1, 1], 3, atol=1e-5)  # own alone is real
     np.testing.assert_allclose(game.logits[0, :, 6, 1], -3, atol=1e-5)
+
+
+class OneLogit(torch.nn.Module):
+    """The second of two logits, of which the first is 0."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)[:, 1:]
+
+
+@pytest.mark.parametrize("values", [TREATED, CONTROL])
+def test_one_logit_tells_two_classes_with_the_same_numbers(values):
+    two = known(lambda o, u, b: 10 * (o - 0.5))
+    one = replace(two, network=OneLogit(two.network))
+    bank = bank_of(two)
+    stack, labels = tiles([values], source="asked.tif")
+    first, second = (
+        gc.causal_attention(stack, labels, checkpoint, bank, only=[1]) for checkpoint in (two, one)
+    )
+    pd.testing.assert_frame_equal(first, second)
+    assert first["causal_own"].iloc[0] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(("values", "called"), [(TREATED, "present"), (CONTROL, "absent")])
+def test_one_of_several_independent_labels_is_present_or_absent(values, called):
+    def logits(o, u, b):
+        return torch.stack([10 * (o - 0.5), 10 * (0.5 - u), b], 1)
+
+    checkpoint = replace(known(logits, ("mitotic", "large", "any")), outputs="independent")
+    bank = bank_of(checkpoint, {"absent": CONTROL, "present": TREATED}, control="")
+    stack, labels = tiles([values], source="asked.tif")
+    row = table_of(checkpoint, bank, stack, labels, target="mitotic")
+    assert (row["predicted"], row["causal_target"]) == (called, called)
+    assert row["causal_effect"] == pytest.approx(6, abs=1e-4)
+    assert row["causal_own"] == pytest.approx(1, abs=1e-6)
+    with pytest.raises(GradcamoError, match="name the one to explain"):
+        table_of(checkpoint, bank, stack, labels)
+
+
+def test_a_network_needs_no_layer_for_this():
+    two = known(lambda o, u, b: 10 * (o - 0.5))
+    around = gc.Checkpoint.around(
+        two.network, ("DNA",), None, (3, 16, 16), two.crop, ("control", "treated")
+    )
+    scripted = gc.Checkpoint.around(
+        torch.jit.trace(two.network, torch.zeros(2, 1, 3, 16, 16)),
+        *(("DNA",), None, (3, 16, 16), two.crop, ("control", "treated")),
+    )
+    stack, labels = tiles([TREATED], source="asked.tif")
+    for checkpoint in (around, scripted):
+        row = table_of(checkpoint, bank_of(two), stack, labels)
+        assert row["causal_own"] == pytest.approx(1, abs=1e-6)
+        assert row["causal_effect"] == pytest.approx(6, abs=1e-4)
+
+
+def test_with_one_region_real_the_network_calls_what_it_reads_there():
+    checkpoint = known(lambda o, u, b: 10 * (o - 0.5))
+    bank = bank_of(checkpoint)
+    donors = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
+    cells = []
+    for values in (TREATED, CONTROL):
+        stack, labels = tiles([values], source="asked.tif")
+        crops = CellCrops(stack, labels, checkpoint.crop)
+        cells.append(Asked(raw_cell(crops, 0), Place("elsewhere")))
+    treated, control = calls(cells, donors, asks(checkpoint), 0, 3)
+    # by hand, the mean over a control's and a treated fill: own real gives 3 or -3, else 0
+    assert treated.names[0] == "treated"
+    assert control.names[0] == "control"
+    assert treated.names[1:] == control.names[1:]  # nothing else tells them apart
+
+
+def test_the_table_of_uses_counts_each_treatment_alike():
+    cells = pd.DataFrame(
+        {
+            "treatment": ["a", "a", "a", "b", "b", ""],
+            "predicted": ["a", "a", "b", "b", "b", "a"],
+            "only_own": ["a", "b", "b", "b", "b", "a"],
+            "only_neighbour": ["", "a", "b", "b", "", "a"],
+            "only_background": ["a"] * 6,
+            "only_nothing": ["a"] * 5 + ["a"],
+        }
+    )
+    table = uses_table(cells)
+    assert table.index.tolist() == ["own", "neighbour", "background", "nothing", "all"]
+    assert table.loc["own", "a"] == pytest.approx(1 / 3)
+    assert table.loc["own", "balanced_accuracy"] == pytest.approx((1 / 3 + 1) / 2)
+    assert table.loc["neighbour", "cells"] == 3
+    assert table.loc["background", "balanced_accuracy"] == pytest.approx(0.5)
+    assert table.loc["all", "balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+    assert (table["chance"] == 0.5).all()
+    assert uses_table(cells.assign(only_nothing="")).empty

@@ -6,14 +6,24 @@ import pytest
 from click.testing import CliRunner
 
 import gradcamo as gc
-from gradcamo import AuditSettings, CausalSettings, DonorBank, GradcamoError
-from gradcamo.auditing.causal import ask_causally, drawn_cells, find_bank, with_causal
+from gradcamo import AuditSettings, CausalSettings, DonorBank, GradcamoError, PlateSettings
+from gradcamo.auditing.causal import (
+    ask_causally,
+    causal_cautions,
+    drawn_cells,
+    exposure_cautions,
+    find_bank,
+    passes,
+    with_causal,
+)
 from gradcamo.auditing.stack import cells_of
 from gradcamo.causal.bank import bank_beside
 from gradcamo.cli.commands import main
 from gradcamo.columns import CAUSAL_COLUMNS
 from gradcamo.files.plates import read_plate
 from gradcamo.files.store import read_table
+from gradcamo.plate.plan import plan_plate
+from gradcamo.plate.run import audit_plate, bank_of, open_folder, open_plate, stack_jobs
 from gradcamo.settings import DonorSettings
 from gradcamo.training.donors import plate_donors
 
@@ -187,3 +197,133 @@ def test_the_lot_of_cells_is_the_same_each_time(plate, trained, bank):
     settings = CausalSettings(draws=1)
     asked = ask_causally(crops, trained[0], DonorBank.load(bank), settings, drawn, "P", "E03")
     assert asked.table["label"].tolist() == drawn
+
+
+@pytest.fixture(scope="module")
+def results(plate, trained, bank, tmp_path_factory):
+    """A plate whose wells are asked about three cells each."""
+    out = tmp_path_factory.mktemp("causal") / "results"
+    settings = PlateSettings(
+        causal=True, causal_cells=3, draws=2, donors=str(bank), umap_cells=0, workers=1
+    )
+    summary = audit_plate(plate, trained[1], out, settings)
+    assert summary.exit_status == 0, str(summary)
+    return out, settings, summary
+
+
+def test_a_plate_asks_some_cells_of_each_well(results, trained, bank, plate):
+    out, _, _ = results
+    cells = read_table(out / "cells.parquet")
+    asked = cells[cells["causal_draws"] > 0]
+    assert asked.groupby("well").size().tolist() == [3, 3, 3, 3]
+    assert asked.groupby(["well", "site"]).size().tolist() == [2, 1] * 4
+    held_out = asked["well"].str.endswith("03")
+    assert asked.loc[held_out, "causal_effect"].notna().all()
+    reasons = asked.loc[~held_out, "causal_reason"]
+    assert reasons.str.startswith("it is of the only training well of").all()
+    assert any("only training well" in text for text in cells.attrs["recipe"]["cautions"])
+    uses = read_table(out / "uses.csv").set_index("real")
+    assert uses.loc["all", "cells"] == held_out.sum()
+    right = asked[held_out]
+    right = (right["predicted"] == right["treatment"]).groupby(right["treatment"]).mean()
+    assert uses.loc["all", "balanced_accuracy"] == pytest.approx(right.mean())
+    assert uses["chance"].eq(0.5).all()
+    assert (cells.loc[cells["causal_draws"] == 0, "causal_reason"] == "it was not drawn").all()
+    # the same numbers as one stack alone gives
+    one = asked[(asked["well"] == "E03") & (asked["site"] == "1")]
+    row = row_of(plate, "E03")
+    expected = gc.causal_attention(
+        gc.read_stack(row["image"]),
+        gc.read_labels(row["labels"]),
+        trained[0],
+        DonorBank.load(bank),
+        CausalSettings(draws=2),
+        one["label"].tolist(),
+        row["plate"],
+        "E03",
+    )
+    np.testing.assert_allclose(one["causal_effect"], expected["causal_effect"], atol=1e-4)
+    recipe = cells.attrs["recipe"]
+    assert recipe["causal"]["bank"] == DonorBank.load(bank).hash
+    assert recipe["plate"]["causal_cells"] == 3
+
+
+def test_causal_runs_go_on_where_they_ended_and_never_mix_with_others(results, plate, trained):
+    out, settings, _ = results
+    again = audit_plate(plate, trained[1], out, settings)
+    assert (again.computed, again.stacks) == (0, 8)
+    bank = bank_of(trained[1], settings)
+    of = [
+        open_folder(trained[0], out, changed, bank).cells("x")
+        for changed in (
+            settings,
+            settings.model_copy(update={"draws": 3}),
+            settings.model_copy(update={"causal_cells": 4}),
+            settings.model_copy(update={"causal": False}),
+        )
+    ]
+    assert len(set(of)) == 4
+
+
+def test_a_dry_run_counts_the_cells_and_passes(plate, trained, bank, tmp_path):
+    settings = PlateSettings(causal=True, causal_cells=3, donors=str(bank), workers=1)
+    plan = plan_plate(plate, trained[1], tmp_path / "none", settings)
+    assert "about 12 whole cells are asked causally, 65 passes each" in str(plan)
+    without = plan_plate(plate, trained[1], tmp_path / "none", PlateSettings(workers=1))
+    assert plan.seconds["stacks"] > 2 * without.seconds["stacks"]
+    assert [passes(1), passes(4)] == [15, 65]
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_wells_cells_are_dealt_to_its_stacks(plate, trained, tmp_path):
+    settings = PlateSettings(causal=True, causal_cells=0)
+    folder = open_folder(trained[0], tmp_path, settings)
+    assert {job.causal_cells for job in stack_jobs(open_plate(plate), folder)} == {None}
+    settings = PlateSettings(causal=True, causal_cells=1)
+    folder = open_folder(trained[0], tmp_path, settings)
+    jobs = stack_jobs(open_plate(plate), folder)
+    assert [job.causal_cells for job in jobs] == [1, 0] * 4
+    assert jobs[0].well == ("built-in-0", "D02")
+
+
+def test_a_network_in_memory_needs_its_bank_named(trained):
+    with pytest.raises(GradcamoError, match="--donors"):
+        bank_of(trained[0], PlateSettings(causal=True))
+
+
+def test_what_causal_columns_do_not_say_is_said():
+    table = pd.DataFrame(
+        {
+            "touches_border": [False] * 4 + [True],
+            "causal_effect": [1.0, 1.0, 1.0, np.nan, np.nan],
+            "causal_unfilled_own": [0.06, 0.0, 0.0, np.nan, np.nan],
+            "causal_against": [0.3, 0.3, 0.0, np.nan, np.nan],
+            "causal_swap": [0.1, 0.1, 0.1, np.nan, np.nan],
+            "causal_limits": [0.1, 0.1, 0.26, np.nan, np.nan],
+            "causal_draws": [4, 4, 4, 4, 0],
+            "causal_reason": ["", "", "", "it is of the only training well of x", ""],
+        }
+    )
+    said = ["", *causal_cautions(table)]
+    assert said[1].startswith("1 of 3 cells asked causally had voxels of their own")
+    assert said[2].startswith("2 of 3 cells asked causally hold evidence against")
+    assert said[3].startswith("1 of 3 cells asked causally are read through the limits")
+    assert said[4:] == ["1 cells could not be asked causally: it is of the only training well of x"]
+    assert causal_cautions(table.drop(columns="causal_effect")) == []
+    preview = causal_cautions(table.assign(causal_draws=1))
+    assert "preview" in preview[-1]
+
+
+def test_another_exposure_than_the_donors_is_said():
+    about = {"control": "DMSO", "bank_plates": ["A"], "bank_medians": [100.0, 50.0]}
+    about["channels"] = ["DNA", "actin"]
+    stacks = [
+        ({"plate": "A", "treatment": "DMSO"}, about | {"medians": [200.0, 50.0]}),
+        ({"plate": "B", "treatment": "drug"}, about | {"medians": [200.0, 50.0]}),
+        ({"plate": "C", "treatment": "DMSO"}, about | {"medians": [105.0, 54.0]}),
+        ({"plate": "D", "treatment": "DMSO"}, about | {"medians": [100.0, 44.0]}),
+        ({"plate": "E", "treatment": "DMSO"}, {}),
+    ]
+    (said,) = exposure_cautions(stacks)
+    assert said.startswith("controls of plate D differ from the donors' by -12% in the median")
+    assert "of actin" in said

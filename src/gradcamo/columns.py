@@ -96,6 +96,14 @@ CAUSAL_COLUMNS = {
 }
 """What `causal_attention` adds, in their order."""
 
+ONLY_COLUMNS = {
+    "only_own": Column("what the cell is called with itself alone real", text=True),
+    "only_neighbour": Column("what it is called with its neighbours alone real", text=True),
+    "only_background": Column("what it is called with its background alone real", text=True),
+    "only_nothing": Column("what it is called with nothing real", text=True),
+}
+"""What cells of held-out wells are called when the rest is filled from all classes."""
+
 NOTE = {"note": Column("your remark (double-click to write)", text=True)}
 """What is written by hand."""
 
@@ -103,7 +111,7 @@ PLATE_COLUMNS = ("labels", "cells", "plate", "well", "site", "treatment", "split
 """What a plate says of a stack beside its image: text, also where it looks like numbers."""
 
 
-KNOWN = {**CELL_COLUMNS, **CAUSAL_COLUMNS, **NOTE}
+KNOWN = {**CELL_COLUMNS, **CAUSAL_COLUMNS, **ONLY_COLUMNS, **NOTE}
 
 TEXT = (*PLATE_COLUMNS, *(name for name, column in KNOWN.items() if column.text))
 """Columns that are text whatever their values look like: well "02" is not the number 2."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from gradcamo.columns import CAUSAL_COLUMNS
+from gradcamo.columns import CAUSAL_COLUMNS, ONLY_COLUMNS
 from gradcamo.settings import AuditSettings, CausalSettings, SwapSettings
 
 if TYPE_CHECKING:
@@ -31,6 +31,44 @@ def causal_settings(swap: SwapSettings, audit: AuditSettings) -> CausalSettings:
         batch_size=audit.batch_size,
         device=audit.device,
     )
+
+
+def called_with_one_region(
+    crops: CellCrops,
+    checkpoint: Checkpoint,
+    bank: DonorBank,
+    settings: CausalSettings,
+    only: Collection[int] | None = None,
+    plate: str | None = None,
+    well: str | None = None,
+) -> pd.DataFrame:
+    """What whole cells of a stack are called with one region real: `ONLY_COLUMNS`, by label."""
+    from gradcamo.causal.attention import place_of
+    from gradcamo.causal.donors import donors_for
+    from gradcamo.causal.game import Asked
+    from gradcamo.causal.question import question
+    from gradcamo.causal.regions import raw_cell
+    from gradcamo.causal.uses import calls
+    from gradcamo.networks.infer import at_once
+    from gradcamo.networks.preprocess import choose_device
+
+    asks, where = question(checkpoint, settings), choose_device(settings.device)
+    batch_size = settings.batch_size or at_once(where)
+    donors = donors_for(bank, asks, where, batch_size)
+    place = place_of(crops, bank, plate, well)
+    ids = crops.table["label"].to_numpy()
+    chosen = np.flatnonzero(
+        crops.scorable & (np.isin(ids, list(only)) if only is not None else True)
+    )
+    cells = (Asked(raw_cell(crops, i), place) for i in chosen)
+    found = list(calls(cells, donors, asks, settings.seed, batch_size))
+    index = pd.Index([called.label for called in found], dtype="int64", name="label")
+    return pd.DataFrame([called.names for called in found], index, list(ONLY_COLUMNS), dtype="str")
+
+
+def passes(draws: int) -> int:
+    """Forward passes of a cell that has all three regions."""
+    return 1 + 2 * draws * 7 + (2 * draws if draws > 1 else 0)
 
 
 def with_causal(table: pd.DataFrame, causal: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +123,81 @@ def ask_causally(
     games = [game for batch in seen for game in batch.games]
     medians = [np.median(game.cell.image[:, game.cell.kinds > 0][:, ::7], axis=1) for game in games]
     recipe["medians"] = np.median(medians, axis=0).tolist() if medians else None
-    return CausalResult(gather(seen, recipe), recipe)
+    table = gather(seen, recipe)
+    return CausalResult(table, table.attrs["recipe"])
+
+
+MOST = 0.1
+"""Share of the cells asked that may exceed a threshold in silence."""
+SAID = {
+    "causal_unfilled_own": (0.05, "had voxels of their own that no donor covered in place"),
+    "causal_against": (0.2, "hold evidence against the class explained, not only for it"),
+    "causal_swap": (0.5, "answer to swapping as such, seams and all, more than half as much"),
+    "causal_limits": (
+        0.25,
+        "are read through the limits of the crop, that is, a region through "
+        "the brightness of all others",
+    ),
+}
+"""Columns, the values above which they are said, and what that means."""
+
+
+def causal_cautions(table: pd.DataFrame) -> list[str]:
+    """What a reader of causal columns has to know, in plain words; none without such columns.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns of `gc.causal_attention`
+    """
+    if "causal_effect" not in table:
+        return []
+    asked = table[table["causal_effect"].notna()]
+    said = []
+    for name, (most, what) in SAID.items():
+        n = int((asked[name] > most).sum())
+        if n > MOST * len(asked):
+            said.append(f"{n} of {len(asked)} cells asked causally {what} ({name} > {most:g})")
+    reasons = table.loc[~table["touches_border"].astype(bool) & table["causal_effect"].isna()]
+    for why, n in reasons["causal_reason"].value_counts().items():
+        if why != NOT_DRAWN:
+            said.append(f"{n} cells could not be asked causally: {why}")
+    if (asked["causal_draws"] == 1).any():
+        said.append("one draw of donors is a preview: causal shares have no error yet")
+    return said
+
+
+EXPOSURE = 0.1
+"""Relative difference of the controls' median intensity from that of donors of other plates."""
+
+
+def exposure_cautions(
+    stacks: Iterable[tuple[Mapping[str, Any] | pd.Series, Mapping[str, Any]]],
+) -> list[str]:
+    """Whether stacks of other plates than the donors' are brighter or darker than these.
+
+    Parameters
+    ----------
+    stacks : of (row of the plate, what its recipe says under ``causal``)
+    """
+    seen: dict[str, list[list[float]]] = {}
+    donors: list[float] = []
+    channels: list[str] = []
+    for row, causal in stacks:
+        here = row["treatment"] == causal.get("control", "")
+        if here and row["plate"] not in causal["bank_plates"] and causal["medians"]:
+            seen.setdefault(str(row["plate"]), []).append(causal["medians"])
+            donors, channels = causal["bank_medians"], causal["channels"]
+    said = []
+    for plate, medians in seen.items():
+        differ = np.median(medians, axis=0) / np.maximum(donors, 1e-9) - 1
+        worst = int(np.abs(differ).argmax())
+        if abs(differ[worst]) > EXPOSURE:
+            said.append(
+                f"controls of plate {plate} differ from the donors' by {differ[worst]:+.0%} in the "
+                f"median intensity of {channels[worst]}: a network that reads the exposure "
+                "would count it as background"
+            )
+    return said
 
 
 def drawn_cells(crops: CellCrops, n: int | None, *seed: int | str) -> list[int] | None:
@@ -101,7 +213,7 @@ def drawn_cells(crops: CellCrops, n: int | None, *seed: int | str) -> list[int] 
 def find_bank(
     donors: str | Path | None,
     checkpoint_file: str | Path,
-    bundled: Callable[[], DonorBank],
+    bundled: Callable[[], DonorBank] | None = None,
 ) -> DonorBank:
     """The bank that is named, the bundled network's, or the one beside a checkpoint.
 
@@ -116,6 +228,6 @@ def find_bank(
     if donors is not None:
         return DonorBank.load(donors)
     beside = bank_beside(checkpoint_file)
-    if not beside.is_file() and Path(checkpoint_file) == BUNDLED:
+    if bundled is not None and Path(checkpoint_file) == BUNDLED:
         return bundled()
     return DonorBank.load(beside)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.auditing.causal import causal_cautions
 from gradcamo.cells.table import scored, whole
 from gradcamo.settings import CautionSettings
 from gradcamo.types import Spacing, spacing_text, unknown_axes
@@ -105,6 +106,7 @@ def verdicts(
         _cut_off(inside, limits),
         *_hot(inside, recipe, limits),
         *_design(table, seen),
+        *causal_cautions(table),
     ]
     return [caution for caution in said if caution]
 

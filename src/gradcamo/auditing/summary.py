@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from gradcamo.auditing.causal import NOT_DRAWN
 from gradcamo.cells.table import passes, scored, whole
 
 
@@ -66,5 +67,6 @@ def summarise_causal(table: pd.DataFrame) -> str:
             f"{', '.join(f'{share:.2f}' for share in fills)} of the crop)"
         )
     reasons = table.loc[whole(table) & table["causal_effect"].isna(), "causal_reason"]
+    reasons = reasons[reasons != NOT_DRAWN]
     lines += [f"{n} cells were not asked: {why}" for why, n in reasons.value_counts().items()]
     return "\n".join(lines)

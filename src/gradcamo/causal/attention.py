@@ -20,7 +20,9 @@ from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     from gradcamo.causal.bank import DonorBank
+    from gradcamo.causal.donors import Place
     from gradcamo.causal.game import Played
+    from gradcamo.causal.question import Question
     from gradcamo.networks.checkpoint import Checkpoint
 
 VOLUMES = tuple(f"volume_{player}" for player in PLAYERS)
@@ -33,13 +35,15 @@ class CausalBatch:
     """Some cells of a stack.
 
     ``table`` has the columns `COLUMNS`, one row a cell; ``games`` are what the network said, row
-    by row (empty for cells that have no game). ``done`` of ``total`` cells are there.
+    by row (empty for cells that have no game). ``done`` of ``total`` cells are there;
+    ``cautions`` say what to know about the donors.
     """
 
     table: pd.DataFrame
     games: list[Played]
     done: int
     total: int
+    cautions: tuple[str, ...] = ()
 
 
 def causal_attention(
@@ -76,7 +80,7 @@ def causal_attention(
     DataFrame with the columns `COLUMNS`, one row a cell, in ascending label. ``causal_own``,
     ``causal_neighbour`` and ``causal_background`` sum to 1; they are NaN for cells that are not
     answered, ``causal_reason`` says why where there was no game. Effects are in logits.
-    ``attrs["recipe"]`` says how it was made, ``attrs["cautions"]`` what to know about the donors.
+    ``attrs["recipe"]`` says how it was made; its ``cautions`` what to know about the donors.
 
     Raises
     ------
@@ -100,7 +104,8 @@ def gather(batches: Sequence[CausalBatch], recipe: dict[str, Any]) -> pd.DataFra
     """Rows of all batches in ascending label, with the recipe."""
     table = pd.concat([batch.table for batch in batches], ignore_index=True)
     table = table.sort_values("label", kind="stable", ignore_index=True)
-    table.attrs["recipe"] = recipe
+    said = dict.fromkeys(caution for batch in batches for caution in batch.cautions)
+    table.attrs["recipe"] = recipe | {"cautions": list(said)}
     return table
 
 
@@ -114,6 +119,9 @@ def causal_recipe(
         "bank": bank.hash,
         "bank_recipe": dict(bank.recipe),
         "control": bank.control,
+        "channels": list(bank.channels),
+        "bank_plates": sorted({origin.plate for origin in bank.stacks}),
+        "bank_medians": bank.control_medians,
         "settings": settings.model_dump(),
     }
 
@@ -134,30 +142,21 @@ def causal_batches(
     ----------
     progress : called with (donors asked, donors in all) while the network sees the bank
     """
+    from gradcamo.causal.question import question
+
     settings = settings or CausalSettings()
-    classes = class_names(checkpoint)
-    for name in (settings.target, settings.reference):
-        if name is not None and name not in classes:
-            raise GradcamoError(
-                f"the checkpoint knows the treatments {', '.join(classes)}, not {name!r}: choose "
-                "one of them"
-            )
-    if checkpoint.crop.rescale != "min-max":  # its limits are no extrema of regions
-        raise GradcamoError(
-            f"the network was trained on crops rescaled by {checkpoint.crop.rescale}, and regions "
-            "are swapped with min-max scaling only: ask a network that was trained on such crops"
-        )
-    bank.check_fits(checkpoint, classes, crops.stack.shape[1])
+    asks = question(checkpoint, settings)
+    bank.check_fits(checkpoint, asks.classes, crops.stack.shape[1])
     ids = crops.table["label"].to_numpy()
     if only is not None and (missing := sorted(set(only) - set(ids.tolist()))):
         raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")
     chosen = np.arange(len(ids)) if only is None else np.flatnonzero(np.isin(ids, list(only)))
-    return _run(crops, checkpoint, bank, settings, chosen, plate, well, progress)
+    return _run(crops, asks, bank, settings, chosen, plate, well, progress)
 
 
 def _run(
     crops: CellCrops,
-    checkpoint: Checkpoint,
+    question: Question,
     bank: DonorBank,
     settings: CausalSettings,
     chosen: np.ndarray,
@@ -165,8 +164,7 @@ def _run(
     well: str | None,
     progress: Callable[[int, int], None],
 ) -> Iterator[CausalBatch]:
-    from gradcamo.causal.bank import content_hash
-    from gradcamo.causal.donors import Place, donors_for
+    from gradcamo.causal.donors import donors_for
     from gradcamo.causal.game import Asked, play
     from gradcamo.networks.infer import at_once
     from gradcamo.networks.preprocess import choose_device
@@ -180,21 +178,24 @@ def _run(
         return
     where = choose_device(settings.device)
     batch_size = settings.batch_size or at_once(where)
-    donors = donors_for(bank, checkpoint, where, batch_size, progress)
+    donors = donors_for(bank, question, where, batch_size, progress)
+    place = place_of(crops, bank, plate, well)
+    cells = (Asked(raw_cell(crops, i), place) for i in whole)
+    for game in play(cells, donors, question, settings, batch_size):
+        done += 1
+        row = _row(game, donors.classes, crops.stack.source, settings)
+        yield CausalBatch(_table([row]), [game], done, total, tuple(donors.cautions))
+
+
+def place_of(crops: CellCrops, bank: DonorBank, plate: str | None, well: str | None) -> Place:
+    """Where a stack comes from: as said, else as the bank knows it by its intensities."""
+    from gradcamo.causal.bank import content_hash
+    from gradcamo.causal.donors import Place
+
     content = content_hash(crops.stack)
     if plate is None or well is None:
         plate, well = bank.well_of(content) or (None, None)
-    place = Place(content, plate, well)
-    cells = (Asked(raw_cell(crops, i), place) for i in whole)
-    for game in play(cells, donors, checkpoint, settings, batch_size):
-        done += 1
-        row = _row(game, donors.classes, crops.stack.source, settings)
-        yield CausalBatch(_table([row]), [game], done, total)
-
-
-def class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The classes that the network tells apart."""
-    return checkpoint.classes
+    return Place(content, plate, well)
 
 
 def _row(

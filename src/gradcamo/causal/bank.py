@@ -197,6 +197,15 @@ class DonorBank:
             said.update(np.ascontiguousarray(array).data)
         return said.hexdigest()
 
+    @cached_property
+    def control_medians(self) -> list[float] | None:
+        """Median intensity of each channel over the control's donors; None without a control."""
+        chosen = [i for i, name in enumerate(self.classes) if name == self.control]
+        if not chosen:
+            return None
+        medians = [np.median(self.voxels[i][self.kinds[i] > 0][::7], axis=0) for i in chosen]
+        return [float(value) for value in np.median(medians, axis=0)]
+
     def well_of(self, content: str) -> tuple[str, str] | None:
         """Plate and well of the stack with these intensities, None where it is not here."""
         return next(((s.plate, s.well) for s in self.stacks if s.content == content), None)

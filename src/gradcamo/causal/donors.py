@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from gradcamo.causal.bank import DonorBank
-from gradcamo.causal.inputs import Case, Inputs, as_rows, intensities
+from gradcamo.causal.inputs import Inputs, as_rows, case_on, intensities
 from gradcamo.causal.passes import scores
+from gradcamo.causal.question import Question
 from gradcamo.networks.checkpoint import Checkpoint
 
 FEWEST_CELLS, FEWEST_STACKS = 3, 2
@@ -42,19 +43,19 @@ class Donors:
     def __init__(
         self,
         bank: DonorBank,
-        checkpoint: Checkpoint,
-        classes: Sequence[str],
+        question: Question,
         device: torch.device,
         batch_size: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.bank, self.classes, self.device = bank, tuple(classes), device
+        self.bank, self.question, self.device = bank, question, device
+        self.classes = question.classes
         self.kinds = torch.from_numpy(bank.kinds)
         self.on_device = self.kinds.to(device)
         self._rows = as_rows(bank.voxels).to(device)
         self._n_voxels = int(np.prod(bank.kinds.shape[1:]))
-        self.inputs = Inputs(checkpoint, bank.kinds.shape[1:], device)
-        self.scores = self._asked(checkpoint, batch_size, progress)
+        self.inputs = Inputs(question.checkpoint, bank.kinds.shape[1:], device)
+        self.scores = self._asked(batch_size, progress)
         number = {name: k for k, name in enumerate(self.classes)}
         self._number = np.array([number.get(name, -1) for name in bank.classes])
         right = self.scores.argmax(1) == self._number
@@ -68,9 +69,7 @@ class Donors:
                     f"{name} correctly: all of them stand in"
                 )
 
-    def _asked(
-        self, checkpoint: Checkpoint, batch_size: int, progress: Callable[[int, int], None]
-    ) -> np.ndarray:
+    def _asked(self, batch_size: int, progress: Callable[[int, int], None]) -> np.ndarray:
         n = len(self.bank.classes)
         found = []
 
@@ -78,9 +77,9 @@ class Donors:
             for i in range(n):
                 rows = self._rows[i * self._n_voxels : (i + 1) * self._n_voxels]
                 values = intensities(rows, self.bank.voxels.dtype)
-                yield Case(self.inputs, values, self.on_device[i]).real()
+                yield case_on(self.inputs, values, self.on_device[i]).real()
 
-        for z in scores(crops(), self.inputs, checkpoint, len(self.classes), batch_size):
+        for z in scores(crops(), self.inputs, self.question, batch_size):
             found.append(z)
             progress(len(found), n)
         return np.stack(found)
@@ -139,18 +138,19 @@ class Donors:
 
 def donors_for(
     bank: DonorBank,
-    checkpoint: Checkpoint,
+    question: Question,
     device: torch.device,
     batch_size: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Donors:
     """The donors of a bank for a network on a device; asked once, the last ones are kept."""
-    key = (id(bank), device)
-    kept = _kept.get(checkpoint, {})
+    key = (id(bank), device, question.label)
+    kept = _kept.get(question.checkpoint, {})
     if key not in kept:
-        made = Donors(bank, checkpoint, checkpoint.classes, device, batch_size, progress)
-        kept = _kept[checkpoint] = {key: made}
+        asked = question._replace(explained=None, reference=None)
+        made = Donors(bank, asked, device, batch_size, progress)
+        kept = _kept[question.checkpoint] = {key: made}
     return kept[key]
 
 
-_kept: WeakKeyDictionary[Checkpoint, dict[tuple[int, torch.device], Donors]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Checkpoint, dict[Any, Donors]] = WeakKeyDictionary()

@@ -11,11 +11,11 @@ import torch
 
 from gradcamo.causal.donors import Donors, Place
 from gradcamo.causal.fill import Pair, draw_pairs, fill, symmetries, turned
-from gradcamo.causal.inputs import Case, Mix, as_rows, intensities
+from gradcamo.causal.inputs import Case, Mix, as_rows, case_on, intensities
 from gradcamo.causal.passes import scores
+from gradcamo.causal.question import Question
 from gradcamo.causal.regions import EVERYONE, OWN, PLAYERS, RawCell
 from gradcamo.causal.shares import Margins
-from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import CausalSettings
 
 CONTRAST, SAME = range(2)
@@ -27,7 +27,8 @@ class Played(NamedTuple):
     ``scores`` (K,) are the network's logits of the crop as it is; ``k`` is the class that is
     explained, ``r`` its reference. ``logits`` (2, D, 8, K) are those of each pool (contrast, same),
     draw and coalition, ``limited`` (D, 2, K) those within changed limits, NaN where they were not
-    asked for. Where there is no game, ``reason`` says why and ``margins`` is None.
+    asked for. ``pairs`` are the donors drawn of each pool. Where there is no game, ``reason`` says
+    why and ``margins`` is None.
     """
 
     cell: RawCell
@@ -39,6 +40,7 @@ class Played(NamedTuple):
     logits: np.ndarray | None = None
     limited: np.ndarray | None = None
     unfilled_own: float = np.nan
+    pairs: tuple[list[list[Pair]], list[list[Pair]]] = ([], [])
 
 
 class Asked(NamedTuple):
@@ -51,7 +53,7 @@ class Asked(NamedTuple):
 def play(
     cells: Iterable[Asked],
     donors: Donors,
-    checkpoint: Checkpoint,
+    question: Question,
     settings: CausalSettings,
     batch_size: int,
 ) -> Iterator[Played]:
@@ -61,17 +63,17 @@ def play(
     ----------
     cells : whole, with voxels of their own
     donors : Donors
-    checkpoint : Checkpoint
+    question : Question
     settings : CausalSettings
     batch_size : crops that pass the network at a time
     """
     coming = iter(cells)
     while group := list(islice(coming, batch_size)):
         cases = [case_of(donors, asked.cell) for asked in group]
-        how = (donors.inputs, checkpoint, len(donors.classes), batch_size)
+        how = (donors.inputs, question, batch_size)
         real = scores((case.real() for case in cases), *how)
         plans = [
-            _plan(donors, settings, asked, case, z)
+            _plan(donors, question, settings, asked, case, z)
             for asked, case, z in zip(group, cases, list(real), strict=True)
         ]
         ready = [plan for plan in plans if isinstance(plan, _Plan)]
@@ -84,7 +86,7 @@ def case_of(donors: Donors, cell: RawCell) -> Case:
     """A cell laid out where the network works."""
     rows = as_rows(np.moveaxis(cell.image, 0, -1)).to(donors.device)
     kinds = torch.from_numpy(cell.kinds).to(donors.device)
-    return Case(donors.inputs, intensities(rows, cell.image.dtype), kinds)
+    return case_on(donors.inputs, intensities(rows, cell.image.dtype), kinds)
 
 
 def drawn_pairs(
@@ -105,6 +107,15 @@ def drawn_pairs(
         what = {"own": "own voxels", "neighbour": "neighbours", "background": "background"}
         return f"no donor of its pool has {what[PLAYERS[found - 1]]} where the cell has"
     return found
+
+
+def composites(donors: Donors, cell: RawCell, pairs: Sequence[Pair]) -> np.ndarray:
+    """What a draw makes of a cell: the intensities of all eight coalitions, (8, C, Z, Y, X)."""
+    kinds = torch.from_numpy(cell.kinds).to(donors.device)
+    found = fill(kinds, donors.on_device, pairs, cell.spacing)
+    filled = donors.voxels(found.source).T.cpu().numpy().reshape(cell.image.shape)
+    kept = [np.isin(cell.kinds, [0, *(p + 1 for p in range(3) if s >> p & 1)]) for s in range(8)]
+    return np.stack([np.where(own, cell.image, filled) for own in kept])
 
 
 class _Plan(NamedTuple):
@@ -164,16 +175,21 @@ class _Plan(NamedTuple):
             logits=logits,
             limited=limited,
             unfilled_own=float(np.mean(self.unfilled)),
+            pairs=self.pairs,
         )
 
 
 def _plan(
-    donors: Donors, settings: CausalSettings, asked: Asked, case: Case, z: np.ndarray
+    donors: Donors,
+    question: Question,
+    settings: CausalSettings,
+    asked: Asked,
+    case: Case,
+    z: np.ndarray,
 ) -> _Plan | Played:
     """What a cell's game takes; or why there is none."""
-    named = {name: n for n, name in enumerate(donors.classes)}
-    k = int(z.argmax()) if settings.target is None else named[settings.target]
-    r = donors.reference(k, z, None if settings.reference is None else named[settings.reference])
+    k = int(z.argmax()) if question.explained is None else question.explained
+    r = donors.reference(k, z, question.reference)
     pools = [donors.pool(c, asked.place) for c in (r, k)]
     pairs: tuple[list[list[Pair]], list[list[Pair]]] = ([], [])
     for n, pool in enumerate(pools):

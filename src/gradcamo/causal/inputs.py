@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradcamo.causal.regions import EVERYONE
+from gradcamo.cells.crops import quantiles
 from gradcamo.cells.overlap import plain_placement, upsampling_matrix
 from gradcamo.networks.blocks import Inference
 from gradcamo.networks.checkpoint import Checkpoint
@@ -83,6 +84,7 @@ class Inputs:
     def __init__(self, checkpoint: Checkpoint, shape: Sequence[int], device: torch.device) -> None:
         self.shape, self.device = tuple(shape), device
         self.mirrored = isinstance(checkpoint.ready, Inference)
+        self.rescale = checkpoint.crop.rescale
         self.input_size, self.channels = checkpoint.input_size, len(checkpoint.channels)
         self._along_z: Tensor | None = None
         if len(self.input_size) == 3:
@@ -151,6 +153,12 @@ class Inputs:
         of_row = (values.repeat(width) for values in (scale, rest, low))
         scale, rest, low = of_row
         return Mix(base, tuple(gaps), scale, rest, inside, low)
+
+
+def case_on(inputs: Inputs, rows: Tensor, kinds: Tensor) -> Case:
+    """A cell's voxels as the network's crops are rescaled."""
+    kind = Case if inputs.rescale == "min-max" else ClippedCase
+    return kind(inputs, rows, kinds)
 
 
 def _linear(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -242,3 +250,40 @@ class Case:
         low = torch.where(kept > 0, self.own_limits.low, fill.low).amin(0)
         high = torch.where(kept > 0, self.own_limits.high, fill.high).amax(0)
         return Limits(low, high)
+
+
+class ClippedCase(Case):
+    """The same where crops are rescaled by percentiles: that is not linear, so every composite is
+    built, rescaled by its own percentiles and resized."""
+
+    def __init__(self, inputs: Inputs, rows: Tensor, kinds: Tensor) -> None:
+        super().__init__(inputs, rows, kinds)
+        self._seen = torch.nonzero(self.kinds > 0)[:, 0]
+
+    def real(self) -> Mix:
+        return self._clipped(self.own, self._ends(self.own))
+
+    def swapped(
+        self, fill: Tensor, coalitions: Sequence[int], limited: bool = False
+    ) -> Iterator[Mix]:
+        filled = self.on_scale(fill)
+        for coalition in coalitions:
+            kept = self.kinds.new_tensor([0, *(coalition >> p & 1 for p in range(3))]).bool()
+            rows = torch.where(kept[self.kinds.int()][:, None], self.own, filled)
+            yield self._clipped(rows, self._ends(rows))
+        if limited:
+            yield self._clipped(filled, self._ends(self.own))
+            yield self._clipped(self.own, self._ends(filled))
+
+    def _ends(self, rows: Tensor) -> Limits:
+        inside = rows[self._seen].T.cpu().numpy()
+        low, high = np.array([quantiles(channel) for channel in inside], np.float32).T
+        return Limits(torch.from_numpy(low).to(rows), torch.from_numpy(high).to(rows))
+
+    def _clipped(self, rows: Tensor, ends: Limits) -> Mix:
+        span = (ends.high - ends.low).clamp(min=torch.finfo(torch.float32).tiny)
+        values = ((rows - ends.low) / span).clamp_(0, 1)
+        if self.within is not None:
+            values *= self.within
+        whole = Limits(torch.zeros_like(span), torch.ones_like(span))
+        return self.inputs.mix(self.inputs.wide(values), (), None, whole)

@@ -10,6 +10,7 @@ import torch
 from torch import OutOfMemoryError, Tensor
 
 from gradcamo.causal.inputs import Inputs, Mix
+from gradcamo.causal.question import Question
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
@@ -21,13 +22,12 @@ from gradcamo.networks.sharing import borrowed
 def scores(
     mixes: Iterable[Mix],
     inputs: Inputs,
-    checkpoint: Checkpoint,
-    n_classes: int,
+    question: Question,
     batch_size: int,
 ) -> Iterator[np.ndarray]:
     """What the network says of each input, (K,) float64, in their order.
 
-    One logit z counts as the two scores 0 and z. A batch that does not fit the device's memory is
+    A batch that does not fit the device's memory is
     halved, and so are those that follow.
 
     Raises
@@ -43,18 +43,11 @@ def scores(
         part = waiting[:batch_size]
         try:
             room = inputs.room(len(part)) if room is None or len(room) < len(part) else room
-            found = asked(inputs.batch(part, room), checkpoint, inputs.device)
+            found = asked(inputs.batch(part, room), question.checkpoint, inputs.device)
         except OutOfMemoryError:
             batch_size, room = smaller_batch(len(part), "cell"), None
             continue
-        if found.shape[1] == 1:
-            found = np.concatenate([np.zeros_like(found), found], 1)
-        if found.shape[1] != n_classes:
-            raise GradcamoError(
-                f"the network gives {found.shape[1]} logits for {n_classes} classes: name one "
-                "class per logit"
-            )
-        yield from found
+        yield from question.scores(found)
         waiting = waiting[len(part) :]
         waiting += islice(coming, max(0, batch_size - len(waiting)))
 

@@ -272,7 +272,7 @@ def rescale(
     if not np.isfinite(span).all():
         refuse_unbounded(window, name, source)
     if how == "percentile":
-        ends = np.array([_quantiles(channel.ravel()) for channel in window], values.dtype)
+        ends = np.array([quantiles(channel.ravel()) for channel in window], values.dtype)
         low, high = ends.T.reshape(2, -1, *[1] * len(axes))
         span = np.maximum(high - low, np.finfo(np.float32).tiny)  # few voxels differ: these clip
         values = ((values - low) / span).clip(0, 1)
@@ -301,7 +301,7 @@ def refuse_unbounded(window: np.ndarray, name: Any = str, source: str = "") -> N
         )
 
 
-def _quantiles(values: np.ndarray) -> np.ndarray:
+def quantiles(values: np.ndarray) -> np.ndarray:
     """The lower and the upper percentile of (N,), as `np.quantile` interpolates."""
     shares = np.divide(PERCENTILES, 100)
     if values.dtype not in (np.uint8, np.uint16):
@@ -337,5 +337,5 @@ def _hot(channel: np.ndarray) -> bool:
         return False
     reach = np.count_nonzero(channel >= third)
     if reach == enough - 1:  # the percentile lies between the two voxels around a third
-        return bool(high - low > HOT * (_quantiles(channel.ravel())[1] - low))
+        return bool(high - low > HOT * (quantiles(channel.ravel())[1] - low))
     return bool(reach < enough)

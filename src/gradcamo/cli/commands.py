@@ -298,11 +298,14 @@ def plate(
 
     The exit status is 1 if any stack is missing from the table.
     """
+    from gradcamo.auditing.causal import find_bank
+
     checkpoint_path = _checkpoint_path(checkpoint_path)
+    bank = find_bank(settings.donors, checkpoint_path, _bundled_bank) if settings.causal else None
     if dry_run:
         from gradcamo.plate.plan import plan_plate
 
-        click.echo(plan_plate(plate, checkpoint_path, out, settings))
+        click.echo(plan_plate(plate, checkpoint_path, out, settings, bank))
         return
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.plate.cluster import certificates
@@ -313,7 +316,7 @@ def plate(
     if "recognised" in rows.attrs:
         click.echo(rows.attrs["recognised"])
     with certificates(scheduler, tls_ca_file, tls_cert, tls_key), plate_line() as show:
-        summary = audit_plate(rows, checkpoint_path, out, settings, scheduler, show)
+        summary = audit_plate(rows, checkpoint_path, out, settings, scheduler, show, bank)
     click.echo(summary)
     sys.exit(summary.exit_status)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SEGMENTED_FOR_REAL = 2
 GALLERY_CELLS = 8
+DONORS, ASKED_OF_A_DOSE = 12, 4
 
 
 def run_demo(
@@ -63,8 +64,9 @@ def run_demo(
     tables = [_audit(row, _labels_path(row, out, i in agreement), checkpoint) for i, row in stacks]
     cells = pd.concat(tables, ignore_index=True)
     recipes = [table.attrs["recipe"] for table in tables]
-    recipe = with_cautions(cells, {**recipes[0], "facts": facts_of_stacks(recipes)})
-    cells.attrs["recipe"] = recipe
+    cells.attrs["recipe"] = {**recipes[0], "facts": facts_of_stacks(recipes)}
+    cells = _ask_causally(cells, plate, checkpoint, out, agreement, track)
+    cells.attrs["recipe"] = recipe = with_cautions(cells, cells.attrs["recipe"])
     write_table(cells, out / "cells.csv")
     _draw(cells, plate, checkpoint, out, agreement)
     say(_findings(cells, checkpoint))
@@ -138,6 +140,43 @@ def _audit(row: pd.Series, labels: Path, checkpoint: Any) -> pd.DataFrame:
     return table
 
 
+def _ask_causally(
+    cells: pd.DataFrame,
+    plate: pd.DataFrame,
+    checkpoint: Any,
+    out: Path,
+    segmented: Collection[Any],
+    track: Callable,
+) -> pd.DataFrame:
+    """A few cells of each dose asked what their prediction hangs on; donors are the plate's own."""
+    from gradcamo.auditing.causal import ask_causally, causal_settings, drawn_cells, with_causal
+    from gradcamo.auditing.stack import cells_of
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.stacks import read_stack
+    from gradcamo.settings import AuditSettings, DonorSettings, SwapSettings
+    from gradcamo.training.donors import plate_donors
+
+    bank = plate_donors(plate, checkpoint, DonorSettings(per_class=DONORS))
+    how = causal_settings(SwapSettings(), AuditSettings())
+    held_out = plate[~plate["well"].isin(checkpoint.recipe["train_wells"])]
+    first = held_out.drop_duplicates("treatment")
+    asked, made = [], {}
+    for i, row in track(first.iterrows(), "Swapping regions", len(first)):
+        labels = read_labels(_labels_path(row, out, i in segmented))
+        crops = cells_of(read_stack(row["image"]), labels, checkpoint)
+        drawn = drawn_cells(crops, ASKED_OF_A_DOSE, 0)
+        found = ask_causally(crops, checkpoint, bank, how, drawn, row["plate"], row["well"])
+        of_stack = cells[cells["image"] == crops.stack.source]
+        asked.append(with_causal(of_stack, found.table))
+        made = found.recipe
+    others = cells[~cells["image"].isin([table["image"].iat[0] for table in asked])]
+    joined = pd.concat([*asked, with_causal(others, found.table.iloc[:0])]).sort_index()
+    recipe = cells.attrs["recipe"]
+    facts = [*recipe["facts"], *made.get("cautions", ())]
+    joined.attrs = {"recipe": {**recipe, "facts": facts, "causal": made}}
+    return joined
+
+
 def _draw(
     cells: pd.DataFrame, plate: pd.DataFrame, checkpoint: Any, out: Path, segmented: Collection[Any]
 ) -> None:
@@ -174,7 +213,7 @@ def _view(cell: pd.Series, image: str, labels_path: Path, checkpoint: Any) -> An
 
 
 def _findings(cells: pd.DataFrame, checkpoint: Any) -> str:
-    from gradcamo.auditing.summary import summarise
+    from gradcamo.auditing.summary import summarise, summarise_causal
     from gradcamo.cells.table import whole
     from gradcamo.settings import AuditSettings
 
@@ -186,6 +225,7 @@ def _findings(cells: pd.DataFrame, checkpoint: Any) -> str:
             f"of {len(held_out)} cells in wells that the network was not trained on, {right:.0%} "
             f"are given their own of {len(checkpoint.classes)} treatments"
         )
+    lines.append(summarise_causal(cells))
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from gradcamo.figures.confusion import confusion_matrix
 from gradcamo.figures.gallery import heatmap_gallery
 from gradcamo.figures.layers import layer_audit
 from gradcamo.figures.paper import SITES
+from gradcamo.figures.swaps import swapped_crops
 from gradcamo.figures.treatments import attention_budget, scores_by_dose_and_site
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "heatmap_gallery",
     "layer_audit",
     "scores_by_dose_and_site",
+    "swapped_crops",
 ]

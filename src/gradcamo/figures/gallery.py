@@ -48,8 +48,8 @@ def heatmap_gallery(
         top.imshow(view.image, cmap="gray", vmin=0, vmax=1)
         bottom.imshow(overlay(view, outlines=False))
         for axes in (top, bottom):
-            _outline(axes, view.others, NEIGHBOURS)
-            _outline(axes, view.own, OWN)
+            outline(axes, view.others, NEIGHBOURS)
+            outline(axes, view.own, OWN)
         top.set_title(view.title, fontsize=8)
     _heat_bar(figure, grid)
     figure.suptitle(title or "Where the network looks", fontsize=11)
@@ -62,7 +62,7 @@ def heatmap_gallery(
     return figure
 
 
-def _outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
+def outline(axes: Axes, mask: np.ndarray, colour: str) -> None:
     if mask.any() and not mask.all():
         axes.contour(mask, [0.5], colors=colour, linewidths=1)
 

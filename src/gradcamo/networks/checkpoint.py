@@ -107,7 +107,7 @@ class Checkpoint:
         cls,
         network: nn.Module,
         channels: Sequence[str],
-        layer: str | nn.Module,
+        layer: str | nn.Module | None,
         input_size: Sequence[int],
         crop: CropSettings | None = None,
         classes: Sequence[str] | None = None,
@@ -122,7 +122,8 @@ class Checkpoint:
         ----------
         network : any CNN from (N, C, *input_size) to logits (N, K), or a vision transformer
         channels : stains, in the order that the network expects
-        layer : the layer to explain, by name or as the module
+        layer : the layer to explain, by name or as the module; None where no map is wanted, as for
+            causal attention, which takes any network (with ``classes`` named, also a scripted one)
         input_size : (z, y, x), or (y, x) for a 2D network
         crop : the window around each cell, 128 x 128 by default
         classes : names of the logits; "0", "1", … by default. A network with one logit needs two,
@@ -142,14 +143,15 @@ class Checkpoint:
         """
         network = unwrapped(network)
         shape = (len(channels), *input_size)
-        if not is_transformer(network):
+        if layer is not None and not is_transformer(network):
             check_gradients(network)
-        n = count_classes(network, shape)
-        classes = [str(k) for k in range(n)] if classes is None else classes
-        check_classes(n, classes, outputs)
+        if layer is not None or classes is None:
+            n = count_classes(network, shape)
+            classes = [str(k) for k in range(n)] if classes is None else classes
+            check_classes(n, classes, outputs)
         if isinstance(layer, nn.Module):
             (layer,) = find_taps(network, [layer])
-        layer = plain_name(layer, taps(network))
+        layer = None if layer is None else plain_name(layer, taps(network))
         own = cls(
             network=network,
             classes=tuple(classes),
@@ -158,11 +160,12 @@ class Checkpoint:
             channel_std=tuple([1.0] * len(channels) if channel_std is None else channel_std),
             crop=crop or CropSettings(),
             input_size=tuple(input_size),
-            layer=layer,
+            layer=layer or "",
             reshape=reshape,
             outputs=outputs,
         )
-        own.info(layer)
+        if layer is not None:
+            own.info(layer)
         return own
 
     def prepare(self, images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:

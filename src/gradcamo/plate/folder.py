@@ -36,6 +36,8 @@ class PlateFolder:
     out: Path
     checkpoint_hash: str
     settings: PlateSettings
+    donors_hash: str = ""
+    held_out: tuple[tuple[str, str], ...] = ()
 
     def with_layer(self, checkpoint: Checkpoint) -> PlateFolder:
         """The same with the layer named, the checkpoint's own where the settings name none.
@@ -53,13 +55,17 @@ class PlateFolder:
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """All that decides what a stack's file holds, but for the stack itself."""
-        return {
+        recipe = {
             "format": FORMAT,
             "software": version("napari-gradcamo"),
             "checkpoint": self.checkpoint_hash,
             "audit": self.settings.audit.model_dump(exclude=_HARMLESS),
             "segment": self.segment_recipe,
         }
+        if self.settings.causal:
+            said = self.settings.model_dump(include={"draws", "reference", "causal_cells"})
+            recipe["causal"] = said | {"donors": self.donors_hash}
+        return recipe
 
     @cached_property
     def segment_recipe(self) -> dict[str, Any]:
@@ -74,6 +80,11 @@ class PlateFolder:
     def checkpoint(self) -> Path:
         """The network, where every worker reads it."""
         return self.out / f"checkpoint-{self.checkpoint_hash[:12]}.safetensors"
+
+    @property
+    def donors(self) -> Path:
+        """The donor bank, where every worker reads it."""
+        return self.out / f"donors-{self.donors_hash[:12]}.npz"
 
     def cells(self, name: str) -> Path:
         """Table and profiles of one stack; once it is there, the stack is done."""

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from gradcamo.auditing.causal import passes
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.files.stamp import size_of
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
-from gradcamo.plate.run import largest, open_checkpoint, open_plate, stack_jobs
+from gradcamo.plate.run import bank_of, largest, open_checkpoint, open_plate, stack_jobs
+from gradcamo.plate.tasks import StackJob
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
+    from gradcamo.causal.bank import DonorBank
     from gradcamo.networks.checkpoint import Checkpoint
 
 START_S = 10.0
@@ -69,6 +72,7 @@ def plan_plate(
     checkpoint: str | Path | Checkpoint,
     out: str | Path,
     settings: PlateSettings | None = None,
+    bank: DonorBank | None = None,
 ) -> PlatePlan:
     """Say what `audit_plate` would do (a dry run): nothing is written.
 
@@ -85,14 +89,17 @@ def plan_plate(
 
     settings = settings or PlateSettings()
     network = open_checkpoint(checkpoint)
-    folder = PlateFolder(Path(out).absolute(), network.hash, settings).with_layer(network)
+    if settings.causal and bank is None:
+        bank = bank_of(checkpoint, settings)
+    donors = bank.hash if bank and settings.causal else ""
+    folder = PlateFolder(Path(out).absolute(), network.hash, settings, donors).with_layer(network)
     rows = open_plate(plate, settings)
     refuse_other_spellings(rows, network, "the plate")
     jobs = stack_jobs(rows, folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     unlabelled = [job for job in left if job.labels is None]
     notes: list[str] = []
-    cells, seconds = 0.0, 0.0
+    cells, seconds, swaps = 0.0, 0.0, 0.0
     known = not left
     for part in ([job for job in left if job.labels], unlabelled):
         costs, per_cell = sample_stacks(part, network, settings, notes)
@@ -100,11 +107,18 @@ def plan_plate(
             mean = pd.DataFrame(costs).mean()
             cells += len(part) * mean["cells"]
             seconds += len(part) * (mean["read_s"] + mean["segment_s"] + mean["whole"] * per_cell)
+            asked = sum(_asked(job, mean["whole"]) for job in part)
+            swaps += asked
+            seconds += asked * passes(settings.draws) * per_cell
             notes.append(_measured(len(costs), len(part), mean, per_cell, part is unlabelled))
             known = True
-    workers = min(
-        len(left) or 1, local_workers(largest(left), settings.workers, settings.audit.device)
-    )
+    if swaps:
+        notes.append(
+            f"about {swaps:,.0f} whole cells are asked causally, {passes(settings.draws)} passes "
+            "each"
+        )
+    room = largest(left) + (bank.nbytes // 2 if bank else 0)
+    workers = min(len(left) or 1, local_workers(room, settings.workers, settings.audit.device))
     read = sum(size_of(job.image) for job in left)
     features = network.layers[folder.settings.audit.layer or network.layer].channels
     written = cells * (4 * features + ROW_BYTES) * 3  # per stack, and twice as a whole
@@ -121,6 +135,11 @@ def plan_plate(
         workers=workers,
         notes=tuple(notes),
     )
+
+
+def _asked(job: StackJob, whole: float) -> float:
+    """How many of a stack's whole cells are asked causally."""
+    return whole if job.causal_cells is None else min(whole, job.causal_cells)
 
 
 def _parts(audit_s: float, cells: float, workers: int, settings: PlateSettings) -> dict[str, float]:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.auditing.causal import exposure_cautions
 from gradcamo.auditing.cautions import facts_of_stacks, with_cautions
 from gradcamo.cells.table import fails, passes, scored, whole
+from gradcamo.columns import ONLY_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_profiles, write_table
@@ -71,6 +73,11 @@ def finish(
     cells = found.table.assign(umap_1=found.layout[:, 0], umap_2=found.layout[:, 1])
     write_table(cells, folder.out / "cells.parquet", recipe)
     _write_profiles(found, cells, folder, recipe)
+    if "only_nothing" in cells:
+        from gradcamo.causal.uses import uses_table
+
+        asked = cells.fillna(dict.fromkeys(ONLY_COLUMNS, ""))
+        write_table(uses_table(asked).reset_index(), folder.out / "uses.csv", recipe)
     confounding, costs = measure(found, folder)
     write_table(confounding, folder.out / "confounding.csv", recipe)
     write_table(costs, folder.out / "cutoffs.csv", recipe)
@@ -90,7 +97,7 @@ def gather_stacks(
     """
     from gradcamo.files.treatments import treatment_of_cells
 
-    tables, profiles, said = [], [], []
+    tables, profiles, said, exposures = [], [], [], []
     recipes: list[Mapping[str, Any]] = []
     done = set(landed)
     for _, row in plate.iterrows():
@@ -99,6 +106,7 @@ def gather_stacks(
             continue
         stack = read_profiles(folder.cells(name))
         recipes.append(stack.recipe)
+        exposures.append((row, stack.recipe.get("causal", {})))
         carried = row.drop(["labels", "cells"], errors="ignore")
         table = stack.table.assign(**carried)
         if own := treatment_of_cells(row):
@@ -121,6 +129,9 @@ def gather_stacks(
         cells["split"] = split
     of_stack = ("image", "inputs", "spacing_um", "stack", "network_cautions", "cautions", "run")
     recipe = {name: value for name, value in recipes[0].items() if name not in of_stack}
+    if "causal" in recipe:
+        recipe["causal"] = {k: v for k, v in recipe["causal"].items() if k != "medians"}
+        said += exposure_cautions(exposures)
     recipe["settings"] = folder.settings.audit.model_dump()
     recipe["plate"] = folder.settings.model_dump(mode="json", exclude={"audit"})
     recipe["stacks"] = len(done)

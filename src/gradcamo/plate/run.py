@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
+from gradcamo.files.wells import well_name
 from gradcamo.logs import hand_on
 from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
 from gradcamo.plate.summary import PlateProgress, PlateSummary, write_summary
@@ -24,6 +26,7 @@ from gradcamo.settings import PlateSettings
 if TYPE_CHECKING:
     from distributed.deploy import Cluster
 
+    from gradcamo.causal.bank import DonorBank
     from gradcamo.networks.checkpoint import Checkpoint
 
 
@@ -34,6 +37,7 @@ def audit_plate(
     settings: PlateSettings | None = None,
     scheduler: str | Cluster | None = None,
     progress: Callable[[PlateProgress], Any] | None = None,
+    bank: DonorBank | None = None,
 ) -> PlateSummary:
     """Audit every stack of a plate, whiten, lay out, measure confounding, write a report.
 
@@ -54,6 +58,8 @@ def audit_plate(
         cluster is started and stopped.
     progress : called with a PlateProgress about once a second; an exception it raises stops the
         run, and what landed stays
+    bank : donors for ``settings.causal``; by default those that the settings name, else those
+        beside the checkpoint's file
 
     Returns
     -------
@@ -65,7 +71,7 @@ def audit_plate(
         If the plate or checkpoint cannot be read, no scheduler answers, or the folder cannot be
         written. A stack that fails is named in the summary and stops nothing.
     """
-    steps = plate_steps(plate, checkpoint, out, settings, scheduler)
+    steps = plate_steps(plate, checkpoint, out, settings, scheduler, bank)
     while True:
         try:
             step = next(steps)
@@ -81,6 +87,7 @@ def plate_steps(
     out: str | Path,
     settings: PlateSettings | None = None,
     scheduler: str | Cluster | None = None,
+    bank: DonorBank | None = None,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
     from gradcamo.plate.results import finish
@@ -91,13 +98,16 @@ def plate_steps(
     rows = open_plate(plate, settings)
     network = open_checkpoint(checkpoint)
     refuse_other_spellings(rows, network, "the plate")
-    folder = open_folder(network, out, settings)
+    if settings.causal and bank is None:
+        bank = bank_of(checkpoint, settings)
+    folder = open_folder(network, out, settings, bank)
     jobs = stack_jobs(rows, folder)
     waiting = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     outcomes: list[Outcome] = []
     trouble = ""
     if waiting:
-        trouble = yield from _compute(waiting, len(jobs), scheduler, settings, outcomes)
+        room = bank.nbytes // 2 if bank is not None else 0
+        trouble = yield from _compute(waiting, len(jobs), scheduler, settings, outcomes, room)
     failed = {outcome.name: outcome.reason for outcome in outcomes if outcome.reason}
     landed = [job.name for job in jobs if folder.landed(job.name, job.inputs)]
     missing = [job.name for job in jobs if job.name not in {*landed, *failed}]
@@ -137,15 +147,19 @@ def _compute(
     scheduler: str | Cluster | None,
     settings: PlateSettings,
     outcomes: list[Outcome],
+    room: int = 0,
 ) -> Generator[PlateProgress, None, str]:
-    """Run the jobs, adding to ``outcomes``; returns what stopped them early, if anything did."""
+    """Run the jobs, adding to ``outcomes``; returns what stopped them early, if anything did.
+
+    ``room`` is the memory that each worker needs beside stacks and network.
+    """
     from gradcamo.plate.cluster import ClusterLostError, cluster, local_workers, run_jobs
 
     before, first = total - len(jobs), 0.0
     device = settings.audit.device
     workers = 0
     if scheduler is None:
-        workers = min(len(jobs), local_workers(largest(jobs), settings.workers, device))
+        workers = min(len(jobs), local_workers(largest(jobs) + room, settings.workers, device))
     yield PlateProgress("starting workers", before, total)
     try:
         with cluster(scheduler, workers, device) as client:
@@ -246,28 +260,79 @@ def open_checkpoint(checkpoint: str | Path | Checkpoint) -> Checkpoint:
     return Checkpoint.load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
 
 
-def open_folder(checkpoint: Checkpoint, out: str | Path, settings: PlateSettings) -> PlateFolder:
-    """The folder of results, made if missing, with the checkpoint in it for the workers."""
-    folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings).with_layer(checkpoint)
+def open_folder(
+    checkpoint: Checkpoint, out: str | Path, settings: PlateSettings, bank: DonorBank | None = None
+) -> PlateFolder:
+    """The folder of results, made if missing, with checkpoint and donors in it for the workers."""
+    donors = bank.hash if bank is not None and settings.causal else ""
+    folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings, donors)
+    folder = replace(folder.with_layer(checkpoint), held_out=held_out_wells(checkpoint))
     if not folder.checkpoint.is_file():
         checkpoint.save(folder.checkpoint)
+    if donors and bank is not None and not folder.donors.is_file():
+        bank.save(folder.donors)
     return folder
+
+
+def held_out_wells(checkpoint: Checkpoint) -> tuple[tuple[str, str], ...]:
+    """Plate and well of those that the training left out, where the checkpoint knows."""
+    return tuple(
+        (str(group["plate"]), well_name(group["well"]))
+        for group in checkpoint.recipe.get("cells_per_well", ())
+        if group["split"] == "test"
+    )
+
+
+def bank_of(checkpoint: str | Path | Checkpoint, settings: PlateSettings) -> DonorBank:
+    """The donors that the settings name, else those beside the checkpoint's file.
+
+    Raises
+    ------
+    GradcamoError
+        If there are none.
+    """
+    from gradcamo.auditing.causal import find_bank
+
+    if settings.donors is None and not isinstance(checkpoint, str | Path):
+        raise GradcamoError(
+            "causal attention needs a donor bank: name one (--donors); 'gradcamo donors' makes it"
+        )
+    return find_bank(settings.donors, checkpoint if isinstance(checkpoint, str | Path) else "")
 
 
 def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
     """One job per row of the plate."""
     from gradcamo.files.told import TOLD
 
+    shares, held_out = _causal_shares(rows, folder.settings), set(folder.held_out)
     jobs = []
-    for _, series in rows.iterrows():
+    for (_, series), share in zip(rows.iterrows(), shares, strict=True):
         row: dict[str, Any] = {str(name): value for name, value in series.items()}
         labels = row.get("labels")
         row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
         name = stack_name(row)
         inputs = stack_inputs(row)
         said = {column: inputs[column] for column in TOLD if column in inputs}
-        jobs.append(StackJob(name, str(row["image"]), row["labels"], inputs, folder, said))
+        well = (str(row["plate"]), str(row["well"]))
+        jobs.append(
+            StackJob(
+                *(name, str(row["image"]), row["labels"], inputs, folder, said, well, share),
+                held_out=(well[0], well_name(well[1])) in held_out,
+            )
+        )
     return jobs
+
+
+def _causal_shares(rows: pd.DataFrame, settings: PlateSettings) -> list[int | None]:
+    """How many cells of each stack are asked causally: a well's in equal parts; None: all."""
+    if not settings.causal:
+        return [0] * len(rows)
+    if not settings.causal_cells:
+        return [None] * len(rows)
+    wells = rows["plate"].astype(str) + " " + rows["well"].map(well_name)
+    stacks, turn = wells.groupby(wells).transform("size"), wells.groupby(wells).cumcount()
+    n = settings.causal_cells
+    return [n // of + (i < n % of) for of, i in zip(stacks, turn, strict=True)]
 
 
 def largest(jobs: list[StackJob]) -> int:

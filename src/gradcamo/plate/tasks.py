@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.auditing.causal import with_causal
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing, to_json
@@ -24,8 +25,12 @@ from gradcamo.logs import collected
 from gradcamo.plate.folder import PlateFolder
 
 if TYPE_CHECKING:
+    from gradcamo.auditing.causal import CausalResult
     from gradcamo.auditing.stack import AuditBatch
+    from gradcamo.causal.bank import DonorBank
+    from gradcamo.cells.crops import CellCrops
     from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.settings import AuditSettings, CausalSettings
     from gradcamo.types import ZStack
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -33,7 +38,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 @dataclass(frozen=True)
 class StackJob:
-    """One stack to audit: its name, its files, what was told of them, and where results go."""
+    """One stack to audit: its name, its files, what was told of them, and where results go.
+
+    ``well`` is (plate, well); ``causal_cells`` of it are asked causally, None: all.
+    ``held_out`` says that the network was not trained on it.
+    """
 
     name: str
     image: str
@@ -41,6 +50,9 @@ class StackJob:
     inputs: Mapping[str, Any]
     folder: PlateFolder
     told: Mapping[str, str] = field(default_factory=dict)
+    well: tuple[str, str] = ("", "")
+    causal_cells: int | None = 0
+    held_out: bool = False
 
     @property
     def row(self) -> dict[str, Any]:
@@ -103,7 +115,7 @@ def load_once(path: Path) -> Checkpoint:
 
 def _audit(job: StackJob, device: str | None) -> int:
     from gradcamo.auditing.cautions import with_cautions
-    from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
+    from gradcamo.auditing.stack import audit_crops, audit_recipe, cells_of, gather
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.files.store import write_table
@@ -115,6 +127,7 @@ def _audit(job: StackJob, device: str | None) -> int:
     stack = read_stack(job.row)
     labels = read_labels(job.row, like=stack) if job.labels else _segmented(job, stack, device)
     width = checkpoint.layers[settings.layer or checkpoint.layer].channels
+    causal: dict[str, Any] = {}
     if not np.any(labels):  # an empty field is a result, not a failure
         table, profiles = pd.DataFrame({name: [] for name in CELL_COLUMNS}), np.empty((0, width))
     else:
@@ -122,15 +135,56 @@ def _audit(job: StackJob, device: str | None) -> int:
         if set(wanted) <= set(stack.channels):  # else the audit says what is missing
             stack = stack.select(wanted)
         stack = stack.in_memory()
-        batches = list(audit_batches(stack, labels, checkpoint, settings))
+        crops = cells_of(stack, labels, checkpoint, settings)
+        batches = list(audit_crops(crops, checkpoint, settings))
         table, profiles = gather(batches)
         if not profiles.shape[1]:  # all cells are partial
             profiles = np.full((len(table), width), np.nan)
         _write_thumbnails(job, stack, labels, checkpoint, batches)
-    recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings))
+        if folder.settings.causal:
+            asked = _asked_causally(job, crops, checkpoint, settings)
+            table, causal = with_causal(table, asked.table), {"causal": asked.recipe}
+            if job.held_out:
+                table = table.join(_called(job, crops, checkpoint, settings), on="label")
+    recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings) | causal)
     recipe |= {"run": folder.recipe, "inputs": dict(job.inputs)}
     write_table(table.drop(columns="flagged"), folder.cells(job.name), recipe, profiles)
     return len(table)
+
+
+@lru_cache(maxsize=1)
+def donors_once(path: Path) -> DonorBank:
+    """The donor bank, read once per process; its file name holds its hash."""
+    from gradcamo.causal.bank import DonorBank
+
+    return DonorBank.load(path)
+
+
+def _asked_causally(
+    job: StackJob, crops: CellCrops, checkpoint: Checkpoint, settings: AuditSettings
+) -> CausalResult:
+    from gradcamo.auditing.causal import ask_causally
+
+    return ask_causally(crops, checkpoint, *_drawn(job, crops, settings), *job.well)
+
+
+def _called(
+    job: StackJob, crops: CellCrops, checkpoint: Checkpoint, settings: AuditSettings
+) -> pd.DataFrame:
+    from gradcamo.auditing.causal import called_with_one_region
+
+    return called_with_one_region(crops, checkpoint, *_drawn(job, crops, settings), *job.well)
+
+
+def _drawn(
+    job: StackJob, crops: CellCrops, settings: AuditSettings
+) -> tuple[DonorBank, CausalSettings, list[int] | None]:
+    """Donors, how they are swapped in, and the cells that were drawn."""
+    from gradcamo.auditing.causal import causal_settings, drawn_cells
+
+    drawn = drawn_cells(crops, job.causal_cells, job.folder.settings.seed, job.name)
+    how = causal_settings(job.folder.settings, settings)
+    return donors_once(job.folder.donors), how, drawn
 
 
 def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
