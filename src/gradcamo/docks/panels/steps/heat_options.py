@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from gradcamo.docks.parts.memory import keep, recall
@@ -40,6 +40,7 @@ class HeatmapOptions(QWidget):
             Look, MORE, {"rendering": RENDERINGS}, TITLES, ("opacity", "hide_below")
         )
         self.inputs = {**self.first.inputs, **self.more.inputs}
+        self.inputs["rendering"].setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.pin = QPushButton("Pin")
         self.pin.setToolTip("keep this heatmap as a layer of its own, to compare it with others")
         box = QVBoxLayout(self)
