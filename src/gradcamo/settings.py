@@ -94,6 +94,11 @@ class LabelReadSettings(ReadSettings):
     labels_coarser: bool = Field(
         False, description="enlarge label images of a coarser level to the stack's size"
     )
+    connected: bool = Field(
+        False,
+        description="label images are masks, one number for all cells: each connected piece "
+        "becomes a cell",
+    )
 
 
 class FolderSettings(LabelReadSettings):

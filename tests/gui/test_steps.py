@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,6 +115,29 @@ def test_layers_that_are_open_already_are_taken_up(viewer, field, qtbot):
     viewer.add_labels(labels, name="mine")
     assert session.labels_layer is viewer.layers["mine"]
     assert dock.labels.currentText() == "mine"
+
+
+def test_a_mask_is_refused_with_a_button_that_labels_its_pieces(viewer, qtbot):
+    cases = Path(__file__).parents[1] / "data" / "cases"
+    dock = docked(viewer, LoadDock)
+    session = window_of(viewer).session
+
+    def load(call, *given):
+        with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+            call(*given)
+
+    load(dock.load_stack, cases / "images" / "ome_no_z_spacing.ome.tif")
+    assert not dock.pieces.isVisibleTo(dock)
+    load(dock.load_labels, cases / "labels" / "binary_255.tif")
+    assert "binary_255.tif is a mask" in dock.message.text()
+    assert dock.pieces.isVisibleTo(dock)
+    assert session.labels_layer is None
+    load(qtbot.mouseClick, dock.pieces, Qt.MouseButton.LeftButton)
+    assert session.labels_layer.data.max() == 3
+    assert not dock.pieces.isVisibleTo(dock)
+    load(dock.load_labels, cases / "labels" / "half_resolution.tif")
+    assert "half the resolution" in dock.message.text()
+    assert session.labels_layer.data.shape == (4, 64, 64)
 
 
 def test_a_typed_voxel_size_reaches_stack_and_layers(session, viewer, qtbot):

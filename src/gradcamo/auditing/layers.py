@@ -100,6 +100,7 @@ def layer_audit_steps(
 
 def _cells(plate_csv: str | Path, checkpoint: Checkpoint, told: LabelReadSettings) -> pd.DataFrame:
     """The whole cells of the checkpoint's classes, training and held-out wells."""
+    from gradcamo.files.misfits import refuse_misfits
     from gradcamo.files.plates import read_plate
     from gradcamo.files.told import as_told
 
@@ -107,7 +108,9 @@ def _cells(plate_csv: str | Path, checkpoint: Checkpoint, told: LabelReadSetting
     settings = trained_with.model_copy(update={"crop": checkpoint.crop})
     plate = as_told(as_told(read_plate(plate_csv), settings), told)  # what is told now wins
     refuse_other_spellings(plate, checkpoint, plate_csv)
-    cells = index_cells(leave_wells_out(plate, settings), settings)
+    plate = leave_wells_out(plate, settings)
+    refuse_misfits(plate)
+    cells = index_cells(plate, settings)
     if cells.attrs["channels"] != checkpoint.channels:
         raise GradcamoError(
             f"the checkpoint expects the channels {', '.join(checkpoint.channels)}, the plate has "

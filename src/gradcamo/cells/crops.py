@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.labels import coarser_by
+from gradcamo.files.misfits import refuse_misfit
 from gradcamo.settings import CropSettings, Rescale
 from gradcamo.types import CellCrop, ZStack, voxel_um3
 
@@ -111,21 +111,7 @@ class CellCrops(Sequence[CellCrop]):
 
     def __init__(self, stack: ZStack, labels: Any, settings: CropSettings | None = None) -> None:
         self.stack, self.labels, self.settings = stack, labels, settings or CropSettings()
-        if tuple(labels.shape) != stack.shape[1:]:
-            factors = coarser_by(labels.shape, stack.shape[1:])
-            hint = (
-                ""
-                if factors is None
-                else (
-                    f"; they are coarser by {' × '.join(map(str, factors))}: to enlarge them, say "
-                    "so (like=stack in read_labels, --labels-coarser)"
-                )
-            )
-            raise GradcamoError(
-                f"labels of shape {tuple(labels.shape)} do not fit a stack of (Z, Y, X) = "
-                f"{stack.shape[1:]}: open the labels that were made for "
-                f"{stack.source or 'it'}{hint}"
-            )
+        refuse_misfit(labels.shape, stack)
         if np.dtype(labels.dtype).kind not in "ui":
             raise GradcamoError(f"labels are whole numbers, these are {labels.dtype}: round them")
         cells = cell_extents(labels)

@@ -16,9 +16,10 @@ from gradcamo.files.gaps import has_gaps, read_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.linking import link_planes
+from gradcamo.files.masks import connected_pieces, refuse_mask
 from gradcamo.files.rawimage import RawImage
 from gradcamo.files.stacks import ome_spacing
-from gradcamo.files.told import told
+from gradcamo.files.told import says_yes, told
 from gradcamo.types import ZStack
 
 STITCH = 0.05
@@ -30,6 +31,7 @@ def read_labels(
     axes: str | None = None,
     stitch_threshold: float = STITCH,
     like: ZStack | None = None,
+    connected: bool = False,
 ) -> np.ndarray:
     """Read a label image: 0 is background, every cell has its own positive number.
 
@@ -38,8 +40,8 @@ def read_labels(
     path : path, or a row of `read_plate`
         As `read_stack`, PNG or npy; a label image inside OME-Zarr is
         ``image.ome.zarr/labels/cells``. A path with a gap, ``"masks_{z}.npy"``, stands for one
-        mask for each plane. Of a row, ``labels`` is read as its columns labels_axes, labels_stitch
-        and labels_coarser tell.
+        mask for each plane. Of a row, ``labels`` is read as its columns labels_axes, labels_stitch,
+        labels_coarser and connected tell.
     axes : str, optional
         As `read_stack`. Labels have neither channels nor time points: where there is one axis
         beside Y and X, it holds planes, whatever the file calls it.
@@ -49,6 +51,9 @@ def read_labels(
         all planes.
     like : ZStack, optional
         A stack whose size labels of a coarser level are brought to, voxel by voxel.
+    connected : bool
+        Whether every connected piece becomes a cell of its own, see `connected_pieces`: for masks,
+        in which all cells have one number.
 
     Returns
     -------
@@ -57,12 +62,13 @@ def read_labels(
     Raises
     ------
     GradcamoError
-        As `read_stack`, and if there are several channels, negative numbers or fractions, if the
-        file holds pickled objects, or its size is no whole part of that of ``like``.
+        As `read_stack`, and if there are several channels, negative numbers or fractions, if they
+        are a mask, if the file holds pickled objects, or its size is no whole part of that of
+        ``like``.
     """
     if not isinstance(path, str | Path):
-        return _of_row(path, axes, stitch_threshold, like)
-    labels = _read(path, axes, stitch_threshold)
+        return _of_row(path, axes, stitch_threshold, like, connected)
+    labels = _read(path, axes, stitch_threshold, connected)
     return labels if like is None else enlarged(labels, like.shape[1:], path)
 
 
@@ -71,6 +77,7 @@ def _of_row(
     axes: str | None,
     stitch_threshold: float,
     like: ZStack | None,
+    connected: bool,
 ) -> np.ndarray:
     if not (path := told(row, "labels")):
         raise GradcamoError(f"{told(row, 'image') or 'the row'} has no labels: segment it first")
@@ -82,13 +89,14 @@ def _of_row(
             raise GradcamoError(
                 f"labels_stitch is an overlap from 0 to 1, got {said!r} for {path}"
             ) from error
-    coarser = told(row, "labels_coarser").lower() in ("yes", "true", "1")
+    like = like if says_yes(row, "labels_coarser") else None
+    connected = connected or says_yes(row, "connected")
     try:
-        return read_labels(path, axes, stitch_threshold, like if coarser else None)
+        return read_labels(path, axes, stitch_threshold, like, connected)
     except GradcamoError as error:
         if not (told(row, "well") and told(row, "site")):
             raise
-        raise GradcamoError(f"well {row['well']}, site {row['site']}: {error}") from error
+        raise type(error)(f"well {row['well']}, site {row['site']}: {error}") from error
 
 
 def enlarged(labels: np.ndarray, shape: Sequence[int], path: str | Path = "") -> np.ndarray:
@@ -123,7 +131,24 @@ def coarser_by(labels: Sequence[int], stack: Sequence[int]) -> tuple[int, ...] |
     return tuple(factors)
 
 
-def _read(path: str | Path, axes: str | None, stitch_threshold: float) -> np.ndarray:
+def _read(
+    path: str | Path, axes: str | None, stitch_threshold: float, connected: bool
+) -> np.ndarray:
+    labels = _whole_numbers(np.asarray(open_labels(path, axes)), path)
+    if connected:
+        return connected_pieces(labels)
+    refuse_mask(labels, path)
+    return link_planes(labels, stitch_threshold) if has_gaps(path) and stitch_threshold else labels
+
+
+def open_labels(path: str | Path, axes: str | None = None) -> Any:
+    """A label image (Z, Y, X) as it lies in its file, without reading its voxels.
+
+    Raises
+    ------
+    GradcamoError
+        As `read_labels`, for what the file says about itself.
+    """
     many = has_gaps(path)
     if many:
         raw = read_gaps(path, axes, labels=True)
@@ -137,10 +162,7 @@ def _read(path: str | Path, axes: str | None, stitch_threshold: float) -> np.nda
             f"{path} has {data.shape[0]} channels, a label image has one number per voxel: is it "
             "the image itself?"
         )
-    labels = _whole_numbers(np.asarray(data[0]), path)
-    if many and stitch_threshold:
-        return link_planes(labels, stitch_threshold)
-    return labels
+    return data[0]
 
 
 def planes_of_labels(raw: RawImage, path: str | Path) -> RawImage:

@@ -18,7 +18,7 @@ from gradcamo.types import Spacing
 
 TOLD = (
     *("axes", "channel_names", "spacing_um"),
-    *("labels_axes", "labels_stitch", "labels_coarser"),
+    *("labels_axes", "labels_stitch", "labels_coarser", "connected"),
 )
 """Columns of a plate's table that `read_stack` and `read_labels` take up."""
 
@@ -137,6 +137,11 @@ def _assigned(table: pd.DataFrame, given: Mapping[str, str]) -> pd.DataFrame:
     return table
 
 
+def says_yes(row: Any, name: str) -> bool:
+    """Whether a column of a row says yes."""
+    return told(row, name).lower() in ("yes", "true", "1")
+
+
 def row_of(
     image: str | Path, settings: ReadSettings, labels: str | Path | None = None
 ) -> dict[str, str]:
@@ -156,5 +161,6 @@ def as_told(table: pd.DataFrame, settings: LabelReadSettings) -> pd.DataFrame:
         "labels_axes": settings.labels_axes or "",
         "labels_stitch": "" if settings.labels_stitch == default else f"{settings.labels_stitch:g}",
         "labels_coarser": "yes" if settings.labels_coarser else "",
+        "connected": "yes" if settings.connected else "",
     }
     return _assigned(table, labels)

@@ -205,10 +205,11 @@ def open_plate(
     ------
     GradcamoError
         If it or a table of its cells cannot be read, two rows are the same plate, well and site, a
-        name is spelled in two ways, a column has the name of one that the audit adds, or nothing
-        has the control's treatment.
+        name is spelled in two ways, labels have another size than their stack, a column has the
+        name of one that the audit adds, or nothing has the control's treatment.
     """
     from gradcamo.columns import CELL_COLUMNS
+    from gradcamo.files.misfits import refuse_misfits
     from gradcamo.files.plate_checks import refuse_two_spellings
     from gradcamo.files.plates import plate_as_told
     from gradcamo.files.spellings import meant
@@ -243,6 +244,7 @@ def open_plate(
             f"({len(twice)} rows too many): each stack has one row; number the sites apart"
         )
     refuse_two_spellings(rows, "the plate")
+    refuse_misfits(rows)
     if settings.control is not None:
         names = [name for name, _ in treatments_of(rows, "the plate")]
         if settings.control not in names:

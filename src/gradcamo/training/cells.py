@@ -44,10 +44,12 @@ def training_cells(
     GradcamoError
         If the plate cannot be trained on: what is missing is named.
     """
+    from gradcamo.files.misfits import refuse_misfits
     from gradcamo.files.plates import read_plate
     from gradcamo.files.told import as_told
 
     plate = leave_wells_out(as_told(read_plate(plate_csv), settings), settings)
+    refuse_misfits(plate)
     cells = index_cells(plate, settings, progress)
     attrs = cells.attrs
     classes = check_classes(cells)

@@ -40,6 +40,7 @@ def plate_donors(
     GradcamoError
         If the plate has no training wells or a stack no labels, or `DonorBank.cut` refuses.
     """
+    from gradcamo.files.misfits import refuse_misfits
     from gradcamo.files.plates import read_plate
     from gradcamo.files.told import as_told
 
@@ -55,6 +56,7 @@ def plate_donors(
     table = plate if isinstance(plate, pd.DataFrame) else read_plate(plate)
     rows = leave_wells_out(as_told(as_told(table, split), settings), split)
     rows = rows[rows["split"] == TRAIN]
+    refuse_misfits(rows)
     stacks = _stacks(rows, checkpoint.crop, progress)
     return DonorBank.cut(stacks, checkpoint, settings.control, settings.per_class, settings.seed)
 

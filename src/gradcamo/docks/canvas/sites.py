@@ -21,7 +21,7 @@ from gradcamo.docks.canvas.layers import (
     stack_from_layers,
 )
 from gradcamo.docks.canvas.open_layers import may_hold_cells, path_of, source_of
-from gradcamo.errors import GradcamoError
+from gradcamo.files.misfits import refuse_misfit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,8 +187,5 @@ def _remove(viewer: ViewerModel, layer: Layer) -> None:
 
 
 def _check_shape(labels: np.ndarray, stack: ZStack | None, path: str | Path | None) -> None:
-    if stack is not None and tuple(labels.shape) != stack.shape[1:]:
-        raise GradcamoError(
-            f"{Path(path).name if path else 'this'} holds labels of {tuple(labels.shape)} voxels, "
-            f"the stack has {stack.shape[1:]}: open the labels of this stack"
-        )
+    if stack is not None:
+        refuse_misfit(labels.shape, stack, Path(path).name if path else "")

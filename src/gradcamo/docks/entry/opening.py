@@ -25,24 +25,35 @@ def open_window(
         plate
     audit : score all cells at once, in the background
     run : come back only when the window is closed
+
+    Raises
+    ------
+    GradcamoError
+        If something cannot be read, or labels and image do not fit; no window is opened.
     """
     import napari
 
     from gradcamo.docks.canvas.sites import read_site
     from gradcamo.docks.window import window_of
     from gradcamo.files.labels import read_labels
+    from gradcamo.files.misfits import refuse_misfit
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
 
+    site = None if image is None else read_site(image, labels)
+    if site is not None and site.labels is not None:
+        refuse_misfit(site.labels.shape, site.stack, labels)
+    alone = read_labels(labels) if site is None and labels else None
+    network = None if checkpoint is None else Checkpoint.load(checkpoint)
     viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     window = window_of(viewer)
-    if image is not None:
-        window.sites.show(read_site(image, labels))
-    elif labels is not None:
-        window.sites.show_labels(read_labels(labels), path=labels)
+    if site is not None:
+        window.sites.show(site)
+    elif alone is not None:
+        window.sites.show_labels(alone, path=labels)
     if checkpoint is not None:
-        window.session.set_checkpoint(Checkpoint.load(checkpoint), Path(checkpoint).name)
+        window.session.set_checkpoint(network, Path(checkpoint).name)
     if audit:
         window.audits.start(AuditSettings())
     if run:

@@ -23,6 +23,7 @@ from gradcamo.docks.canvas.open_layers import (
 from gradcamo.docks.canvas.sites import Site, Sites, named_labels, read_site, site_of
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.errors import GradcamoError
+from gradcamo.files.masks import MaskError
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -51,6 +52,7 @@ class Opening(Follower):
         self._files: list[Path] = []  # that wait to be read
         self.question = ""  # what was asked last
         self._retry: Callable[[str], None] | None = None  # opens what waits for its axes
+        self._pieces: Callable[[], None] | None = None  # opens the last labels as a mask
         self._replaced: Sequence[Image] = ()  # layers that another reader made of a file
         self._seen: weakref.WeakSet[Image] = weakref.WeakSet()
         self._soon = QTimer(self)
@@ -88,8 +90,12 @@ class Opening(Follower):
         self._replaced = replaced
         self._retry = lambda axes: self.open_stack(path, axes, replaced)
 
-    def open_labels(self, path: str | Path, replaced: Sequence[Image] = ()) -> None:
+    def open_labels(
+        self, path: str | Path, replaced: Sequence[Image] = (), connected: bool = False
+    ) -> None:
         """Read cell labels beside the window and show them in the stack's place.
+
+        With ``connected`` every connected piece of a mask becomes a cell.
 
         Raises
         ------
@@ -101,11 +107,23 @@ class Opening(Follower):
         def read() -> Iterator[Any]:
             from gradcamo.files.labels import read_labels
 
-            yield read_labels(path), path
+            yield read_labels(path, connected=connected), path
 
         self._start(read, f"reading {path.name} …")
         self._replaced = replaced
         self._retry = None
+        self._pieces = lambda: self.open_labels(path, replaced, connected=True)
+
+    def label_pieces(self) -> None:
+        """Open the labels that were asked for last once more, as a mask.
+
+        Raises
+        ------
+        GradcamoError
+            If something else is being read.
+        """
+        if self._pieces is not None:
+            self._pieces()
 
     def use_open_layers(self) -> None:
         """Make the open image layers, or those that are selected, the channels of the stack.
@@ -232,6 +250,9 @@ class Opening(Follower):
 
     def _on_failed(self, error: Exception) -> None:
         replaced, self._replaced = self._replaced, ()
+        if isinstance(error, MaskError):
+            self.failed.emit(error)
+            return
         if replaced and "axes" not in str(error):  # a format that another reader alone knows
             try:
                 self._take_up(replaced)

@@ -21,6 +21,7 @@ from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.tint import BAD, GOOD, WARN
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
+from gradcamo.files.masks import MaskError
 from gradcamo.types import unknown_axes
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class LoadDock(Dock):
         self.labels = LabelsChoice(window)
         self.open_labels = QPushButton("Open…")
         self.open_labels.setToolTip("a labels image with the shape of the stack")
+        self.pieces = QPushButton("Label its pieces")
+        self.pieces.setToolTip(
+            "every connected piece of the mask becomes a cell (26 neighbours in 3D)"
+        )
         self.setAcceptDrops(True)
 
         box = QVBoxLayout(self)
@@ -63,16 +68,19 @@ class LoadDock(Dock):
         form.addRow("Cell labels", line_of(self.labels, self.open_labels, widest=self.labels))
         self.form = form
         box.addLayout(form)
+        form.addRow("", self.pieces)
         box.addWidget(self.message)
         form.setRowVisible(self.axes, False)
+        form.setRowVisible(self.pieces, False)
 
         self.open_stack.clicked.connect(self._choose_stack)
         self.open_zarr.clicked.connect(self._choose_zarr)
         self.open_labels.clicked.connect(self._choose_labels)
         self.adopt.clicked.connect(self.use_open_layers)
         self.axes.returnPressed.connect(self._on_axes)
+        self.pieces.clicked.connect(self._label_pieces)
         session, opening = self.session, self._opening
-        opening.said.connect(self.message.say)
+        opening.said.connect(self._on_said)
         opening.failed.connect(self._on_failed)
         opening.asked.connect(self._on_asked)
         opening.offered.connect(self._on_offered)
@@ -109,7 +117,16 @@ class LoadDock(Dock):
         with self.telling():
             self._opening.use_open_layers()
 
+    def _label_pieces(self) -> None:
+        with self.telling():
+            self._opening.label_pieces()
+
+    def _on_said(self, text: str) -> None:
+        self.form.setRowVisible(self.pieces, False)
+        self.message.say(text)
+
     def _on_failed(self, error: Exception) -> None:
+        self.form.setRowVisible(self.pieces, isinstance(error, MaskError))
         self.message.say(str(error), BAD)
 
     def _on_asked(self, why: str) -> None:
