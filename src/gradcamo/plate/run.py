@@ -19,6 +19,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.wells import well_name
 from gradcamo.logs import hand_on
 from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
+from gradcamo.plate.lock import one_run
 from gradcamo.plate.summary import PlateProgress, PlateSummary, write_summary
 from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
@@ -90,10 +91,6 @@ def plate_steps(
     bank: DonorBank | None = None,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
-    from gradcamo.plate.results import finish
-    from gradcamo.report.words import NOT_DONE
-
-    start = time.monotonic()
     settings = settings or PlateSettings()
     rows = open_plate(plate, settings)
     network = open_checkpoint(checkpoint)
@@ -101,12 +98,28 @@ def plate_steps(
     if settings.causal and bank is None:
         bank = bank_of(checkpoint, settings)
     folder = open_folder(network, out, settings, bank)
+    with one_run(folder.out):
+        room = bank.nbytes // 2 if bank is not None else 0
+        return (yield from _steps(rows, network, folder, scheduler, room))
+
+
+def _steps(
+    rows: pd.DataFrame,
+    network: Checkpoint,
+    folder: PlateFolder,
+    scheduler: str | Cluster | None,
+    room: int,
+) -> Generator[PlateProgress, None, PlateSummary]:
+    from gradcamo.plate.results import finish
+    from gradcamo.report.words import NOT_DONE
+
+    start = time.monotonic()
+    settings = folder.settings
     jobs = stack_jobs(rows, folder)
     waiting = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     outcomes: list[Outcome] = []
     trouble = ""
     if waiting:
-        room = bank.nbytes // 2 if bank is not None else 0
         trouble = yield from _compute(waiting, len(jobs), scheduler, settings, outcomes, room)
     failed = {outcome.name: outcome.reason for outcome in outcomes if outcome.reason}
     landed = [job.name for job in jobs if folder.landed(job.name, job.inputs)]
@@ -147,7 +160,7 @@ def _compute(
     scheduler: str | Cluster | None,
     settings: PlateSettings,
     outcomes: list[Outcome],
-    room: int = 0,
+    room: int,
 ) -> Generator[PlateProgress, None, str]:
     """Run the jobs, adding to ``outcomes``; returns what stopped them early, if anything did.
 
