@@ -12,6 +12,7 @@ from torch import nn
 from gradcamo import CropSettings, GradcamoError, audit, grad_cam
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.geometry import count_classes, describe_layers
+from gradcamo.networks.sharing import copied
 
 SIZE = (24, 40)
 
@@ -337,3 +338,10 @@ def test_a_default_of_float64_changes_no_score(field):
         torch.tensor(expected[columns].to_numpy()),
         equal_nan=True,
     )
+
+
+def test_a_network_with_old_weight_norm_can_be_copied_for_another_device(x):
+    network = WeightNormed().eval()
+    network(x)
+    with torch.no_grad():
+        torch.testing.assert_close(copied(network)(x), network(x))
