@@ -286,3 +286,64 @@ def test_a_hundred_thousand_files_are_listed_in_seconds(tmp_path):
     assert time.monotonic() - start < 20
     assert len(plate) == 384 * 3
     assert gc.read_stack(plate.iloc[-1]).shape == (4, 21, 4, 4)
+
+
+# -- from folder to report -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a worker in this process."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_folder_goes_to_a_report_with_one_command(name, tmp_path, scheduler):
+    import torch
+    from click.testing import CliRunner
+
+    from gradcamo.cli.commands import main
+
+    truth = TRUTH[f"plates/{name}"]
+    channels = tuple("abc"[: len(truth["channels"])])
+    torch.manual_seed(0)
+    architecture = {"name": "efficientnet-b0", "in_channels": len(channels), "num_classes": 2}
+    gc.Checkpoint(
+        network=gc.efficientnet3d(**architecture, width=0.1),
+        classes=("DMSO", "drug"),
+        channels=channels,
+        channel_mean=(0.2,) * len(channels),
+        channel_std=(0.2,) * len(channels),
+        crop=gc.CropSettings(size_yx=(32, 32)),
+        input_size=(64, 64, 64),
+        layer="block_2",
+        architecture={**architecture, "width": 0.1},
+    ).save(tmp_path / "net.safetensors")
+    layout = tmp_path / "layout.csv"
+    wells = zip(sorted(truth["fields"]), ("DMSO", "drug"), strict=True)
+    layout.write_text("Well,Treatment\n" + "".join(f"{well},{what}\n" for well, what in wells))
+    labels = {
+        "channel_files": "segmentation_masks/{well}-{site}/cell_mask.tiff",
+        "plane_files": "results/PB01/segmentation/cell_segmented_{well}_{z}.npy",
+    }.get(name)
+    masks = ["--labels", labels] if labels else ["--segment-model", "bundled"]
+    command = ["plate", CASES / "plates" / name, "--layout", layout, *masks]
+    command += ["--channel-names", ",".join(channels), "--spacing", "1,0.1,0.1"]
+    command += ["--segment-cytoplasm", "a", "--scheduler", scheduler, "--umap-cells", 0]
+    command += ["--checkpoint", tmp_path / "net.safetensors", "-o", tmp_path / "out"]
+    result = CliRunner().invoke(main, [str(part) for part in command])
+    assert result.exit_code == 0, result.output
+    assert f"{NAMES[name]}: 2 wells" in result.output
+    assert (tmp_path / "out" / "report.html").is_file()
+    cells = gc.read_table(tmp_path / "out" / "cells.parquet")
+    if labels:
+        assert len(cells) == 3 * sum(map(len, truth["fields"].values()))
+    assert set(cells["treatment"]) == {"DMSO", "drug"}
+    assert set(cells["spacing_um"]) == {"1,0.1,0.1"}
+    assert cells["grad_camo"].notna().any()
