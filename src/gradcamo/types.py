@@ -11,7 +11,7 @@ import numpy as np
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
     from torch import Tensor
@@ -54,6 +54,8 @@ class ZStack:
         nothing at all.
     source : str
         Where it came from; the ``image`` column of every table.
+    lacking : callable, optional
+        Lists, by channel, how many chunks its file lacks, of how many.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class ZStack:
     channels: tuple[str, ...]
     spacing_um: Spacing | None = None
     source: str = ""
+    lacking: Callable[[], Mapping[str, tuple[int, int]]] | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.data.shape)
@@ -97,6 +100,19 @@ class ZStack:
         """Number of channels, planes, rows and columns."""
         return tuple(self.data.shape)
 
+    @cached_property
+    def constant_channels(self) -> tuple[str, ...]:
+        """Channels with one value throughout; of others a plane is read."""
+        planes = (map(np.asarray, channel) for channel in self.data)
+        named = zip(self.channels, planes, strict=True)
+        return tuple(name for name, channel in named if _is_constant(channel))
+
+    @cached_property
+    def absent_chunks(self) -> dict[str, tuple[int, int]]:
+        """By channel, how many chunks of the file are absent, of how many; they read as a fill."""
+        found = self.lacking() if self.lacking else {}
+        return {name: found[name] for name in self.channels if found.get(name, (0, 0))[0]}
+
     def in_memory(self) -> ZStack:
         """The same stack with its voxels loaded."""
         return replace(self, data=np.asarray(self.data))
@@ -118,6 +134,13 @@ class ZStack:
             return self
         order = [self.channels.index(name) for name in channels]
         return replace(self, data=self.data[order], channels=tuple(channels))
+
+
+def _is_constant(planes: Iterable[np.ndarray]) -> bool:
+    seen = iter(planes)
+    first = next(seen)
+    value = first.flat[0]
+    return bool((first == value).all() and all((plane == value).all() for plane in seen))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -246,6 +246,16 @@ def _table(
     return table.assign(flagged=fails(table, settings.cutoff))
 
 
+def _facts_of(stack: ZStack, channels: Sequence[str]) -> dict[str, Any]:
+    """What the pixels of these channels lack, which no score shows."""
+    there = tuple(name for name in channels if name in stack.channels)
+    stack = stack.select(there) if there else stack
+    return {
+        "constant_channels": list(stack.constant_channels),
+        "absent_chunks": {name: list(counts) for name, counts in stack.absent_chunks.items()},
+    }
+
+
 def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:
     """How a table was made, for the file that keeps it.
 
@@ -268,6 +278,7 @@ def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings)
         "spacing_um": stack.spacing_um and list(stack.spacing_um),
         "trained_spacing_um": checkpoint.spacing_um and list(checkpoint.spacing_um),
         "grid": list(checkpoint.info(settings.layer or checkpoint.layer).grid),
+        "stack": _facts_of(stack, settings.channels or checkpoint.channels),
         "image": stack.source,
         "settings": settings.model_dump() | {"layer": layer},
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.door import Door
 from gradcamo.files.rawimage import RawImage, to_um
-from gradcamo.files.zarr_chunks import WholeChunks
+from gradcamo.files.zarr_chunks import WholeChunks, absent_chunks
 
 _BEFORE_AXES = ["t", "c", "z", "y", "x"]  # versions 0.1 and 0.2 fix them
 
@@ -77,7 +78,8 @@ def read_omezarr(path: Path) -> RawImage:
     data = da.from_array(door, chunks=array.chunks, name=False, getitem=_chunk)
     sizes = _voxel_size(axes, multiscale, level)
     names = [channel.get("label") for channel in attributes.get("omero", {}).get("channels", [])]
-    return RawImage(data, order, names, sizes)
+    lacking = partial(absent_chunks, array)
+    return RawImage(data, order, names, sizes, absent=lacking, chunks=array.chunks)
 
 
 def _chunk(array: Door, index: tuple[slice, ...], *_: Any) -> Any:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _UM = {
     "pm": 1e-6,
@@ -36,7 +39,8 @@ class RawImage:
     ``axes`` has one letter per dimension, ``?`` where the file says nothing and ``S`` for the
     samples of a colour image. ``spacing_um`` maps ``Z``, ``Y``, ``X`` to a length in µm, where
     known. ``channels`` may be of another number than the channels; then it says nothing. ``z_um``
-    is where a single plane lies, in µm.
+    is where a single plane lies, in µm. ``absent`` tells which chunks the file lacks, a boolean
+    for each along every axis, and ``chunks`` how large they are.
     """
 
     data: Any
@@ -44,6 +48,8 @@ class RawImage:
     channels: Sequence[str | None] = ()
     spacing_um: dict[str, float] | None = None
     z_um: float | None = None
+    absent: Callable[[], np.ndarray] | None = None
+    chunks: tuple[int, ...] = ()
 
 
 def to_um(value: Any, unit: str | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,22 @@ def _read(
     known = raw.spacing_um or {}
     steps = zip("ZYX", spacing_um or (None,) * 3, strict=True)
     spacing = tuple(known.get(axis) if step is None else step for axis, step in steps)
-    return ZStack(data, tuple(names), spacing, source=str(path))  # type: ignore[arg-type]
+    lacking = partial(_lacking, raw, axes or raw.axes, tuple(names)) if raw.absent else None
+    return ZStack(data, tuple(names), spacing, str(path), lacking)  # type: ignore[arg-type]
+
+
+def _lacking(raw: RawImage, order: str, names: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """By channel, how many of its chunks the file lacks, of how many."""
+    assert raw.absent is not None
+    absent = raw.absent()
+    if "C" not in order.upper():
+        return dict.fromkeys(names, (int(absent.sum()), absent.size))
+    axis = order.upper().index("C")
+    found = {}
+    for c, name in enumerate(names):
+        of_channel = absent.take(c // raw.chunks[axis], axis)
+        found[name] = (int(of_channel.sum()), of_channel.size)
+    return found
 
 
 def stack_of_array(data: Any, axes: str, source: str = "") -> ZStack:

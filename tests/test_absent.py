@@ -1,0 +1,46 @@
+"""Channels without signal and chunks that are not there are said, not read as if they were."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from test_damaged import STACK, omezarr
+
+from gradcamo.files.stacks import read_stack
+from gradcamo.files.zarr_chunks import absent_chunks
+
+CASES = Path(__file__).parent / "data" / "cases"
+
+
+def test_a_channel_that_is_constant_in_a_stack_is_named():
+    stack = read_stack(CASES / "images" / "one_channel_all_zero.ome.tif")
+    flat = [n for n, c in zip(stack.channels, np.asarray(stack.data), strict=True) if not np.ptp(c)]
+    assert list(stack.constant_channels) == flat
+    assert len(flat) == 1
+    assert stack.select(tuple(flat)).constant_channels == tuple(flat)
+
+
+def test_absent_chunks_are_counted_by_channel(tmp_path):
+    path = omezarr(tmp_path / "a.zarr", STACK, "czyx")
+    assert read_stack(path).absent_chunks == {}
+    for key in ("1.0.0.0", "1.2.1.1", "1.2.0.1"):
+        (chunk,) = (path / "0").rglob(key)
+        chunk.unlink()
+    stack = read_stack(path)
+    assert stack.absent_chunks == {"channel 1": (3, 12)}
+    assert stack.in_memory().absent_chunks == {"channel 1": (3, 12)}
+    assert stack.select(("channel 0",)).absent_chunks == {}
+
+
+@pytest.mark.parametrize("shards", [None, (2, 40, 40)])
+def test_chunks_that_a_shard_lacks_are_absent_too(tmp_path, shards):
+    array = zarr.create_array(
+        tmp_path / "a", shape=(5, 40, 40), chunks=(1, 20, 20), shards=shards, dtype="u2"
+    )
+    array[0, :20, :20] = array[3] = 7
+    expected = np.ones((5, 2, 2), bool)
+    expected[0, 0, 0] = expected[3] = False
+    np.testing.assert_array_equal(
+        absent_chunks(zarr.open_array(tmp_path / "a", mode="r")), expected
+    )
