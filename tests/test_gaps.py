@@ -41,6 +41,13 @@ def test_a_name_with_gaps_is_a_stack_in_natural_order(tmp_path):
     np.testing.assert_array_equal(stack.data[1, 9].compute(), STACK[1, 9])
 
 
+def test_channel_10_comes_after_channel_2(tmp_path):
+    write_planes(tmp_path, "w{c}_z{z}.tif", STACK.transpose(1, 0, 2, 3))
+    stack = read_stack(tmp_path / "w{channel}_z{z}.tif")
+    assert stack.channels == tuple(str(n) for n in range(1, 13))
+    check(stack, STACK.transpose(1, 0, 2, 3))
+
+
 def test_gaps_may_lie_in_folders_and_a_star_stands_for_anything(tmp_path):
     write_planes(tmp_path, "Z{z}/B02_A{c}_w{c}.tif")
     check(read_stack(tmp_path / "Z{z}" / "B02_A*_w{channel}.tif"))
@@ -226,4 +233,13 @@ def test_a_file_that_comes_later_is_seen(tmp_path):
     os.utime(tmp_path, (time.time() - 60,) * 2)
     assert read_stack(tmp_path / "z{z}.tif").shape[1] == 3
     tifffile.imwrite(tmp_path / "z4.tif", STACK[0, 3])
+    assert read_stack(tmp_path / "z{z}.tif").shape[1] == 4
+
+
+def test_a_file_that_comes_within_the_clock_s_tick_is_seen(tmp_path):
+    write_planes(tmp_path, "z{z}.tif", STACK[:1, :3])
+    changed = tmp_path.stat().st_mtime_ns
+    assert read_stack(tmp_path / "z{z}.tif").shape[1] == 3
+    tifffile.imwrite(tmp_path / "z4.tif", STACK[0, 3])
+    os.utime(tmp_path, ns=(changed, changed))  # as where the clock had not moved on
     assert read_stack(tmp_path / "z{z}.tif").shape[1] == 4
