@@ -3,6 +3,8 @@
 import json
 import logging
 import pickle
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 
@@ -271,6 +273,15 @@ def test_cautions_and_warnings_are_in_the_log_and_nowhere_else(tmp_path, capfd, 
     assert not [line for line in lines if "another library's" in line]
     assert len(shown) == 3
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("used", ["gradcamo.auditing.cautions", "gradcamo.logs"])
+def test_a_library_that_logs_prints_nothing_of_it(used):
+    code = f"import logging, {used}; logging.getLogger('gradcamo.auditing').warning('dim')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )  # in a process of its own: pytest handles every record
+    assert (ended.stdout, ended.stderr) == ("", "")
 
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path):

@@ -1,7 +1,7 @@
 """A record of what was said, warned of and went wrong, for a file that a user can send.
 
 Each floor writes to the logger of its name (``gradcamo.auditing``, ``gradcamo.plate``, …). Nothing
-of it is printed, since whoever shows a caution says it in its own place.
+of it is printed (`gradcamo.__init__`), since whoever shows a caution says it in its own place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 from gradcamo.errors import GradcamoError, GradcamoWarning
 
 ROOT = logging.getLogger("gradcamo")
-ROOT.addHandler(logging.NullHandler())  # else Python prints what nobody asked to see
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s [%(process)d] %(message)s"
 HERE = Path(__file__).parent
 
