@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from small import SmallResNet
 from test_damaged import STACK, omezarr
 
+import gradcamo as gc
+from gradcamo import ZStack
+from gradcamo.errors import GradcamoWarning
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.zarr_chunks import absent_chunks
 
@@ -19,6 +23,9 @@ def test_a_channel_that_is_constant_in_a_stack_is_named():
     assert list(stack.constant_channels) == flat
     assert len(flat) == 1
     assert stack.select(tuple(flat)).constant_channels == tuple(flat)
+    data = np.zeros((2, 3, 4, 4))
+    data[1, 2, 3, 3] = 1  # the planes before it are constant
+    assert ZStack(data, ("a", "b")).constant_channels == ("a",)
 
 
 def test_absent_chunks_are_counted_by_channel(tmp_path):
@@ -31,6 +38,25 @@ def test_absent_chunks_are_counted_by_channel(tmp_path):
     assert stack.absent_chunks == {"channel 1": (3, 12)}
     assert stack.in_memory().absent_chunks == {"channel 1": (3, 12)}
     assert stack.select(("channel 0",)).absent_chunks == {}
+
+
+def test_an_audit_says_both_of_the_channels_that_the_network_sees(tmp_path, field):
+    stack, labels = field
+    data = np.concatenate([stack.data, np.zeros_like(stack.data[:1])])
+    data[1] = 5
+    path = omezarr(tmp_path / "a.zarr", data, "czyx")
+    (chunk,) = (path / "0").rglob("0.0.0.0")
+    chunk.unlink()
+    names = (*stack.channels, "not asked for")
+    checkpoint = gc.Checkpoint.around(SmallResNet(3, 2), stack.channels, "layer1", (16, 48, 40))
+    with pytest.warns(GradcamoWarning, match="channel actin is constant"):
+        table = gc.audit(read_stack(path, channels=names), labels, checkpoint)
+    said = table.attrs["recipe"]["cautions"]
+    (constant,) = [text for text in said if "is constant" in text]
+    (absent,) = [text for text in said if "absent" in text]
+    assert "the channel actin is" in constant
+    assert "1 of " in absent
+    assert "DNA" in absent
 
 
 @pytest.mark.parametrize("shards", [None, (2, 40, 40)])

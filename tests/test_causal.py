@@ -21,7 +21,7 @@ from gradcamo.causal.game import Asked, composites, drawn_pairs, play
 from gradcamo.causal.inputs import Case, as_rows, intensities
 from gradcamo.causal.question import question
 from gradcamo.causal.regions import raw_cell
-from gradcamo.causal.shares import columns, shapley
+from gradcamo.causal.shares import Margins, columns, shapley
 from gradcamo.causal.uses import calls, uses_table
 
 CONTROL, TREATED = (200, 200, 200), (800, 800, 800)
@@ -142,6 +142,20 @@ def test_a_network_that_ignores_the_crop_has_no_effect_and_is_not_answered():
     assert not row["causal_answered"]
     assert np.isnan(row["causal_own"])
     assert np.isnan(row["causal_swap"])
+
+
+def test_an_effect_within_two_standard_errors_is_not_answered():
+    spread = np.array([-1.0, 1.0, -2.0, 2.0])  # variance 10 / 3 with ddof 1
+    for pools in ((1, 0), (0, 1), (1, 1)):
+        error = np.sqrt(sum(pools) * 10 / 3 / 4)
+        for n, answered in ((1.9, False), (2.1, True)):
+            contrast, same = np.zeros((4, 8)), np.zeros((4, 8))
+            contrast[:, 0], same[:, 0] = spread * pools[0] - n * error, spread * pools[1]
+            row = columns(Margins(contrast, same, np.full((4, 2), np.nan), -1.0), True)
+            assert row["causal_effect_se"] == pytest.approx(error)
+            assert row["causal_effect"] == pytest.approx(n * error)
+            assert row["causal_answered"] is answered
+            assert np.isnan(row["causal_own"]) == (not answered)
 
 
 def test_one_draw_is_a_preview():
@@ -445,10 +459,14 @@ def test_donors_of_the_own_well_and_image_are_left_out():
         "2 donors of treated from 1 stacks are left: 3 from 2 are needed"
     )
     assert table_of(checkpoint, bank, stack, labels, "another", "B02")["causal_reason"] == ""
-    # a stack of the bank is known by its intensities, whatever it is called
+    # a stack of the bank is known by its intensities, whatever it is called, and so is its well
     stack, labels = tiles([TREATED] * 2, source="elsewhere/copy.tif")
     stack.data[0, 0, 0, 0], stack.data[0, 0, 15, 15] = 1, 10
-    assert "are left" in table_of(checkpoint, bank, stack, labels)["causal_reason"]
+    for named in ((), ("another", "C02")):
+        assert "are left" in table_of(checkpoint, bank, stack, labels, *named)["causal_reason"]
+    one_well = replace(bank, stacks=tuple(s._replace(well=s.well[0] + "02") for s in bank.stacks))
+    row = table_of(checkpoint, one_well, stack, labels)
+    assert row["causal_reason"] == "it is of the only training well of treated"
 
 
 def test_cells_of_the_only_well_of_their_class_are_told_so():

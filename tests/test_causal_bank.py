@@ -8,9 +8,10 @@ import torch
 from causal_cases import known, tiles
 from test_causal import CONTROL, TREATED, crowd, crowd_bank, resnet
 
-from gradcamo import DonorBank, GradcamoError
+from gradcamo import CausalSettings, DonorBank, GradcamoError
 from gradcamo.causal import bank as bank_module
 from gradcamo.causal.bank import content_hash
+from gradcamo.causal.donors import Donors, Place
 from gradcamo.causal.fill import (
     Pair,
     _nearest,
@@ -20,6 +21,8 @@ from gradcamo.causal.fill import (
     surface,
     turned,
 )
+from gradcamo.causal.game import drawn_pairs
+from gradcamo.causal.question import question
 from gradcamo.causal.regions import BACKGROUND, NEIGHBOUR, OUTSIDE, OWN, raw_cell
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoWarning
@@ -199,6 +202,8 @@ def test_pairs_are_drawn_without_replacement_and_meet_every_kind():
         pairs = draw_pairs(rng, range(10), 8, [OWN, NEIGHBOUR, BACKGROUND], meets)
         assert len(pairs) == len(set(pairs)) == 24
         assert rare in pairs
+        lot = [Pair(n // 8, n % 8) for n in np.random.default_rng(seed).permutation(80)]
+        assert pairs == (lot[:24] if rare in lot[:24] else [*lot[:23], rare])  # in their order
     few = draw_pairs(rng, [4, 5], 4, [OWN], lambda pair, kind: True)
     assert len(set(few)) == len(few) == 8
     assert (
@@ -214,8 +219,19 @@ def test_symmetries_are_the_eight_of_the_square():
 def test_draws_follow_the_content_not_the_name():
     checkpoint = resnet()
     stack, labels = crowd(1)
-    crops = CellCrops(stack, labels, checkpoint.crop)
-    (i, *_) = np.flatnonzero(crops.scorable)
-    entropy = raw_cell(crops, i).entropy
+    asks = question(checkpoint, CausalSettings())
+    donors = Donors(crowd_bank(checkpoint), asks, torch.device("cpu"), 8)
+    pool = donors.pool(0, Place("elsewhere")).tolist()
+
+    def drawn(stack, labels):
+        crops = CellCrops(stack, labels, checkpoint.crop)
+        (i, *_) = np.flatnonzero(crops.scorable)
+        return drawn_pairs(donors, raw_cell(crops, i), pool, (0, 0, 0))
+
+    pairs = drawn(stack, labels)
+    assert drawn(replace(stack, source="another"), labels) == pairs
+    assert drawn(stack, 2 * labels) != pairs
+    (label, *_) = CellCrops(stack, labels, checkpoint.crop).table.query("~touches_border")["label"]
+    assert drawn(stack, np.where(labels == label, labels, 0)) != pairs
     stack.data[0, 0] += 1
-    assert raw_cell(crops, i).entropy != entropy
+    assert drawn(stack, labels) != pairs

@@ -114,9 +114,10 @@ def test_cautions_are_printed_once_and_logged_and_errors_too(plate, tmp_path):
     image, labels = plate.parent / row["image"], plate.parent / row["labels"]
     out, log = tmp_path / "cells.csv", tmp_path / "log.txt"
     given = ("audit", image, "--checkpoint", "bundled", "-o", out, "--log", log, "--labels")
-    result = run(*given, labels, "--cutoff", 0.97)
+    result = run(*given, labels, "--cutoff", 0.97, "--spacing", "1.2,0.7,0.7")
     assert result.exit_code == 0, result.output
     cautions = read_table(out).attrs["recipe"]["cautions"]
+    assert any("voxels are" in caution for caution in cautions)  # said before the work, too
     assert any("the cut-off of 0.97 lies above the best" in caution for caution in cautions)
     for caution in cautions:
         assert result.output.count(caution) == 1

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from click.testing import CliRunner
 from scipy import ndimage
+from test_damaged import spoil
 
 from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError
@@ -101,10 +102,17 @@ def test_what_cannot_be_opened_does_not_stop_the_other_stacks(plate_of, tmp_path
     assert len(open_plate(plate)) == 4
 
 
-def test_only_headers_are_read_to_compare_sizes(plate_of, monkeypatch):
-    plate = plate_of("half_resolution.tif")
-    monkeypatch.setattr("gradcamo.files.labels._whole_numbers", None)  # what is read next
-    with pytest.raises(GradcamoError, match="half the resolution"):
+def test_only_headers_are_read_to_compare_sizes(plate_of, tmp_path, random):
+    half = tmp_path / "half.tif"
+    plate = plate_of(str(half))
+    for path, shape in ((half, (4, 32, 32)), (tmp_path / "D03.ome.tif", (2, 4, 64, 64))):
+        voxels = random.integers(0, 4000, shape, np.uint16)
+        tifffile.imwrite(path, voxels, metadata={"axes": "CZYX"[-len(shape) :]}, compression="zlib")
+        with tifffile.TiffFile(path) as tif:
+            offsets = [page.dataoffsets[0] for page in tif.pages]
+        for offset in offsets:
+            spoil(path, offset)  # no pixel of either can be read
+    with pytest.raises(GradcamoError, match=r"well D03, site 1: .*half the resolution"):
         open_plate(plate)
 
 

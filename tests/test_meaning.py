@@ -286,8 +286,11 @@ def test_what_a_first_click_could_not_tell_an_audit_does(many):
 
 
 def test_of_logits_nothing_is_said(many):
+    positive = SmallResNet(3, 2)
+    positive.fc.bias.data += 3
     for checkpoint in (
         around(SmallResNet(3, 2, seed=4)),
+        around(positive),
         around(binary(), classes=("a", "b")),
     ):
         with warnings.catch_warnings():
