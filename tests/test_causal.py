@@ -158,6 +158,27 @@ def test_an_effect_within_two_standard_errors_is_not_answered():
             assert np.isnan(row["causal_own"]) == (not answered)
 
 
+@pytest.mark.parametrize(
+    ("nothing", "same", "swap", "flips", "layout"),
+    [
+        (-2, 3, 2 / 5, True, 1 / 6),
+        (-2, 7, 2 / 9, True, 1 / 10),
+        (-2, -1, 6, False, 1 / 2),
+        (1, 2, 3, False, 4 / 5),
+        (2, 1, np.nan, False, 5 / 4),
+    ],
+)
+def test_what_is_told_beside_the_shares(nothing, same, swap, flips, layout):
+    pools = np.zeros((2, 3, 8))
+    pools[:, :, 0] = [[nothing], [same]]
+    pools[:, :, 7] = 5  # the margin of the crop itself; that of real controls is -3
+    row = columns(Margins(*pools, np.full((3, 2), np.nan), -3.0), True)
+    assert row["causal_effect"] == same - nothing
+    assert row["causal_swap"] == pytest.approx(swap, nan_ok=True)
+    assert row["causal_flips"] is flips
+    assert row["causal_layout"] == pytest.approx(layout)
+
+
 def test_one_draw_is_a_preview():
     row = asked(lambda o, u, b: 10 * (o - 0.5), draws=1)
     assert row["causal_own"] == pytest.approx(1, abs=1e-6)
@@ -490,6 +511,18 @@ def test_cells_of_the_only_well_of_their_class_are_told_so():
     assert row["causal_reason"] == "it is of the only training well of treated"
 
 
+def test_the_share_of_own_voxels_that_no_donor_meets_is_told():
+    checkpoint = known(lambda o, u, b: 10 * (o - 0.5))
+    bank = bank_of(checkpoint)
+    kinds = bank.kinds.copy()
+    own = kinds == 1
+    kinds[own & ~ndi.binary_erosion(own, np.ones((1, 1, 3, 3)))] = 3  # 6 x 6 px become 4 x 4
+    stack, labels = tiles([TREATED], source="asked.tif")
+    row = table_of(checkpoint, replace(bank, kinds=kinds), stack, labels)
+    assert row["causal_unfilled_own"] == pytest.approx(1 - 16 / 36)
+    assert row["causal_effect"] == pytest.approx(6, abs=1e-4)  # the nearest are as bright
+
+
 def test_a_class_without_donors_is_a_reason_not_a_number():
     row = asked(six, LEVELS["dose 1"], SIX, {n: LEVELS[n] for n in SIX if n != "dose 1"})
     assert row["causal_reason"] == "the bank has no donors of dose 1"
@@ -558,7 +591,8 @@ def test_numbers_do_not_depend_on_order_batch_or_who_else_is_asked():
             if name.startswith(("causal_", "volume_")):
                 a, b = every.loc[label, name], one[name]
                 if isinstance(a, float):
-                    assert b == pytest.approx(a, abs=1e-5, rel=1e-3, nan_ok=True), name
+                    # some are ratios of margins that hardly differ
+                    assert b == pytest.approx(a, abs=1e-5, rel=1e-2, nan_ok=True), name
                 else:
                     assert (a is pd.NA and b is pd.NA) or a == b
     again = gc.causal_attention(
@@ -724,8 +758,9 @@ def test_a_network_needs_no_layer_for_this():
         assert row["causal_effect"] == pytest.approx(6, abs=1e-4)
 
 
-def test_with_one_region_real_the_network_calls_what_it_reads_there():
-    checkpoint = known(lambda o, u, b: 10 * (o - 0.5))
+@pytest.mark.parametrize(("limit", "otherwise"), [(0.6, "control"), (0.4, "treated")])
+def test_with_one_region_real_the_network_calls_what_it_reads_there(limit, otherwise):
+    checkpoint = known(lambda o, u, b: 10 * (o - limit))
     bank = bank_of(checkpoint)
     donors = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
     cells = []
@@ -734,10 +769,10 @@ def test_with_one_region_real_the_network_calls_what_it_reads_there():
         crops = CellCrops(stack, labels, checkpoint.crop)
         cells.append(Asked(raw_cell(crops, 0), Place("elsewhere")))
     treated, control = calls(cells, donors, asks(checkpoint), 0, 3)
-    # by hand, the mean over a control's and a treated fill: own real gives 3 or -3, else 0
+    # by hand, the mean over a control's and a treated fill: else 10 (0.5 - limit), 1 or -1
     assert treated.names[0] == "treated"
     assert control.names[0] == "control"
-    assert treated.names[1:] == control.names[1:]  # nothing else tells them apart
+    assert treated.names[1:] == control.names[1:] == (otherwise,) * 3
 
 
 def test_the_table_of_uses_counts_each_treatment_alike():
