@@ -29,12 +29,13 @@ def _fresh_home(qtbot, tmp_path, monkeypatch):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol():
+def pytest_runtest_protocol(item):
     """What refers to itself goes here and now: no other thread may destroy a thing of Qt's."""
     try:
         return (yield)
     finally:
-        gc.collect()
+        if item.get_closest_marker("gui"):  # pytest asks for tests of other folders, too
+            gc.collect()
 
 
 def jobs() -> list[threading.Thread]:
