@@ -429,6 +429,8 @@ def test_what_does_not_fit_is_refused_before_the_first_batch(field, checkpoint):
     )
     refused(r"\(6, 60, 60\).*\(6, 60, 70\)", stack, labels[..., :60], checkpoint)
     refused("hold no cells", stack, np.zeros_like(labels), checkpoint)
+    refused(r"mask of True and False.*skimage", stack, labels > 0, checkpoint)
+    refused(r"takes a stack, got ndarray.*gc\.ZStack\(array", stack.data, labels, checkpoint)
     refused("no layer 'block_10'", stack, labels, checkpoint, AuditSettings(layer="block_10"))
     refused("no layer 'fc' with a grid", stack, labels, checkpoint, AuditSettings(layer="fc"))
     refused(

@@ -570,6 +570,7 @@ def test_partial_cells_keep_their_row():
     assert partial.any()
     assert not partial.all()
     assert (table["causal_reason"][partial] == "it touches the border").all()
+    assert (table["causal_target"][partial] == "").all()
     assert table["causal_effect"][partial].isna().all()
     assert table["causal_effect"][~partial].notna().all()
 

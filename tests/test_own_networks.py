@@ -158,6 +158,8 @@ def test_inside_a_scripted_network_nothing_is_seen_and_the_cure_is_said(x):
             grad_cam(scripted, x, ["layer1"])
         with pytest.raises(GradcamoError, match=r"load_state_dict\(scripted\.state_dict\(\)\)"):
             Checkpoint.around(scripted, ("a", "b"), "layer1", SIZE)
+        with pytest.raises(GradcamoError, match="none of its layers has one"):
+            Checkpoint.around(scripted, ("a", "b"), "layer1", SIZE)
         cured = SmallResNet(2, seed=9)
         cured.load_state_dict(scripted.state_dict())
         explained_as(network, cured, x)
@@ -345,3 +347,18 @@ def test_a_network_with_old_weight_norm_can_be_copied_for_another_device(x):
     network(x)
     with torch.no_grad():
         torch.testing.assert_close(copied(network)(x), network(x))
+
+
+@pytest.mark.parametrize(
+    ("named", "match"),
+    [
+        ({"channels": ("a", "a")}, "channels need names of their own, 'a' comes more than once"),
+        ({"classes": ("x", "y", "x")}, "classes need names of their own, 'x' comes more"),
+        ({"channels": "ab"}, "channels are several names, got 'ab'"),
+        ({"classes": "abc"}, "classes are several names, got 'abc'"),
+    ],
+)
+def test_names_that_count_as_others_are_refused(named, match):
+    given = {"channels": ("a", "b"), "layer": "layer1", "input_size": SIZE} | named
+    with pytest.raises(GradcamoError, match=match):
+        Checkpoint.around(SmallResNet(2), **given)

@@ -69,6 +69,13 @@ def test_missing_columns_are_named_beside_those_found(folder):
         read_plate(path)
 
 
+def test_a_layout_with_semicolons_is_told(files):
+    layout = files.parent / "layout.csv"
+    layout.write_text("well;treatment\nD02;control\nB10;drug\n")
+    with pytest.raises(GradcamoError, match="separated by semicolons"):
+        plate_from_folder(files, labels="{well}_s{site}_labels.ome.tif", layout=layout)
+
+
 def test_tabs_and_other_encodings_are_told(folder):
     tabbed = write(folder, LINES[0].replace(",", "\t"), header=HEADER.replace(",", "\t"))
     with pytest.raises(GradcamoError, match="tabs: save it with commas"):

@@ -320,6 +320,8 @@ def test_a_table_alone_makes_a_page_too(browser, tmp_path):
 
 
 def test_what_is_no_plate_is_refused(tmp_path):
+    with pytest.raises(GradcamoError, match=r"there is no .*resuls: check the path"):
+        write_report(tmp_path / "resuls", tmp_path / "report.html")
     with pytest.raises(GradcamoError, match=r"holds no cells\.parquet"):
         write_report(tmp_path, tmp_path / "report.html")
     write_table(pd.DataFrame({"label": [1]}), tmp_path / "cells.csv")

@@ -240,6 +240,12 @@ def test_axes_that_do_not_describe_the_file_are_refused(tmp_path, axes):
         read_stack(tmp_path / "a.tif", axes=axes)
 
 
+def test_four_planes_that_a_writer_took_for_colours_are_asked_for_as_planes(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", STACK[:, :4], photometric=None, planarconfig="separate")
+    with pytest.raises(GradcamoError, match=r"not say.*axes='CZYX' \(--axes"):
+        read_stack(tmp_path / "a.tif")
+
+
 def test_colours_are_channels_only_where_that_is_said(tmp_path):
     colour = np.moveaxis(STACK[:, :3], 1, -1)
     tifffile.imwrite(tmp_path / "rgb.tif", colour[0], photometric="rgb")

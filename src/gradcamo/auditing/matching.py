@@ -29,6 +29,12 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
     GradcamoError
         If channels are missing, or one is 2D and the other 3D.
     """
+    if not isinstance(stack, ZStack):
+        raise GradcamoError(
+            f"an audit takes a stack, got {type(stack).__name__}: open a file with "
+            "gc.read_stack(path), or name the channels of an array (C, Z, Y, X) in "
+            "gc.ZStack(array, channels=(…))"
+        )
     wanted = settings.channels or checkpoint.channels
     names = ", ".join(checkpoint.channels)
     expected = f"the checkpoint expects {len(checkpoint.channels)} channels ({names})"

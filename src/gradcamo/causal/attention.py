@@ -236,6 +236,8 @@ _ANSWERS = ("causal_answered", "causal_flips")
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(COLUMNS))
+    texts = [name for name in COLUMNS if name in TEXT]
+    table[texts] = table[texts].fillna("")  # else they become the text "nan"
     kinds = dict.fromkeys(COLUMNS, "float64")
-    kinds |= {name: "str" for name in COLUMNS if name in TEXT} | dict.fromkeys(_ANSWERS, "boolean")
+    kinds |= dict.fromkeys(texts, "str") | dict.fromkeys(_ANSWERS, "boolean")
     return table.astype(kinds | {"label": "int64", "causal_draws": "int64"})

@@ -112,6 +112,11 @@ class CellCrops(Sequence[CellCrop]):
     def __init__(self, stack: ZStack, labels: Any, settings: CropSettings | None = None) -> None:
         self.stack, self.labels, self.settings = stack, labels, settings or CropSettings()
         refuse_misfit(labels.shape, stack)
+        if np.dtype(labels.dtype) == bool:
+            raise GradcamoError(
+                "these labels are a mask of True and False, and every cell needs a number of its "
+                "own: skimage.measure.label(mask) makes a cell of every connected piece"
+            )
         if np.dtype(labels.dtype).kind not in "ui":
             raise GradcamoError(f"labels are whole numbers, these are {labels.dtype}: round them")
         cells = cell_extents(labels)

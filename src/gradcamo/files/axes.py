@@ -46,9 +46,11 @@ def arranged(raw: RawImage, axes: str | None, path: str | Path) -> Any:
 
 def _why_not(letter: str, order: str, shape: tuple[int, ...], path: str | Path) -> str:
     if letter == "?":
+        # writers mark four planes or channels as colours by themselves; colours stand last
+        unsure = order[:-1].replace("S", "?") + order[-1]
         return (
-            f"{path} does not say what its axes are (shape {shape}): say which is which with "
-            f"axes={_example(order)!r} (C channels, Z planes, Y rows, X columns)"
+            f"{path} does not say what its axes are (shape {shape}): say which is which, "
+            f"such as axes={_example(unsure)!r} (--axes; C channels, Z planes, Y rows, X columns)"
         )
     if letter == "S":
         return (

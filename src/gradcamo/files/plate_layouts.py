@@ -11,7 +11,7 @@ import pandas as pd
 from gradcamo.errors import GradcamoError
 from gradcamo.files.plate_checks import STACK, checked
 from gradcamo.files.spellings import refuse_spellings
-from gradcamo.files.text_tables import read_text_table, rows
+from gradcamo.files.text_tables import read_text_table, refuse_separator, rows
 from gradcamo.files.told import TOLD
 from gradcamo.files.wells import well_name
 
@@ -102,6 +102,7 @@ def _read(layout: str | Path, columns: LayoutColumns) -> pd.DataFrame:
     found = {"well": well, "treatment": columns.treatment or _first(plain, _TREATMENT)}
     for what, name in found.items():
         if name not in wells:
+            refuse_separator(wells, layout)
             raise GradcamoError(
                 f"{layout} has no column {name or what} (it has {', '.join(map(str, wells))}): say "
                 f"which one holds the {what}s ({what}_column=…, --{what}-column)"

@@ -45,11 +45,9 @@ def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
     numbered = [(i, line) for i, line in enumerate(lines, -1) if line not in ([], [""])]
     header = numbered[0][1] if numbered else []
     if missing := [name for name in required if name not in header]:
-        used = {"\t": "tabs", ";": "semicolons"}
-        wrong = next((used[mark] for mark in used if mark in "".join(header)), None)
-        hint = f"; it seems separated by {wrong}: save it with commas" if wrong else ": add them"
+        refuse_separator(header, path)
         raise GradcamoError(
-            f"{path} lacks the columns {', '.join(missing)} (it has {', '.join(header)}){hint}"
+            f"{path} lacks the columns {', '.join(missing)} (it has {', '.join(header)}): add them"
         )
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         raise GradcamoError(f"{path} has the columns {', '.join(repeated)} twice: rename them")
@@ -61,6 +59,23 @@ def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
         )
     table = [(line + [""] * width)[:width] for _, line in numbered[1:]]
     return pd.DataFrame(table, [i for i, _ in numbered[1:]], header, dtype=str)
+
+
+def refuse_separator(header: Iterable[Any], path: str | Path) -> None:
+    """Refuse a header that holds no wanted column because other marks than commas stand between.
+
+    Raises
+    ------
+    GradcamoError
+        If so.
+    """
+    names = [str(name) for name in header]
+    for mark, called in {"\t": "tabs", ";": "semicolons"}.items():
+        if any(mark in name for name in names):
+            raise GradcamoError(
+                f"{path} seems separated by {called}: save it with commas; its first line is "
+                f"{', '.join(names)}"
+            )
 
 
 def rows(index: Iterable[Any]) -> str:

@@ -87,6 +87,12 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", unwrapped(self.network))
+        for what in ("classes", "channels"):
+            names = getattr(self, what)
+            if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+                raise GradcamoError(
+                    f"{what} need names of their own, {twice[0]!r} comes more than once"
+                )
         n = len(self.channels)
         if len(self.channel_mean) != n or len(self.channel_std) != n:
             raise GradcamoError(
@@ -141,6 +147,9 @@ class Checkpoint:
             If the network cannot take such an input, returns no logits or not as many as there are
             classes, or has no such layer, or the layer's grid is not proved.
         """
+        for what, names in {"channels": channels, "classes": classes}.items():
+            if isinstance(names, str):
+                raise GradcamoError(f"{what} are several names, got {names!r}: write ({names!r},)")
         network = unwrapped(network)
         shape = (len(channels), *input_size)
         if layer is not None and not is_transformer(network):
@@ -227,7 +236,8 @@ class Checkpoint:
         """
         if layer not in self.layers:
             raise GradcamoError(
-                f"the network has no layer {layer!r} with a grid: choose from "
+                f"the network has no layer {layer!r} with a grid: "
+                f"{'choose from ' if self.layers else 'none of its layers has one'}"
                 f"{', '.join(self.layers)}{self._why_not(layer)}"
             )
         info = self.layers[layer]

@@ -42,6 +42,8 @@ def write_report(source: str | Path, out: str | Path) -> Path:
         If there is no table, it lacks ``grad_camo``, or the page cannot be written.
     """
     source, out = Path(source), Path(out)
+    if not source.exists():
+        raise GradcamoError(f"there is no {source}: check the path")
     if not source.is_dir():
         return _write(out, read_table(source), source.parent / "-none-", {}, source.name)
     table_path = next(

@@ -110,7 +110,8 @@ def find_weights(model: str | None) -> Path:
     except OSError as error:
         raise GradcamoError(
             f"the weights of {model!r} are not in {models.MODEL_DIR} and cannot be downloaded "
-            f"({error}): use --model bundled, which needs no download, or the path of your own"
+            f"({error}): use the model bundled, which needs no download "
+            "(--model bundled, of a plate --segment-model bundled), or the path of your own"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)
