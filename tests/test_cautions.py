@@ -26,7 +26,7 @@ from gradcamo.auditing.cautions import (
 )
 from gradcamo.errors import GradcamoWarning
 from gradcamo.files.store import read_table, write_table
-from gradcamo.logs import collected, hand_on, log_warnings, logged_to
+from gradcamo.logs import HERE, collected, hand_on, log_warnings, logged_to
 from gradcamo.settings import CautionSettings
 
 N = 40
@@ -263,6 +263,7 @@ def test_cautions_and_warnings_are_in_the_log_and_nowhere_else(tmp_path, capfd, 
         with_cautions(cells(cell_in_crop=first(1, 0.1, 1.0)), RECIPE)
         for _ in range(2):  # each time that it is given
             warnings.warn("planes lie unevenly", GradcamoWarning, stacklevel=1)
+        warnings.warn_explicit("no z step", GradcamoWarning, str(HERE / "files" / "gaps.py"), 1)
         warnings.warn("another library's", UserWarning, stacklevel=1)
     with_cautions(cells(cell_in_crop=first(1, 0.1, 1.0)), RECIPE)  # afterwards
     lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
@@ -270,8 +271,10 @@ def test_cautions_and_warnings_are_in_the_log_and_nowhere_else(tmp_path, capfd, 
     (caution,) = [line for line in lines if "in its own crop of cell 1" in line]
     assert "WARNING gradcamo.auditing" in caution
     assert len([line for line in lines if "planes lie unevenly" in line]) == 2
+    (of_files,) = [line for line in lines if "no z step" in line]
+    assert "WARNING gradcamo.files" in of_files
     assert not [line for line in lines if "another library's" in line]
-    assert len(shown) == 3
+    assert len(shown) == 4
     assert capfd.readouterr() == ("", "")
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,6 +130,17 @@ def test_cautions_are_printed_once_and_logged_and_errors_too(plate, tmp_path):
     assert "nowhere.tif" in said
     assert "Traceback" in said
     assert "cut-off of 0.97" in said  # of the first run
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_log(tmp_path):
+    group = type(main)("gradcamo")
+    group.add_command(click.Command("fail", callback=lambda: 1 / 0))
+    ended = CliRunner().invoke(group, ["fail", "--log", str(tmp_path / "log.txt")])
+    assert isinstance(ended.exception, ZeroDivisionError)
+    said = (tmp_path / "log.txt").read_text()
+    assert "ERROR   gradcamo.cli" in said
+    assert "Traceback" in said
+    assert "ZeroDivisionError" in said
 
 
 def test_every_command_keeps_a_log(tmp_path):

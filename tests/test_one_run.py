@@ -54,3 +54,10 @@ def test_a_folder_is_free_again_after_a_run_that_failed(tmp_path):
         _ = 1 / 0
     with one_run(tmp_path):
         pass
+
+
+def test_where_no_lock_can_be_had_the_run_goes_on_and_says_itself_what_is_wrong(tmp_path):
+    (tmp_path / "file").write_text("as it was")
+    with pytest.raises(OSError, match="of the run"), one_run(tmp_path / "file" / "out"):
+        raise OSError("of the run")
+    assert (tmp_path / "file").read_text() == "as it was"
