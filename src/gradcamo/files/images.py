@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.rawimage import RawImage
+from gradcamo.files.vendors import PLUGINS, read_vendor
 
 
 def open_image(path: str | Path) -> RawImage:
@@ -27,6 +28,8 @@ def open_image(path: str | Path) -> RawImage:
         from gradcamo.files.arrays import read_npy, read_png
 
         return read_npy(path) if path.suffix.lower() == ".npy" else read_png(path)
+    if path.suffix.lower() in PLUGINS:
+        return read_vendor(path)
     from gradcamo.files.tiffs import read_tiff
 
     return read_tiff(path)
