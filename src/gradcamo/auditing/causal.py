@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from gradcamo.columns import CAUSAL_COLUMNS, ONLY_COLUMNS
 from gradcamo.settings import AuditSettings, CausalSettings, SwapSettings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gradcamo.causal.attention import CausalBatch
     from gradcamo.causal.bank import DonorBank
     from gradcamo.cells.crops import CellCrops
@@ -43,6 +44,8 @@ def called_with_one_region(
     well: str | None = None,
 ) -> pd.DataFrame:
     """What whole cells of a stack are called with one region real: `ONLY_COLUMNS`, by label."""
+    import pandas as pd
+
     from gradcamo.causal.attention import place_of
     from gradcamo.causal.donors import donors_for
     from gradcamo.causal.game import Asked

@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.axes import arranged
@@ -21,6 +20,9 @@ from gradcamo.files.rawimage import RawImage
 from gradcamo.files.stacks import ome_spacing
 from gradcamo.files.told import says_yes, told
 from gradcamo.types import ZStack
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STITCH = 0.05
 """Overlap (IoU) at which masks of neighbouring planes become one cell, as in segmentation."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.gaps import files_of, has_gaps
@@ -14,6 +12,9 @@ from gradcamo.files.labels import coarser_by, open_labels
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.told import says_yes, told
 from gradcamo.types import ZStack
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def refuse_misfits(plate: pd.DataFrame) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
@@ -18,6 +17,9 @@ from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage
 from gradcamo.files.told import named, spacing_of, told
 from gradcamo.types import ZStack
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def read_stack(

@@ -7,14 +7,15 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.found import in_words
 from gradcamo.settings import LabelReadSettings, ReadSettings
 from gradcamo.types import Spacing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOLD = (
     *("axes", "channel_names", "spacing_um"),
@@ -146,6 +147,8 @@ def row_of(
     image: str | Path, settings: ReadSettings, labels: str | Path | None = None
 ) -> dict[str, str]:
     """One stack as a row that `read_stack` and `read_labels` take, with what settings tell."""
+    import pandas as pd  # half a second, which a window that opens empty need not wait
+
     row = {"image": str(image), "labels": str(labels or "")}
     if not isinstance(settings, LabelReadSettings):
         settings = LabelReadSettings(**settings.model_dump())
