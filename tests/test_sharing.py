@@ -69,7 +69,7 @@ def transformer():
     size = {"hidden_size": 24, "mlp_dim": 32, "num_layers": 2, "num_heads": 4, "num_classes": 3}
     network = ViT(2, (16, 32, 32), (8, 8, 8), **size, classification=True)
     return Checkpoint.around(
-        network, ("DNA", "actin"), "attention_rollout", (16, 32, 32), CROP, classes="abc"
+        network, ("DNA", "actin"), "attention_rollout", (16, 32, 32), CROP, classes=tuple("abc")
     )
 
 
