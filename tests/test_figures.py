@@ -4,9 +4,9 @@ import pytest
 from legible import illegible
 
 from gradcamo import figures
+from gradcamo.datatypes import CellCrop
 from gradcamo.errors import GradcamoError
 from gradcamo.profiles.doses import find_control, in_dose_order
-from gradcamo.types import CellCrop
 from gradcamo.views import cell_view, overlay, thumbnail
 
 DOSES = ["control", "0.06x", "0.32x", "1.60x", "8.00x", "40.0x"]

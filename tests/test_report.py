@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gradcamo.datatypes import CellCrop
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import write_table
@@ -16,7 +17,6 @@ from gradcamo.profiles.cutoffs import cost_of_cutoffs
 from gradcamo.report import write_report
 from gradcamo.report.data import cutoff_steps, passing_at
 from gradcamo.report.words import findings
-from gradcamo.types import CellCrop
 from gradcamo.views import cell_view, thumbnail
 
 DOSES = {"D": "control", "B": "0.06x", "E": "40.0x"}

@@ -10,10 +10,10 @@ import pytest
 import tifffile
 import zarr
 
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.stacks import read_stack, write_stack
-from gradcamo.types import ZStack
 
 STACK = np.random.default_rng(0).integers(0, 4000, (2, 5, 40, 32)).astype(np.uint16)
 OME = {

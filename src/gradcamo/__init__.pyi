@@ -7,6 +7,12 @@ from .cells.overlap import (
     grad_camo as grad_camo,
     upsample_cam as upsample_cam,
 )
+from .datatypes import (
+    CamResult as CamResult,
+    CellCrop as CellCrop,
+    Profiles as Profiles,
+    ZStack as ZStack,
+)
 from .errors import GradcamoError as GradcamoError
 from .files.labels import read_labels as read_labels
 from .files.plates import read_plate as read_plate
@@ -35,11 +41,5 @@ from .settings import (
     TrainSettings as TrainSettings,
 )
 from .training.train import train as train
-from .types import (
-    CamResult as CamResult,
-    CellCrop as CellCrop,
-    Profiles as Profiles,
-    ZStack as ZStack,
-)
 
 __version__: str

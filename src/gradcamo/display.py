@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gradcamo.types import Spacing, ZStack
+    from gradcamo.datatypes import Spacing, ZStack
 
 # what a stain's name contains -> the colour it is usually shown in, and whether it is shown first
 STAINS = (

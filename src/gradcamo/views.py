@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcamo.colours import NEIGHBOURS, OWN
-from gradcamo.types import CellCrop, ZStack
+from gradcamo.datatypes import CellCrop, ZStack
 
 HEAT = "inferno"
 

@@ -10,6 +10,7 @@ from conftest import scored_label
 from mouse import canvas_position
 
 from gradcamo.cells.overlap import upsample_cam
+from gradcamo.datatypes import ZStack
 from gradcamo.display import colours_of, contrast_limits
 from gradcamo.docks.canvas.heat_layer import heatmap_layer
 from gradcamo.docks.canvas.heatmap import crop_map
@@ -22,7 +23,6 @@ from gradcamo.docks.canvas.layers import (
 )
 from gradcamo.errors import GradcamoError
 from gradcamo.samples.design import CHANNELS
-from gradcamo.types import ZStack
 
 pytestmark = pytest.mark.gui
 

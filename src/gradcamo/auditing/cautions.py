@@ -16,8 +16,8 @@ import numpy as np
 
 from gradcamo.auditing.causal import causal_cautions
 from gradcamo.cells.table import scored, whole
+from gradcamo.datatypes import Spacing, spacing_text, unknown_axes
 from gradcamo.settings import CautionSettings
-from gradcamo.types import Spacing, spacing_text, unknown_axes
 
 if TYPE_CHECKING:
     import pandas as pd

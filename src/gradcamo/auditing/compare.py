@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gradcamo.auditing.matching import target_class
+from gradcamo.datatypes import CellCrop
 from gradcamo.settings import AuditSettings
-from gradcamo.types import CellCrop
 from gradcamo.views import CellView, cell_view
 
 if TYPE_CHECKING:

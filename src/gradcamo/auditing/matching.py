@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcamo.cells.crops import CellCrops
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.spellings import meant, refuse_spellings
 from gradcamo.files.treatments import treatments_of
 from gradcamo.settings import AuditSettings
-from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,9 @@ from gradcamo.auditing.matching import chosen_cells, fitting_stack, target_class
 from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.table import fails
 from gradcamo.columns import CELL_COLUMNS
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.settings import AuditSettings
-from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     from gradcamo.cells.overlap import Placement

@@ -14,9 +14,9 @@ from gradcamo.causal.regions import PLAYERS, raw_cell
 from gradcamo.causal.shares import columns
 from gradcamo.cells.crops import CellCrops
 from gradcamo.columns import CAUSAL_COLUMNS, TEXT
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CausalSettings
-from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     from gradcamo.causal.bank import DonorBank

@@ -18,11 +18,11 @@ import numpy as np
 
 from gradcamo.causal.regions import RawCell, raw_cell
 from gradcamo.cells.crops import CellCrops
+from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing, to_json
 from gradcamo.files.wells import well_name
 from gradcamo.profiles.doses import find_control
-from gradcamo.types import Spacing, ZStack
 
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcamo.cells.crops import CellCrops, inside, padded, refuse_unbounded
-from gradcamo.types import ZStack
+from gradcamo.datatypes import ZStack
 
 PLAYERS = ("own", "neighbour", "background")
 EVERYONE = 7  # a coalition is a sum of bits: own 1, neighbours 2, background 4

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.datatypes import CellCrop, ZStack, voxel_um3
 from gradcamo.errors import GradcamoError
 from gradcamo.files.misfits import refuse_misfit
 from gradcamo.settings import CropSettings, Rescale
-from gradcamo.types import CellCrop, ZStack, voxel_um3
 
 
 def cell_extents(labels: Any) -> pd.DataFrame:

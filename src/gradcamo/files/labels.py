@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.axes import arranged
 from gradcamo.files.gaps import has_gaps, read_gaps
@@ -19,7 +20,6 @@ from gradcamo.files.masks import connected_pieces, refuse_mask
 from gradcamo.files.rawimage import RawImage
 from gradcamo.files.stacks import ome_spacing
 from gradcamo.files.told import says_yes, told
-from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     import pandas as pd

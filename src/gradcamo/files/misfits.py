@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.gaps import files_of, has_gaps
 from gradcamo.files.labels import coarser_by, open_labels
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.told import says_yes, told
-from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.found import in_words
 from gradcamo.files.layouts.recognise import recognise
@@ -18,7 +19,6 @@ from gradcamo.files.plate_checks import STACK
 from gradcamo.files.plate_layouts import LayoutColumns, laid_out
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.told import names_text, spacing_text, with_told
-from gradcamo.types import ZStack
 
 
 def plate_from_folder(

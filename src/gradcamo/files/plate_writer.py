@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import write_labels
 from gradcamo.files.landing import landing
 from gradcamo.files.stacks import read_stack, write_stack
-from gradcamo.types import ZStack
 
 
 class LabelledStack(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
 from gradcamo.files.gaps import has_gaps, read_gaps
@@ -16,7 +17,6 @@ from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage
 from gradcamo.files.told import named, spacing_of, told
-from gradcamo.types import ZStack
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.datatypes import Profiles
 from gradcamo.errors import GradcamoError
 from gradcamo.files.formats import (
     csv_notes,
@@ -25,7 +26,6 @@ from gradcamo.files.formats import (
 )
 from gradcamo.files.landing import ending_of, landing, to_json
 from gradcamo.files.stacks import ome_spacing
-from gradcamo.types import Profiles
 
 __all__ = [
     "TABLE_SUFFIXES",

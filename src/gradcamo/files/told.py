@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError
 from gradcamo.files.found import in_words
 from gradcamo.settings import LabelReadSettings, ReadSettings
-from gradcamo.types import Spacing
 
 if TYPE_CHECKING:
     import pandas as pd

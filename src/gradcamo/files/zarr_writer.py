@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.wells import well_place
-from gradcamo.types import Spacing, ZStack
 
 VERSION = "0.5"
 _CHUNK_ZYX = (16, 256, 256)

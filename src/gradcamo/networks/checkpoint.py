@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
 from gradcamo.networks.blocks import Inference
@@ -41,7 +42,6 @@ from gradcamo.networks.sharing import alone, made_once
 from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_layers
 from gradcamo.settings import CropSettings, Outputs
-from gradcamo.types import Spacing
 
 FORMAT = "gradcamo-checkpoint-1"
 BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"))

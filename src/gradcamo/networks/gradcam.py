@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from gradcamo.datatypes import CamResult
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.networks.blocks import on_average
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
@@ -22,7 +23,6 @@ from gradcamo.networks.meaning import per_class
 from gradcamo.networks.outputs import check_gradients, logits_of, no_gradient, unwrapped
 from gradcamo.networks.sharing import borrowed, uncompiled
 from gradcamo.settings import Gradients
-from gradcamo.types import CamResult
 
 EVERY = "every"
 

@@ -13,6 +13,7 @@ import torch
 from torch import OutOfMemoryError, Tensor, nn
 
 from gradcamo.cells.overlap import Placement, Shares, check, footprints, score
+from gradcamo.datatypes import CamResult, CellCrop
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.blocks import Inference
 from gradcamo.networks.checkpoint import Checkpoint
@@ -30,7 +31,6 @@ from gradcamo.networks.rounding import unrounded
 from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_cam
 from gradcamo.settings import Alignment, Gradients
-from gradcamo.types import CamResult, CellCrop
 
 
 class Cell(NamedTuple):

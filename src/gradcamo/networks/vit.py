@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gradcamo.datatypes import CamResult
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.geometry import LayerInfo
 from gradcamo.networks.gradcam import at_least_single, check_input
@@ -17,7 +18,6 @@ from gradcamo.networks.grids import Sight
 from gradcamo.networks.meaning import per_class
 from gradcamo.networks.outputs import logits_of
 from gradcamo.networks.sharing import borrowed
-from gradcamo.types import CamResult
 
 
 def attention_last(attentions: Sequence[Tensor]) -> Tensor:

@@ -18,8 +18,8 @@ from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
     from gradcamo.cells.crops import CellCrops
+    from gradcamo.datatypes import ZStack
     from gradcamo.networks.checkpoint import Checkpoint
-    from gradcamo.types import ZStack
 
 SAMPLED = 3
 """Stacks that are looked into."""

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from gradcamo.auditing.stack import AuditBatch
     from gradcamo.causal.bank import DonorBank
     from gradcamo.cells.crops import CellCrops
+    from gradcamo.datatypes import ZStack
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings, CausalSettings
-    from gradcamo.types import ZStack
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
+from gradcamo.datatypes import ZStack
 from gradcamo.files.stacks import write_stack
 from gradcamo.samples.design import CHANNELS, PlateDesign
 from gradcamo.samples.planting import (
@@ -26,7 +27,6 @@ from gradcamo.samples.planting import (
 )
 from gradcamo.samples.shapes import Box, scatter, territories
 from gradcamo.samples.stains import paint
-from gradcamo.types import ZStack
 
 PHOTONS = np.array([330.0, 260.0, 280.0, 300.0, 270.0, 290.0], np.float32)
 """Mean photons of a bright structure, per channel."""

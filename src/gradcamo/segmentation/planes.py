@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.segmentation.models import default_model, evaluate, find_weights, load_model
 from gradcamo.settings import SegmentSettings
-from gradcamo.types import ZStack
 
 NUCLEUS = (r"hoechst|dapi|draq ?5|\bdna\b|\bh2b\b|nucle(us|i|ar)(?![a-z])",)
 CYTOPLASM = (

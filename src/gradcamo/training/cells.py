@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.cells.crops import CellCrops
+from gradcamo.datatypes import ZStack, spacing_text
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import TrainSettings
 from gradcamo.training.report import describe_cells
@@ -22,7 +23,6 @@ from gradcamo.training.split import (
     hold_out_validation,
     leave_wells_out,
 )
-from gradcamo.types import ZStack, spacing_text
 
 
 def training_cells(

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gradcamo.cells.crops import crop_image, inside, padded
 from gradcamo.cells.statistics import mean_and_std
+from gradcamo.datatypes import ZStack
 from gradcamo.files.told import TOLD
 from gradcamo.settings import TrainSettings
 from gradcamo.training.augment import Augmentation
-from gradcamo.types import ZStack
 
 OPEN_STACKS = 64
 

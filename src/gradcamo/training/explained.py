@@ -9,9 +9,9 @@ import pandas as pd
 
 from gradcamo.cells.crops import CellCrops
 from gradcamo.columns import SCORES
+from gradcamo.datatypes import CellCrop
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import Alignment, CropSettings, Gradients
-from gradcamo.types import CellCrop
 
 
 def explain_cells(

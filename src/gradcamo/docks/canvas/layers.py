@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.display import channel_layers
 from gradcamo.docks.canvas.open_layers import plain_name, source_of
 from gradcamo.errors import GradcamoError
-from gradcamo.types import Spacing, ZStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
+    from gradcamo.datatypes import ZStack
     from gradcamo.docks.state.session import Session
-    from gradcamo.types import ZStack
 
 IN_MEMORY_BYTES = 4e9  # larger stacks are read plane by plane as they are shown
 LABELS = re.compile(r"(?<![a-z])(labels?|masks?|seg(mentation|mented)?)(?![a-z]|[-_ ]?free)")

@@ -9,16 +9,16 @@ import numpy as np
 
 from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.columns import KNOWN
+from gradcamo.datatypes import voxel_um3
 from gradcamo.docks.state.explained import ExplainedCell, alike, from_arrays, of_batch, to_arrays
-from gradcamo.types import voxel_um3
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gradcamo.auditing.stack import AuditBatch
+    from gradcamo.datatypes import Spacing
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
-    from gradcamo.types import Spacing
 
 KINDS = ("cells", "whole", "border", "scored", "passing", "outside", "silent", "flagged")
 

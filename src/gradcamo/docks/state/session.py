@@ -15,12 +15,12 @@ import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from gradcamo.columns import HOW
+from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.state.look import Look
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings
-from gradcamo.types import Spacing, ZStack
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def ready(checkpoint: Checkpoint) -> Checkpoint:
     """Work out beside the window what the window reads, and what the first click would wait for."""
+    from gradcamo.datatypes import CellCrop
     from gradcamo.networks.infer import explain
-    from gradcamo.types import CellCrop
 
     shape = (1, *checkpoint.crop.size_yx)
     blank = np.zeros((len(checkpoint.channels), *shape), np.float32)

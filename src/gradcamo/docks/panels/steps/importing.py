@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.datatypes import unknown_axes
 from gradcamo.docks.parts.dock import Dialog
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.rows import SettingRows
@@ -24,7 +25,6 @@ from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.work.ready import ready
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CropSettings, ImportSettings
-from gradcamo.types import unknown_axes
 
 if TYPE_CHECKING:
     from gradcamo.docks.state.session import Session

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.datatypes import unknown_axes
 from gradcamo.docks.panels.steps.labels_choice import LabelsChoice
 from gradcamo.docks.panels.steps.voxel_size import VoxelSize
 from gradcamo.docks.parts.dock import Dock
@@ -22,7 +23,6 @@ from gradcamo.docks.parts.tint import BAD, GOOD, WARN
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.files.masks import MaskError
-from gradcamo.types import unknown_axes
 
 if TYPE_CHECKING:
     import napari

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
+from gradcamo.datatypes import spacing_text
 from gradcamo.docks.panels.steps.importing import ImportDialog
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path, keep, recall
@@ -15,7 +16,6 @@ from gradcamo.docks.parts.tint import WARN
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.ready import ready
-from gradcamo.types import spacing_text
 
 if TYPE_CHECKING:
     import napari

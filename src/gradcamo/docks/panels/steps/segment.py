@@ -22,7 +22,7 @@ from gradcamo.settings import SegmentSettings
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from gradcamo.types import ZStack
+    from gradcamo.datatypes import ZStack
 
 
 class SegmentDock(Dock):

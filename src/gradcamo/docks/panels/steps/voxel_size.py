@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QLineEdit, QWidget
 
+from gradcamo.datatypes import Spacing
 from gradcamo.docks.parts.widgets import PointValidator, line_of
 from gradcamo.docks.state.session import Session
-from gradcamo.types import Spacing
 
 
 class VoxelSize(QWidget):
