@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.display import channel_layers
-from gradcamo.docks.canvas.open_layers import plain_name, source_of
+from gradcamo.docks.canvas.layer_origins import plain_name, source_of
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradcamo.display import contrast_limits
 from gradcamo.docks.canvas.follower import Follower
+from gradcamo.docks.canvas.layer_origins import may_hold_cells, path_of, source_of
 from gradcamo.docks.canvas.layers import (
     go_to,
     set_visible,
@@ -20,7 +21,6 @@ from gradcamo.docks.canvas.layers import (
     show_stack,
     stack_from_layers,
 )
-from gradcamo.docks.canvas.open_layers import may_hold_cells, path_of, source_of
 from gradcamo.files.misfits import refuse_misfit
 
 if TYPE_CHECKING:

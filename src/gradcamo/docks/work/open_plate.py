@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from gradcamo.docks.canvas.open_layers import path_of
+from gradcamo.docks.canvas.layer_origins import path_of
 from gradcamo.docks.canvas.sites import Sites, read_site
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job

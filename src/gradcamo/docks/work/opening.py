@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 
 from gradcamo.docks.canvas.follower import Follower
-from gradcamo.docks.canvas.open_layers import (
+from gradcamo.docks.canvas.layer_origins import (
     chosen_images,
     file_of,
     is_ours,

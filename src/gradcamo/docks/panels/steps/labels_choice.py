@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from gradcamo.docks.canvas.open_layers import may_hold_cells
+from gradcamo.docks.canvas.layer_origins import may_hold_cells
 
 if TYPE_CHECKING:
     from gradcamo.docks.window import Window

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QComboBox, QWidget
 
-from gradcamo.docks.canvas.open_layers import name_of, open_images, stacks_in
+from gradcamo.docks.canvas.layer_origins import name_of, open_images, stacks_in
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.errors import GradcamoError
 

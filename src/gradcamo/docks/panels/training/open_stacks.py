@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from gradcamo.datatypes import ZStack
+from gradcamo.docks.canvas.layer_origins import may_hold_cells, open_images, stacks_in
 from gradcamo.docks.canvas.layers import stack_from_layers
-from gradcamo.docks.canvas.open_layers import may_hold_cells, open_images, stacks_in
 
 if TYPE_CHECKING:
     import napari
