@@ -23,8 +23,8 @@ from gradcamo.docks.work.autosave import Autosave
 from gradcamo.docks.work.closing import Closing
 from gradcamo.docks.work.explaining import Explaining
 from gradcamo.docks.work.found import FoundCells
-from gradcamo.docks.work.open_plate import OpenPlate
 from gradcamo.docks.work.opening import Opening
+from gradcamo.docks.work.plate_browser import PlateBrowser
 
 
 class Window:
@@ -47,7 +47,7 @@ class Window:
         self.explaining = Explaining(session, self.found)
         self.autosave = Autosave(session, viewer)
         self.opening = Opening(session, viewer, self.sites)
-        self.plate = OpenPlate(session, self.sites, self.autosave.looking)
+        self.plate = PlateBrowser(session, self.sites, self.autosave.looking)
         self.closing = Closing(session, viewer)
         self.heatmap.wanted.connect(self.explaining.explain)
         self.explaining.explained.connect(self.heatmap.show_again)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gradcamo.docks.state.session import Session
-    from gradcamo.docks.work.open_plate import OpenPlate
+    from gradcamo.docks.work.plate_browser import PlateBrowser
     from gradcamo.plate.reading import PlateResults
 
 STACK, PLATE, OPEN = "open stack", "plate", "open"
@@ -25,7 +25,9 @@ class CellSource(QComboBox):
 
     changed = Signal()
 
-    def __init__(self, session: Session, plate: OpenPlate, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, plate: PlateBrowser, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._session, self._plate = session, plate
         self.setToolTip(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gradcamo.plate.reading import PlateResults
 
 
-class OpenPlate(QObject):
+class PlateBrowser(QObject):
     """Reads a folder of results; opens the stack of any of its cells with scores and network."""
 
     changed = Signal()  # other results were read
