@@ -23,7 +23,7 @@ from gradcamo.docks.work.autosave import Autosave
 from gradcamo.docks.work.closing import Closing
 from gradcamo.docks.work.explaining import Explaining
 from gradcamo.docks.work.found import FoundCells
-from gradcamo.docks.work.opening import Opening
+from gradcamo.docks.work.intake import Intake
 from gradcamo.docks.work.plate_browser import PlateBrowser
 
 
@@ -46,7 +46,7 @@ class Window:
         self.audits = Audits(session, self.found, self.edits)
         self.explaining = Explaining(session, self.found)
         self.autosave = Autosave(session, viewer)
-        self.opening = Opening(session, viewer, self.sites)
+        self.intake = Intake(session, viewer, self.sites)
         self.plate = PlateBrowser(session, self.sites, self.autosave.looking)
         self.closing = Closing(session, viewer)
         self.heatmap.wanted.connect(self.explaining.explain)

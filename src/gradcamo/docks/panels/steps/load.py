@@ -36,7 +36,7 @@ class LoadDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         window = window_of(napari_viewer)
-        self.session, self._opening = window.session, window.opening
+        self.session, self._intake = window.session, window.intake
         self.open_stack = QPushButton("Open file…")
         self.open_stack.setToolTip("TIFF, ImageJ hyperstack or OME-TIFF; one layer per channel")
         self.open_zarr = QPushButton("OME-Zarr…")
@@ -100,26 +100,26 @@ class LoadDock(Dock):
         event.acceptProposedAction()
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
         with self.telling():
-            self._opening.open_files(paths)
+            self._intake.open_files(paths)
 
     def load_stack(self, path: str | Path, axes: str | None = None) -> None:
         """Read a Z-stack in the background and show it."""
         with self.telling():
-            self._opening.open_stack(path, axes)
+            self._intake.open_stack(path, axes)
 
     def load_labels(self, path: str | Path) -> None:
         """Read cell labels in the background and show them in the stack's place."""
         with self.telling():
-            self._opening.open_labels(path)
+            self._intake.open_labels(path)
 
     def use_open_layers(self) -> None:
         """Make the open image layers the channels of the stack."""
         with self.telling():
-            self._opening.use_open_layers()
+            self._intake.use_open_layers()
 
     def _label_pieces(self) -> None:
         with self.telling():
-            self._opening.label_pieces()
+            self._intake.label_pieces()
 
     def _on_said(self, text: str) -> None:
         self.form.setRowVisible(self.pieces, False)
@@ -141,7 +141,7 @@ class LoadDock(Dock):
         axes = self.axes.text().strip().upper()
         if axes:
             with self.telling():
-                self._opening.with_axes(axes)
+                self._intake.with_axes(axes)
 
     def _describe(self) -> None:
         stack = self.session.stack

@@ -53,7 +53,7 @@ class StackChoice(QComboBox):
         if other < 0:
             return
         try:
-            self._window.opening.take_up(self._others[other])
+            self._window.intake.take_up(self._others[other])
         except GradcamoError as error:
             notify(error)
         self._list()

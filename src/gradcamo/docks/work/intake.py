@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WAIT_MS = 50  # a sample adds its layers one after the other
 
 
-class Opening(Follower):
+class Intake(Follower):
     """Reads files beside the window; takes up what napari, its samples and other plugins open.
 
     A stack that our reader or our samples brought is taken up at once. Layers of others are where
