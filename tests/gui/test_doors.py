@@ -253,7 +253,7 @@ def test_the_command_line_s_window_takes_a_stack_with_its_labels(
 ):
     import napari
 
-    from gradcamo.docks.entry.opening import open_window
+    from gradcamo.docks.entry.launch import open_window
 
     monkeypatch.setattr(napari, "Viewer", lambda **_: make_napari_viewer())
     viewer = open_window(*map(str, files))

@@ -415,7 +415,7 @@ def open_(
     reading: s.LabelReadSettings,
 ) -> None:
     """Open napari with the Grad-CAMO workbench and what is named loaded."""
-    from gradcamo.docks.entry.opening import open_window
+    from gradcamo.docks.entry.launch import open_window
     from gradcamo.files.told import row_of
 
     row = None if image is None else row_of(image, reading, labels)

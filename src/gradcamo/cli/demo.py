@@ -230,7 +230,7 @@ def _findings(cells: pd.DataFrame, checkpoint: Any) -> str:
 
 
 def _open_napari(row: pd.Series, out: Path) -> None:
-    from gradcamo.docks.entry.opening import open_window
+    from gradcamo.docks.entry.launch import open_window
     from gradcamo.networks.checkpoint import BUNDLED
 
     labels = _labels_path(row, out, True)
