@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.panels.training.open_stacks import StackTable
+from gradcamo.docks.panels.training.stack_table import StackTable
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.tint import GOOD, WARN
