@@ -59,7 +59,7 @@ def dock_times(viewer: Any, settle: Callable[[], None]) -> None:
 
 def table_times(viewer: Any, settle: Callable[[], None]) -> None:
     """Sort, filter and choose in a table of the paper's size."""
-    from gradcamo.docks.panels.cells.cells import CellsDock
+    from gradcamo.docks.panels.cells.cells_dock import CellsDock
     from gradcamo.docks.state.results import Results
     from gradcamo.docks.window import window_of
 

@@ -101,7 +101,7 @@ def explain(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
 
 def review(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
     """Look at cells that the network looks at, and at others; move the cut-off."""
-    from gradcamo.docks.panels.cells.cells import CellsDock
+    from gradcamo.docks.panels.cells.cells_dock import CellsDock
 
     click_cell(viewer, session, ranked(session, 0.3))
     wait(seconds=3)  # the table's pictures are drawn

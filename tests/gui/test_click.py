@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 
 from gradcamo.docks.canvas.click import label_at
 from gradcamo.docks.canvas.heat_layer import heatmap_layer
-from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.cells.cells_dock import CellsDock
 
 pytestmark = pytest.mark.gui
 

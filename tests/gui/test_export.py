@@ -10,7 +10,7 @@ from conftest import docked, scored_label
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.canvas.heatmap import crop_map
-from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.files.labels import read_labels
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.store import read_profiles, read_table

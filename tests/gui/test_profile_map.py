@@ -13,7 +13,7 @@ from mouse import click
 from qtpy.QtCore import QPoint, QPointF, Qt
 from tiny import tiny_checkpoint, tiny_plate
 
-from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.docks.panels.plates.palette import Colours
 from gradcamo.docks.panels.plates.profile_map import ProfileMapDock
 from gradcamo.docks.window import window_of

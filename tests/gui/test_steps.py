@@ -11,7 +11,7 @@ from conftest import docked, scored_label
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
-from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.load import LoadDock
 from gradcamo.docks.panels.steps.model import ModelDock

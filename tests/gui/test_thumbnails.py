@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from gradcamo.docks.canvas.heatmap import crop_map
-from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.docks.work.thumbnails import SIZE, drawer
 
 pytestmark = pytest.mark.gui

@@ -7,7 +7,7 @@ from conftest import docked
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QColor
 
-from gradcamo.docks.panels.cells.cells import CellsDock
+from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.docks.panels.steps.workbench import Workbench
 from gradcamo.docks.parts.tint import BAD, FAINT, GOOD, INK, PAPER, WARN, legible
 

@@ -116,7 +116,7 @@ class Workbench(QWidget):
 
 def show_cells(viewer: napari.Viewer) -> Any:
     """The table below the canvas, opened where it is not yet."""
-    from gradcamo.docks.panels.cells.cells import CellsDock
+    from gradcamo.docks.panels.cells.cells_dock import CellsDock
 
     if not any(isinstance(widget, CellsDock) for widget in open_docks(viewer)):
         cells = CellsDock(viewer)
