@@ -7,7 +7,7 @@ import pytest
 from conftest import docked, scored_label
 
 from gradcamo import AuditSettings, audit
-from gradcamo.docks.panels.cells.compare import CompareDock
+from gradcamo.docks.panels.cells.compare_dock import CompareDock
 
 pytestmark = pytest.mark.gui
 

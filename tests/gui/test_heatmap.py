@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from gradcamo.docks.canvas.heat_layer import heatmap_layer, hiding
 from gradcamo.docks.canvas.heatmap import crop_map
 from gradcamo.docks.canvas.layers import marked_layer
-from gradcamo.docks.panels.cells.compare import CompareDock
+from gradcamo.docks.panels.cells.compare_dock import CompareDock
 from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.state.look import Look

@@ -344,7 +344,7 @@ def test_renamed_and_deleted_layers_break_nothing(audited, viewer, qtbot, window
 def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explained(
     session, checkpoint, viewer, qtbot
 ):
-    from gradcamo.docks.panels.cells.compare import CompareDock
+    from gradcamo.docks.panels.cells.compare_dock import CompareDock
 
     session.set_checkpoint(checkpoint, "small")
     compare = docked(viewer, CompareDock)
