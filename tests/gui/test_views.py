@@ -8,7 +8,7 @@ from conftest import docked
 from qtpy.QtCore import Qt
 
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
-from gradcamo.docks.panels.cells.gallery import GalleryDock
+from gradcamo.docks.panels.cells.gallery_dock import GalleryDock
 from gradcamo.docks.panels.plates.figures import FiguresDock
 from gradcamo.docks.panels.plates.plate import PlateDock
 from gradcamo.docks.window import window_of
