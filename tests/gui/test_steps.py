@@ -360,7 +360,7 @@ def test_docks_closed_while_they_work_and_a_window_closed_while_a_cell_is_explai
 
 def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot, window):
     from gradcamo.docks.panels.cells.gallery_dock import GalleryDock
-    from gradcamo.docks.panels.plates.figures import FiguresDock
+    from gradcamo.docks.panels.plates.figures_dock import FiguresDock
     from gradcamo.docks.panels.steps.review import ReviewDock
     from gradcamo.docks.panels.training.train import TrainDock
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.docks.panels.cells.gallery_dock import GalleryDock
-from gradcamo.docks.panels.plates.figures import FiguresDock
+from gradcamo.docks.panels.plates.figures_dock import FiguresDock
 from gradcamo.docks.panels.plates.plate_dock import PlateDock
 from gradcamo.docks.window import window_of
 
