@@ -362,7 +362,7 @@ def test_choices_are_there_at_the_next_launch(audited, viewer, qtbot, window):
     from gradcamo.docks.panels.cells.gallery_dock import GalleryDock
     from gradcamo.docks.panels.plates.figures_dock import FiguresDock
     from gradcamo.docks.panels.steps.review import ReviewDock
-    from gradcamo.docks.panels.training.train import TrainDock
+    from gradcamo.docks.panels.training.train_dock import TrainDock
 
     def choose(box, data):
         box.setCurrentIndex(box.findData(data))

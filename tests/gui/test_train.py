@@ -17,7 +17,7 @@ from gradcamo.docks.canvas.layers import show_labels, show_stack
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.training.stack_table import SPLIT, TREATMENT, WELL
-from gradcamo.docks.panels.training.train import TrainDock
+from gradcamo.docks.panels.training.train_dock import TrainDock
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.progress import TrainingProgress
 
