@@ -9,7 +9,7 @@ from conftest import docked, jobs, scored_label
 
 from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
-from gradcamo.docks.panels.training.layers import LayersDock
+from gradcamo.docks.panels.training.layers_dock import LayersDock
 from gradcamo.files.kept import read_kept
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
 from gradcamo.settings import AuditSettings

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from gradcamo.auditing.layers import layer_audit
 from gradcamo.docks.panels.steps.explain import ExplainDock
-from gradcamo.docks.panels.training.layers import LayersDock
+from gradcamo.docks.panels.training.layers_dock import LayersDock
 from gradcamo.docks.window import window_of
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
 
