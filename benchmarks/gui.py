@@ -121,7 +121,7 @@ def colour_times(viewer: Any, settle: Callable[[], None]) -> None:
 
 def map_times(viewer: Any, settle: Callable[[], None]) -> None:
     """Pan the profile map with a point for every cell."""
-    from gradcamo.docks.panels.plates.profile_map import ProfileMapDock
+    from gradcamo.docks.panels.plates.profile_map_dock import ProfileMapDock
     from gradcamo.plate.reading import PlateResults
 
     dock = ProfileMapDock(viewer)

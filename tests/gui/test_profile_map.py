@@ -15,7 +15,7 @@ from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.docks.panels.plates.palette import Colours
-from gradcamo.docks.panels.plates.profile_map import ProfileMapDock
+from gradcamo.docks.panels.plates.profile_map_dock import ProfileMapDock
 from gradcamo.docks.window import window_of
 
 pytestmark = pytest.mark.gui
