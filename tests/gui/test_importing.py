@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 
 from gradcamo import Checkpoint, grad_cam
 from gradcamo.docks.panels.steps.model import ModelDock, described
-from gradcamo.docks.parts.memory import recall
+from gradcamo.docks.parts.preferences import recall
 from gradcamo.docks.window import window_of
 
 pytestmark = pytest.mark.gui
@@ -87,7 +87,7 @@ def test_means_and_deviations_are_measured_on_the_whole_cells(session, dialog, f
 
 def test_folders_and_settings_come_back_at_the_next_launch(viewer, tmp_path):
     from gradcamo.docks.panels.steps.segment import SegmentDock
-    from gradcamo.docks.parts.memory import ask_path
+    from gradcamo.docks.parts.preferences import ask_path
 
     dock = SegmentDock(viewer)
     dock.rows.inputs["model"].setCurrentText("bundled")

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.parts.memory import keep, recall
+from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.widgets import NumberBox
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.parts.memory import keep, recall
+from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.tint import BAD, FAINT, WARN, tint
 from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError

@@ -24,7 +24,7 @@ from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 from gradcamo.docks.panels.cells.table_model import CellTableModel
 from gradcamo.docks.panels.cells.toolbar import CellsToolbar
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import keep, recall
+from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of

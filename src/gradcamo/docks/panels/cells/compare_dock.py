@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import keep_choice
+from gradcamo.docks.parts.preferences import keep_choice
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of

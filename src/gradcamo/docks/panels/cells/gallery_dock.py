@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from gradcamo.cells.table import whole
 from gradcamo.columns import meaning, title
-from gradcamo.docks.parts.memory import keep, recall
+from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.tint import WARN, legible
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.window import window_of

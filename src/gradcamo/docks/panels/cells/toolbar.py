@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from gradcamo.columns import meaning, title
 from gradcamo.docks.canvas.keys import KEYS
-from gradcamo.docks.parts.memory import keep, recall
+from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.tint import BAD
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.errors import GradcamoError

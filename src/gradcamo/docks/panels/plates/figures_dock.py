@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from gradcamo.cells.table import scored
 from gradcamo.docks.panels.plates.source import CellSource
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import keep, keep_choice, recall
+from gradcamo.docks.parts.preferences import keep, keep_choice, recall
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of

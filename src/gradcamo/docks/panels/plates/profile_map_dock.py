@@ -13,7 +13,7 @@ from gradcamo.docks.panels.plates.palette import Colours, Legend
 from gradcamo.docks.panels.plates.scatter import PointPlot
 from gradcamo.docks.panels.plates.source import CellSource
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import keep_choice
+from gradcamo.docks.parts.preferences import keep_choice
 from gradcamo.docks.parts.widgets import JobRow, Message
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of

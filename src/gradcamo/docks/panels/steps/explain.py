@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import keep, recall
+from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import JobRow, Message, line_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from gradcamo.docks.parts.memory import keep, recall
+from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.rows import SettingRows, put
 from gradcamo.docks.parts.widgets import Fold, line_of
 from gradcamo.docks.state.look import RENDERINGS, Look

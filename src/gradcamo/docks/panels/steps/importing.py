@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from gradcamo.datatypes import unknown_axes
 from gradcamo.docks.parts.dock import Dialog
-from gradcamo.docks.parts.memory import ask_path
+from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import Fold, Message, line_of

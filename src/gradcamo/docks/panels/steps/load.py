@@ -18,7 +18,7 @@ from gradcamo.datatypes import unknown_axes
 from gradcamo.docks.panels.steps.labels_choice import LabelsChoice
 from gradcamo.docks.panels.steps.voxel_size import VoxelSize
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import ask_path
+from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.tint import BAD, GOOD, WARN
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWi
 from gradcamo.datatypes import spacing_text
 from gradcamo.docks.panels.steps.importing import ImportDialog
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import ask_path, keep, recall
+from gradcamo.docks.parts.preferences import ask_path, keep, recall
 from gradcamo.docks.parts.tint import WARN
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.window import window_of

@@ -20,7 +20,7 @@ from gradcamo.docks.panels.cells.card import CellCard
 from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 from gradcamo.docks.panels.steps.cutoff import CutoffBox
 from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
-from gradcamo.docks.parts.memory import keep, keep_choice, recall
+from gradcamo.docks.parts.preferences import keep, keep_choice, recall
 from gradcamo.docks.window import window_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from gradcamo.docks.canvas.layers import marked_layer, show_preview
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import ask_path
+from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, line_of

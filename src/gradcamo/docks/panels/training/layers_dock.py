@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import ask_path, keep
+from gradcamo.docks.parts.preferences import ask_path, keep
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import JobRow, line_of

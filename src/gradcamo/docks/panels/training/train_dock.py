@@ -23,8 +23,8 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.panels.training.curves import TrainingCurves
 from gradcamo.docks.panels.training.train_plate import TrainPlate
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import ask_path
 from gradcamo.docks.parts.picture import Picture
+from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.steps import NARROW, WIDTH, Step
 from gradcamo.docks.parts.tint import GOOD, WARN

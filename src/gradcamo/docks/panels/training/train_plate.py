@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.panels.training.stack_table import StackTable
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.memory import ask_path
+from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.parts.worker import Job
