@@ -22,7 +22,7 @@ from gradcamo.docks.work.audits import Audits
 from gradcamo.docks.work.autosave import Autosave
 from gradcamo.docks.work.closing import Closing
 from gradcamo.docks.work.explaining import Explaining
-from gradcamo.docks.work.found import FoundCells
+from gradcamo.docks.work.found_cells import FoundCells
 from gradcamo.docks.work.intake import Intake
 from gradcamo.docks.work.plate_browser import PlateBrowser
 

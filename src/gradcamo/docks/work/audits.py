@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gradcamo.docks.canvas.edits import Edits
     from gradcamo.docks.state.session import Session
-    from gradcamo.docks.work.found import FoundCells
+    from gradcamo.docks.work.found_cells import FoundCells
 
 
 class Audits(QObject):

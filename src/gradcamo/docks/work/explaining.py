@@ -12,7 +12,7 @@ from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     from gradcamo.docks.state.session import Session
-    from gradcamo.docks.work.found import FoundCells
+    from gradcamo.docks.work.found_cells import FoundCells
 
 
 class Explaining(QObject):
