@@ -10,7 +10,13 @@ import numpy as np
 from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.columns import KNOWN
 from gradcamo.datatypes import voxel_um3
-from gradcamo.docks.state.explained import ExplainedCell, alike, from_arrays, of_batch, to_arrays
+from gradcamo.docks.state.explained_cells import (
+    ExplainedCell,
+    alike,
+    from_arrays,
+    of_batch,
+    to_arrays,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
