@@ -17,7 +17,7 @@ from planted_truth import RESULTS, TREATED, held_out, network
 from gradcamo.cells.overlap import upsample_cam
 from gradcamo.networks.geometry import place
 from gradcamo.networks.infer import explain
-from gradcamo.training.explained import crops_of
+from gradcamo.training.explain_cells import crops_of
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 BLUE, ORANGE, GREY = "#2166AC", "#E08214", "#999999"

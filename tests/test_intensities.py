@@ -16,7 +16,7 @@ from gradcamo.files.store import read_table, write_table
 from gradcamo.networks.checkpoint import BUNDLED
 from gradcamo.settings import ImportSettings
 from gradcamo.training.dataset import CellDataset
-from gradcamo.training.explained import crops_of
+from gradcamo.training.explain_cells import crops_of
 
 
 def by_percentiles(channel: np.ndarray) -> np.ndarray:

@@ -290,7 +290,7 @@ def _layer_scores(
     checkpoint: Checkpoint, cells: pd.DataFrame, settings: TrainSettings, watch: Watch
 ) -> dict[str, Any]:
     """Grad-CAMO of every layer on validation cells: does it follow where it was not asked to?"""
-    from gradcamo.training.explained import explain_cells
+    from gradcamo.training.explain_cells import explain_cells
 
     deciding = cells[cells["split"] == VALIDATION].reset_index(drop=True)
     table, _ = explain_cells(
