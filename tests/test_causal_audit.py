@@ -25,7 +25,7 @@ from gradcamo.files.store import read_table
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.run import audit_plate, bank_of, open_folder, open_plate, stack_jobs
 from gradcamo.settings import DonorSettings
-from gradcamo.training.donors import plate_donors
+from gradcamo.training.plate_donors import plate_donors
 
 
 @pytest.fixture(scope="module")

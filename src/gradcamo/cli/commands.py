@@ -158,7 +158,7 @@ def donors(plate: Path, checkpoint_path: Path, out: Path | None, settings: s.Don
     from gradcamo.causal.bank import bank_beside
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.networks.checkpoint import Checkpoint
-    from gradcamo.training.donors import plate_donors
+    from gradcamo.training.plate_donors import plate_donors
 
     if out is None and str(checkpoint_path) == "bundled":
         raise click.UsageError(

@@ -154,7 +154,7 @@ def _ask_causally(
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.settings import AuditSettings, DonorSettings, SwapSettings
-    from gradcamo.training.donors import plate_donors
+    from gradcamo.training.plate_donors import plate_donors
 
     bank = plate_donors(plate, checkpoint, DonorSettings(per_class=DONORS))
     how = causal_settings(SwapSettings(), AuditSettings())

@@ -168,7 +168,7 @@ def _keep_donors(
 ) -> None:
     """The donor bank beside a checkpoint; a training is not lost for want of it."""
     from gradcamo.causal.bank import bank_beside
-    from gradcamo.training.donors import plate_donors
+    from gradcamo.training.plate_donors import plate_donors
 
     later = "'gradcamo donors' makes a donor bank for it"
     if checkpoint.recipe["ended"] == "stopped":
