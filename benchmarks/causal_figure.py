@@ -17,8 +17,8 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.figures.swaps import swapped_crops
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
 from gradcamo.networks.preprocess import choose_device
+from gradcamo.samples.bundled_donors import bundled_bank
 from gradcamo.samples.design import PlateDesign
-from gradcamo.samples.donors import bundled_bank
 from gradcamo.samples.plate import make_stack
 
 checkpoint, bank = Checkpoint.load(BUNDLED), bundled_bank()

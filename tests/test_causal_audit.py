@@ -157,7 +157,7 @@ def test_the_bundled_network_has_a_bank_of_its_own(tmp_path):
 @pytest.mark.slow
 def test_the_bundled_bank_is_made_once_and_kept(tmp_path, monkeypatch):
     from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
-    from gradcamo.samples import donors
+    from gradcamo.samples import bundled_donors as donors
 
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
     small = Checkpoint.load(BUNDLED)

@@ -489,7 +489,7 @@ def _checkpoint_path(path: Path) -> Path:
 
 
 def _bundled_bank() -> Any:
-    from gradcamo.samples.donors import bundled_bank
+    from gradcamo.samples.bundled_donors import bundled_bank
 
     with progress_bar("Making donors, once") as bar:
         return bundled_bank(_shown_by(bar))
