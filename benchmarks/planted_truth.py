@@ -51,7 +51,7 @@ from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.planting import has_background
 from gradcamo.samples.plate import make_plate
 from gradcamo.settings import CropSettings, Gradients, Settings, TrainSettings
-from gradcamo.training.cells import index_cells
+from gradcamo.training.cell_index import index_cells
 from gradcamo.training.explain_cells import crops_of
 from gradcamo.training.split import TEST
 from gradcamo.training.train import train_and_save

@@ -17,7 +17,7 @@ from gradcamo.files.masks import MaskError, connected_pieces
 from gradcamo.files.stacks import read_stack
 from gradcamo.plate.run import open_plate
 from gradcamo.settings import PlateSettings, TrainSettings
-from gradcamo.training.cells import training_cells
+from gradcamo.training.cell_index import training_cells
 
 CASES = Path(__file__).parent / "data" / "cases"
 

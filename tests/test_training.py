@@ -18,7 +18,7 @@ from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.progress import Watch
 from gradcamo.settings import TrainSettings
 from gradcamo.training.callbacks import BatchNormAverages, Stopped
-from gradcamo.training.cells import index_cells, training_cells
+from gradcamo.training.cell_index import index_cells, training_cells
 from gradcamo.training.dataset import (
     CellDataset,
     EpochOrder,

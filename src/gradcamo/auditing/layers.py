@@ -16,7 +16,7 @@ from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import LabelReadSettings, LayerAuditSettings, TrainSettings
-from gradcamo.training.cells import index_cells
+from gradcamo.training.cell_index import index_cells
 from gradcamo.training.explain_cells import ExplainedCells
 from gradcamo.training.split import TEST, leave_wells_out
 

@@ -27,7 +27,7 @@ from gradcamo.networks.preprocess import choose_device
 from gradcamo.networks.replay import forget_recordings
 from gradcamo.progress import TrainingProgress, Watch
 from gradcamo.settings import TrainSettings
-from gradcamo.training.cells import training_cells
+from gradcamo.training.cell_index import training_cells
 from gradcamo.training.dataset import averaging_loader, channel_statistics, loader
 from gradcamo.training.regularise import Regulariser
 from gradcamo.training.report import (

@@ -29,7 +29,7 @@ from gradcamo.settings import TrainSettings
 
 if TYPE_CHECKING:
     from gradcamo.docks.window import Window
-    from gradcamo.training.cells import SplitPreview
+    from gradcamo.training.cell_index import SplitPreview
 
 COLOURS = {"train": GOOD, "validation": "#009e73", "test": WARN}
 
@@ -106,7 +106,7 @@ class TrainPlate(Dock):
         path = self.path
 
         def steps() -> Iterator[Any]:
-            from gradcamo.training.cells import preview_split
+            from gradcamo.training.cell_index import preview_split
 
             yield from preview_split(path, settings)
 
