@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from math import inf, prod
 from typing import Any, NamedTuple
 
-from gradcamo.networks.following.axes import (
+from gradcamo.networks.following.passes import Leaf
+from gradcamo.networks.following.tensor_axes import (
     ALIKE,
     CELLS,
     CHANNELS,
@@ -16,7 +17,6 @@ from gradcamo.networks.following.axes import (
     lost,
     meaning,
 )
-from gradcamo.networks.following.passes import Leaf
 
 Reshape = Callable[[Any], Any]
 """From what a layer gives to (N, C', *grid), as pytorch-grad-cam's ``reshape_transform``."""

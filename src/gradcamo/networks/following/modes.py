@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradcamo.networks.following.axes import CELLS, CHANNELS, Along, Axes, lost, whole
 from gradcamo.networks.following.operations import Call, follow, is_constant, padded
+from gradcamo.networks.following.tensor_axes import CELLS, CHANNELS, Along, Axes, lost, whole
 
 
 @contextmanager

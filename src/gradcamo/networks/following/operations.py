@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gradcamo.networks.following.axes import (
+from gradcamo.networks.following.tensor_axes import (
     ALIKE,
     CHANNELS,
     LOST,

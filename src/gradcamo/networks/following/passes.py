@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_map_only
 
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import SMALLEST_INPUT, Tap, precision, taps
-from gradcamo.networks.following.axes import Axes
 from gradcamo.networks.following.modes import as_cells, followed
+from gradcamo.networks.following.tensor_axes import Axes
 from gradcamo.networks.sharing import alone, borrowed, uncompiled
 
 
