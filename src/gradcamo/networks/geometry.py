@@ -17,7 +17,7 @@ from torch import nn
 from gradcamo.cells.overlap import Placement
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import Tap, find_taps, taps
-from gradcamo.networks.following.passes import one_pass
+from gradcamo.networks.following.forward import one_pass
 from gradcamo.networks.grids import Reshape, Sight, Unproved, prove
 from gradcamo.networks.outputs import is_transformer, logits_of, unwrapped
 from gradcamo.networks.reshaping import reshaped

@@ -16,7 +16,7 @@ from gradcamo.datatypes import CamResult
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.networks.blocks import on_average
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
-from gradcamo.networks.following.passes import fits
+from gradcamo.networks.following.forward import fits
 from gradcamo.networks.geometry import LayerInfo, describe_layers, used_again
 from gradcamo.networks.grids import Reshape
 from gradcamo.networks.meaning import per_class

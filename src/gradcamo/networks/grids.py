@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import inf, prod
 from typing import Any, NamedTuple
 
-from gradcamo.networks.following.passes import Leaf
+from gradcamo.networks.following.forward import Leaf
 from gradcamo.networks.following.tensor_axes import (
     ALIKE,
     CELLS,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from gradcamo.networks.following.forward import Leaf
 from gradcamo.networks.following.modes import followed, with_axes
-from gradcamo.networks.following.passes import Leaf
 from gradcamo.networks.grids import Reshape, Unproved
 
 
