@@ -132,7 +132,7 @@ def _table(
 
 def _labels(labels: Any, keep: list[int], spacing: Any, path: str | Path) -> Callable[[], str]:
     def write() -> str:
-        from gradcamo.auditing.images import only_labels
+        from gradcamo.auditing.cell_images import only_labels
         from gradcamo.files.labels import write_labels
 
         image = only_labels(labels, keep)
@@ -165,7 +165,7 @@ def _maps(
     about = {"recipe": recipe}
 
     def write() -> str:
-        from gradcamo.auditing.images import (
+        from gradcamo.auditing.cell_images import (
             VOLUME_NOTE,
             fine_maps,
             heatmap_volume,
