@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from small_training import edited
 
 import gradcamo as gc
-from gradcamo.auditing.layers import _probe, layer_audit
+from gradcamo.auditing.layer_audit import _probe, layer_audit
 from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import read_labels

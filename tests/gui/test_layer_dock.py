@@ -7,7 +7,7 @@ from conftest import docked
 from legible import illegible
 from qtpy.QtCore import Qt
 
-from gradcamo.auditing.layers import layer_audit
+from gradcamo.auditing.layer_audit import layer_audit
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.training.layers_dock import LayersDock
 from gradcamo.docks.window import window_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradcamo.auditing.layers import LayerAudit
+from gradcamo.auditing.layer_audit import LayerAudit
 from gradcamo.files.landing import landing
 
 

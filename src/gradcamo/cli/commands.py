@@ -466,8 +466,8 @@ def layers(
 def _audit_layers(
     plate: Path, checkpoint: Any, out: Path | None, settings: s.LayerAuditSettings
 ) -> None:
+    from gradcamo.auditing.layer_audit import layer_audit_steps
     from gradcamo.auditing.layer_report import layer_audit_text, save_layer_audit
-    from gradcamo.auditing.layers import layer_audit_steps
     from gradcamo.files.landing import refuse_unwritable
 
     if out is not None:

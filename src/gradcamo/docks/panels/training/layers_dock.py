@@ -25,7 +25,7 @@ from gradcamo.settings import LayerAuditSettings
 if TYPE_CHECKING:
     import napari
 
-    from gradcamo.auditing.layers import LayerAudit
+    from gradcamo.auditing.layer_audit import LayerAudit
     from gradcamo.networks.checkpoint import Checkpoint
 
 DPI = 80  # on the screen, where docks are narrow
@@ -97,7 +97,7 @@ class LayersDock(Dock):
             settings = self.rows.settings()
 
             def steps() -> Iterator[Any]:
-                from gradcamo.auditing.layers import layer_audit_steps
+                from gradcamo.auditing.layer_audit import layer_audit_steps
                 from gradcamo.figures import layer_audit
 
                 for step in layer_audit_steps(plate, checkpoint, settings):
