@@ -11,7 +11,7 @@ import pandas as pd
 
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
-from gradcamo.files.found import in_words
+from gradcamo.files.folder_summary import in_words
 from gradcamo.files.layouts.recognise import recognise
 from gradcamo.files.layouts.rules import Layout, StackFiles, check_stacks, row_letters
 from gradcamo.files.patterns import checked_pattern, has_tokens

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError
-from gradcamo.files.found import in_words
+from gradcamo.files.folder_summary import in_words
 from gradcamo.settings import LabelReadSettings, ReadSettings
 
 if TYPE_CHECKING:
