@@ -5,10 +5,10 @@ Colours are Okabe and Ito's, told apart with every common colour vision.
 
 from gradcamo.figures.confusion import confusion_matrix
 from gradcamo.figures.gallery import heatmap_gallery
+from gradcamo.figures.groups import attention_budget, scores_by_dose_and_site
 from gradcamo.figures.layer_scores import layer_audit
 from gradcamo.figures.paper import SITES
 from gradcamo.figures.swaps import swapped_crops
-from gradcamo.figures.treatments import attention_budget, scores_by_dose_and_site
 
 __all__ = [
     "SITES",
