@@ -26,10 +26,10 @@ from gradcamo.files.labels import write_labels
 from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.logs import logged_to
 from gradcamo.plate import cluster as plate_cluster
+from gradcamo.plate.assemble import finish, gather_stacks, measure, profile_plate
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
-from gradcamo.plate.results import finish, gather_stacks, measure, profile_plate
 from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
 from gradcamo.plate.tasks import Outcome, audit_stack
 from gradcamo.profiles.confound import variance_explained

@@ -110,7 +110,7 @@ def _steps(
     scheduler: str | Cluster | None,
     room: int,
 ) -> Generator[PlateProgress, None, PlateSummary]:
-    from gradcamo.plate.results import finish
+    from gradcamo.plate.assemble import finish
     from gradcamo.report.words import NOT_DONE
 
     start = time.monotonic()
