@@ -13,7 +13,7 @@ import click
 from gradcamo.errors import GradcamoWarning
 
 if TYPE_CHECKING:
-    from gradcamo.plate.summary import PlateProgress
+    from gradcamo.plate.run_summary import PlateProgress
     from gradcamo.progress import TrainingProgress
 
 T = TypeVar("T")

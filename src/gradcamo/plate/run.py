@@ -20,7 +20,7 @@ from gradcamo.files.wells import well_name
 from gradcamo.logs import hand_on
 from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
 from gradcamo.plate.lock import one_run
-from gradcamo.plate.summary import PlateProgress, PlateSummary, write_summary
+from gradcamo.plate.run_summary import PlateProgress, PlateSummary, write_summary
 from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
 
