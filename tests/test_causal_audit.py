@@ -157,7 +157,7 @@ def test_the_bundled_network_has_a_bank_of_its_own(tmp_path):
 @pytest.mark.slow
 def test_the_bundled_bank_is_made_once_and_kept(tmp_path, monkeypatch):
     from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
-    from gradcamo.samples import bundled_donors as donors
+    from gradcamo.samples import bundled_donors
 
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
     small = Checkpoint.load(BUNDLED)
@@ -165,11 +165,11 @@ def test_the_bundled_bank_is_made_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(small.__class__, "load", lambda path: small)
     object.__setattr__(small, "recipe", recipe)
     stages = []
-    bank = donors.bundled_bank(lambda done, total: stages.append((done, total)))
+    bank = bundled_donors.bundled_bank(lambda done, total: stages.append((done, total)))
     assert stages[-1] == (4, 4)
     assert set(bank.classes) == {"control", "40.00x"}
-    monkeypatch.setattr(donors, "make_bundled_bank", None)
-    assert donors.bundled_bank().hash == bank.hash
+    monkeypatch.setattr(bundled_donors, "make_bundled_bank", None)
+    assert bundled_donors.bundled_bank().hash == bank.hash
     (kept,) = (tmp_path / "napari-gradcamo").iterdir()
     assert kept.suffix == ".npz"
 

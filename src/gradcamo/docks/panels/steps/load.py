@@ -79,17 +79,17 @@ class LoadDock(Dock):
         self.adopt.clicked.connect(self.use_open_layers)
         self.axes.returnPressed.connect(self._on_axes)
         self.pieces.clicked.connect(self._label_pieces)
-        session, opening = self.session, self._opening
-        opening.said.connect(self._on_said)
-        opening.failed.connect(self._on_failed)
-        opening.asked.connect(self._on_asked)
-        opening.offered.connect(self._on_offered)
+        session, intake = self.session, self._intake
+        intake.said.connect(self._on_said)
+        intake.failed.connect(self._on_failed)
+        intake.asked.connect(self._on_asked)
+        intake.offered.connect(self._on_offered)
         for signal in (session.loading.began, session.loading.ended):
             signal.connect(self._enable)
         for signal in (session.stack_changed, session.labels_changed, session.spacing_changed):
             signal.connect(self._describe)
         self._describe()
-        self._on_asked(opening.question)
+        self._on_asked(intake.question)
 
     def dragEnterEvent(self, event: Any) -> None:
         if event.mimeData().hasUrls():
