@@ -220,7 +220,7 @@ def test_half_precision_networks_are_scored_in_float32(small, dtype):
         assert error < 0.1
 
 
-# what is borrowed is given back
+# what is frozen is given back
 
 
 def state_of(network):

@@ -16,7 +16,7 @@ from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.memory import keep_buffers, smaller_batch
 from gradcamo.networks.rounding import unrounded
-from gradcamo.networks.sharing import borrowed
+from gradcamo.networks.sharing import frozen
 
 
 def scores(
@@ -55,7 +55,7 @@ def scores(
 def asked(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.ndarray:
     """Logits of a batch, (n, K) float64."""
     network = checkpoint.on(device)
-    with borrowed(network), unrounded(), torch.inference_mode():
+    with frozen(network), unrounded(), torch.inference_mode():
         logits = network(x.to(precision(network)))
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
         came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

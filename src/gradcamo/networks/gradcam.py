@@ -21,7 +21,7 @@ from gradcamo.networks.geometry import LayerInfo, describe_layers, used_again
 from gradcamo.networks.grids import Reshape
 from gradcamo.networks.meaning import per_class
 from gradcamo.networks.outputs import check_gradients, logits_of, no_gradient, unwrapped
-from gradcamo.networks.sharing import borrowed, uncompiled
+from gradcamo.networks.sharing import frozen, uncompiled
 from gradcamo.settings import Gradients
 
 EVERY = "every"
@@ -99,7 +99,7 @@ def localize(
     wanted = find_taps(network, known)
     check_input(x, network)
     head = _closed_form(network, wanted)
-    with borrowed(network), uncompiled(network), _tapped(wanted, head is None, gradients) as seen:
+    with frozen(network), uncompiled(network), _tapped(wanted, head is None, gradients) as seen:
         logits = _logits(network, x.detach())
         grids = {name: _grid(name, seen, info, len(x), reshape) for name, info in known.items()}
         scores = per_class(logits)

@@ -49,7 +49,7 @@ def _turns_of(network: nn.Module) -> list[Any]:
 
 
 @contextmanager
-def borrowed(network: nn.Module) -> Iterator[None]:
+def frozen(network: nn.Module) -> Iterator[None]:
     """Eval mode without parameter gradients, `alone`; every flag is given back."""
     with alone(network):
         # setting a flag costs more than reading it

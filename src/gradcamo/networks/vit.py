@@ -17,7 +17,7 @@ from gradcamo.networks.gradcam import at_least_single, check_input
 from gradcamo.networks.grids import Sight
 from gradcamo.networks.meaning import per_class
 from gradcamo.networks.outputs import logits_of
-from gradcamo.networks.sharing import borrowed
+from gradcamo.networks.sharing import frozen
 
 
 def attention_last(attentions: Sequence[Tensor]) -> Tensor:
@@ -102,7 +102,7 @@ def attention_cam(
         )
     check_input(x, network)
     _, grid = _patches(network, x.shape[2:])
-    with borrowed(network), _kept(network) as seen, torch.no_grad():
+    with frozen(network), _kept(network) as seen, torch.no_grad():
         out = network(x)
         logits = logits_of(out[0] if isinstance(out, tuple) else out, len(x))
         attentions = [block.attn.att_mat for block in network.blocks]  # type: ignore[union-attr]

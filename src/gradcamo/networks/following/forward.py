@@ -16,7 +16,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import SMALLEST_INPUT, Tap, precision, taps
 from gradcamo.networks.following.modes import as_cells, followed
 from gradcamo.networks.following.tensor_axes import Axes
-from gradcamo.networks.sharing import alone, borrowed, uncompiled
+from gradcamo.networks.sharing import alone, frozen, uncompiled
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def one_pass(
     chance = torch.Generator().manual_seed(0)
     x = torch.randn(1, *input_shape, generator=chance).to(device, dtype)
     with (
-        borrowed(network),
+        frozen(network),
         uncompiled(network),
         torch.random.fork_rng([]),
         fits(network, input_shape),
