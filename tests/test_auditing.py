@@ -17,7 +17,7 @@ from gradcamo.auditing.stack import audit_batches, gather
 from gradcamo.auditing.summary import summarise
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoWarning
-from gradcamo.networks.fused import facing
+from gradcamo.networks.fused import mirrored_for
 from gradcamo.networks.geometry import describe_layers
 
 SCORES = ["grad_camo", "neighbour_share", "background_share", "chance", "ceiling", "attainable"]
@@ -194,9 +194,9 @@ def test_local_gradients_change_the_maps_and_the_table_says_so(field, checkpoint
     assert not np.allclose(plain["grad_camo"].dropna(), local["grad_camo"].dropna(), rtol=1e-3)
     (batch,) = audit_batches(stack, labels, checkpoint, AuditSettings(gradients="local"), only=[7])
     crop = gc.CellCrops(stack, labels, checkpoint.crop)[0]
-    x = checkpoint.prepare(facing(checkpoint.ready, torch.from_numpy(crop.image[None])))
+    x = checkpoint.prepare(mirrored_for(checkpoint.ready, torch.from_numpy(crop.image[None])))
     seen = gc.grad_cam(checkpoint.ready, x, [checkpoint.layer], gradients="local")
-    expected = facing(checkpoint.ready, seen.maps[checkpoint.layer]).numpy()
+    expected = mirrored_for(checkpoint.ready, seen.maps[checkpoint.layer]).numpy()
     np.testing.assert_allclose(batch.maps, expected, rtol=1e-5)
 
 

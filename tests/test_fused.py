@@ -8,7 +8,7 @@ from torch import nn
 
 import gradcamo as gc
 from gradcamo.networks import efficientnet
-from gradcamo.networks.fused import facing, fused
+from gradcamo.networks.fused import fused, mirrored_for
 
 LAYERS = [*(f"block_{i}" for i in range(16)), "head"]
 
@@ -29,10 +29,13 @@ def network():
 def test_logits_profiles_and_maps_of_every_layer_are_those_of_the_network(network, size):
     x = torch.randn(2, 2, *size, dtype=torch.float64)
     quick = fused(network)
-    expected, got = gc.grad_cam(network, x, LAYERS), gc.grad_cam(quick, facing(quick, x), LAYERS)
+    expected, got = (
+        gc.grad_cam(network, x, LAYERS),
+        gc.grad_cam(quick, mirrored_for(quick, x), LAYERS),
+    )
     torch.testing.assert_close(got.logits, expected.logits, rtol=1e-9, atol=1e-9)
     for name in LAYERS:
-        ours, theirs = facing(quick, got.maps[name]), expected.maps[name]
+        ours, theirs = mirrored_for(quick, got.maps[name]), expected.maps[name]
         assert (ours - theirs).abs().max() <= 1e-9 * theirs.abs().max(), name
         ours, theirs = got.profiles[name], expected.profiles[name]
         assert (ours - theirs).abs().max() <= 1e-9 * theirs.abs().max(), name
@@ -45,8 +48,8 @@ def test_each_layer_has_the_network_s_map_also_where_gradients_end_at_it(network
     quick = fused(network)
     expected = gc.grad_cam(network, x, LAYERS, [1, 2], gradients).maps
     for name in LAYERS:
-        got = gc.grad_cam(quick, facing(quick, x), [name], [1, 2], gradients).maps[name]
-        gap = (facing(quick, got) - expected[name]).abs().max()
+        got = gc.grad_cam(quick, mirrored_for(quick, x), [name], [1, 2], gradients).maps[name]
+        gap = (mirrored_for(quick, got) - expected[name]).abs().max()
         assert gap <= 1e-9 * expected[name].abs().max(), name
 
 

@@ -19,7 +19,7 @@ def fused(network: nn.Module) -> nn.Module:
 
     BatchNorm is folded into the convolutions, activations work in place, and the memory format
     is ``channels_last_3d``: give it input in that format where you can. Its kernels are mirrored,
-    since padding costs less in the mirror (`Padded`): turn its input and its maps by `facing`.
+    since padding costs less in the mirror (`Padded`): turn its input and its maps by `mirrored_for`.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _folded(conv: nn.Conv3d, norm: Any) -> Any:
     return both
 
 
-def facing(network: nn.Module, values: Tensor) -> Tensor:
+def mirrored_for(network: nn.Module, values: Tensor) -> Tensor:
     """Crops, or maps, as the network has them: z, y and x mirrored for a `fused` one.
 
     Parameters

@@ -19,7 +19,7 @@ from gradcamo.networks.blocks import Inference
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.explained import Explained
-from gradcamo.networks.fused import facing
+from gradcamo.networks.fused import mirrored_for
 from gradcamo.networks.geometry import place
 from gradcamo.networks.gradcam import localize
 from gradcamo.networks.meaning import check_classes, check_target, read
@@ -172,7 +172,7 @@ def prepare(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.devic
     together = torch.stack([image.to(where, non_blocking=True).float() for image in images])
     if where.type == "cuda" and checkpoint.crop.rescale == "min-max":  # else it is done
         together = rescaled(together)
-    x = checkpoint.prepare(facing(checkpoint.ready, together), where)
+    x = checkpoint.prepare(mirrored_for(checkpoint.ready, together), where)
     return x.to(precision(checkpoint.ready))
 
 
@@ -193,7 +193,7 @@ def _look(
     check_classes(result.logits.shape[1], checkpoint.classes, checkpoint.outputs)
     if len(checkpoint.input_size) == 2:
         owners = owners[:, 0]
-    maps = {name: facing(network, result.maps[name]).float() for name in layers}
+    maps = {name: mirrored_for(network, result.maps[name]).float() for name in layers}
     places = {
         name: (
             tuple(maps[name].shape[1:]),

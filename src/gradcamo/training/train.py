@@ -20,7 +20,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import refuse_unwritable
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import efficientnet3d
-from gradcamo.networks.fused import facing
+from gradcamo.networks.fused import mirrored_for
 from gradcamo.networks.geometry import default_layer, describe_layers
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
@@ -281,7 +281,7 @@ def _classify(
             watch.tell(TrainingProgress("testing", done, len(batches)))
             if watch.stopped():
                 return None
-            logits = network(checkpoint.prepare(facing(network, images.to(where)), where))
+            logits = network(checkpoint.prepare(mirrored_for(network, images.to(where)), where))
             predicted.append(logits.argmax(1).cpu().numpy())
     return np.concatenate(predicted)
 
