@@ -26,7 +26,7 @@ from gradcamo.networks.efficientnet import (
     precision,
     taps,
 )
-from gradcamo.networks.fused import fused, placed
+from gradcamo.networks.fused import fused, on_device
 from gradcamo.networks.geometry import (
     LayerInfo,
     count_classes,
@@ -263,7 +263,7 @@ class Checkpoint:
         if device not in self._placed:
             with alone(self.network):
                 if device not in self._placed:
-                    self._placed[device] = placed(self.ready, device)
+                    self._placed[device] = on_device(self.ready, device)
         return self._placed[device]
 
     @made_once

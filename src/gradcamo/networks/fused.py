@@ -96,7 +96,7 @@ def mirrored_for(network: nn.Module, values: Tensor) -> Tensor:
     return values.flip(-1, -2, -3) if isinstance(network, Inference) else values
 
 
-def placed(network: nn.Module, device: torch.device) -> nn.Module:
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     """A copy of a network on another device, or the network if it is there.
 
     A `fused` one is laid out as it is fastest there.
