@@ -28,7 +28,7 @@ def published(network: nn.Module, width: float = 1.0) -> nn.Module:
     from gradcamo.networks import efficientnet
 
     n_in, n_out = network._conv_stem.in_channels, network._fc.out_features
-    with patch.object(efficientnet, "quicken", lambda network: network):
+    with patch.object(efficientnet, "use_fast_convolutions", lambda network: network):
         plain = gc.efficientnet3d("efficientnet-b0", n_in, n_out, width)
     plain.load_state_dict(network.state_dict())
     return plain.eval()

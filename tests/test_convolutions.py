@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gradcamo.networks.convolutions import Depthwise, Pointwise, quicken
+from gradcamo.networks.convolutions import Depthwise, Pointwise, use_fast_convolutions
 from gradcamo.networks.efficientnet import efficientnet3d
 
 CASES = [(3, 1, 1), (5, 1, 2), (3, 2, 0), (5, 2, 0), (3, 2, 1)]
@@ -108,7 +108,7 @@ def test_a_network_keeps_its_weights_and_its_output():
     torch.manual_seed(0)
     theirs = EfficientNetBN("efficientnet-b0", pretrained=False, spatial_dims=3, in_channels=2)
     theirs = theirs.double().eval()
-    ours = quicken(copy.deepcopy(theirs))
+    ours = use_fast_convolutions(copy.deepcopy(theirs))
     assert {k: v.shape for k, v in ours.state_dict().items()} == {
         k: v.shape for k, v in theirs.state_dict().items()
     }

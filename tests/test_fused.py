@@ -64,6 +64,6 @@ def test_the_network_itself_is_left_as_it_was(network):
 def test_a_network_of_ones_own_comes_back_as_it_is():
     own = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert fused(own) is own
-    with patch.object(efficientnet, "quicken", lambda network: network):
+    with patch.object(efficientnet, "use_fast_convolutions", lambda network: network):
         plain = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.25)
     assert fused(plain) is plain  # its convolutions do not know the mirror

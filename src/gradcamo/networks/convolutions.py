@@ -156,7 +156,7 @@ def _spread_back(
     return F.conv3d(slope, weight.flip(2, 3, 4), padding=padding, groups=len(weight))
 
 
-def quicken(network: nn.Module) -> nn.Module:
+def use_fast_convolutions(network: nn.Module) -> nn.Module:
     """Put these forms in the place of a MONAI EfficientNet's convolutions; returns the network.
 
     Padding goes into the convolution, and swish is one operation.

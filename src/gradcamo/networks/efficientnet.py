@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gradcamo.errors import GradcamoError
-from gradcamo.networks.convolutions import quicken
+from gradcamo.networks.convolutions import use_fast_convolutions
 
 # the seven standard stages, but with stride 2 in the first, as EfficientNet-PyTorch-3D has it
 _STAGES = [
@@ -58,7 +58,7 @@ def efficientnet3d(
         image_size=_PADDING_SIZE,
         drop_connect_rate=drop_connect,
     )
-    return quicken(network)
+    return use_fast_convolutions(network)
 
 
 def precision(network: nn.Module) -> torch.dtype:
