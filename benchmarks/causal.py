@@ -26,7 +26,7 @@ from gradcamo.causal.attention import causal_batches
 from gradcamo.causal.donors import donors_for
 from gradcamo.causal.fill import fill
 from gradcamo.causal.game import case_of, drawn_pairs
-from gradcamo.causal.passes import asked
+from gradcamo.causal.passes import batch_logits
 from gradcamo.causal.question import question
 from gradcamo.causal.regions import raw_cell
 from gradcamo.cells.crops import CellCrops
@@ -89,7 +89,7 @@ def main() -> None:
 
     def bare() -> float:
         for _ in range(3):
-            asked(x, checkpoint, where)
+            batch_logits(x, checkpoint, where)
         return 3 * n
 
     ways: dict[str, Callable[[], float]] = {"bare forward pass": bare, "the game": game}

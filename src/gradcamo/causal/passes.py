@@ -43,7 +43,7 @@ def scores(
         part = waiting[:batch_size]
         try:
             room = inputs.room(len(part)) if room is None or len(room) < len(part) else room
-            found = asked(inputs.batch(part, room), question.checkpoint, inputs.device)
+            found = batch_logits(inputs.batch(part, room), question.checkpoint, inputs.device)
         except OutOfMemoryError:
             batch_size, room = smaller_batch(len(part), "cell"), None
             continue
@@ -52,7 +52,7 @@ def scores(
         waiting += islice(coming, max(0, batch_size - len(waiting)))
 
 
-def asked(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.ndarray:
+def batch_logits(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.ndarray:
     """Logits of a batch, (n, K) float64."""
     network = checkpoint.on(device)
     with frozen(network), unrounded(), torch.inference_mode():
