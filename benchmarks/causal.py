@@ -30,7 +30,7 @@ from gradcamo.causal.passes import batch_logits
 from gradcamo.causal.question import question
 from gradcamo.causal.regions import raw_cell
 from gradcamo.cells.crops import CellCrops
-from gradcamo.networks.infer import at_once
+from gradcamo.networks.infer import usual_batch_size
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.samples.design import PlateDesign
@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_buffers()
     where = choose_device(options.device)
-    n = options.batch_size or at_once(where)
+    n = options.batch_size or usual_batch_size(where)
     design = PlateDesign()
     made = {well: make_stack(design, well, 1) for well in ("D02", "D03", "E02", "E03", "G02")}
     network = gc.efficientnet3d("efficientnet-b0", 6, 2)

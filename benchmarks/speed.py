@@ -39,7 +39,7 @@ from gradcamo.auditing.stack import audit_batches, audit_crops, cells_of
 from gradcamo.cells.crops import CellCrops
 from gradcamo.networks.efficientnet import find_taps
 from gradcamo.networks.gradcam import grad_cam
-from gradcamo.networks.infer import at_once, batches, explain, prepare
+from gradcamo.networks.infer import batches, explain, prepare, usual_batch_size
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.networks.replay import Replayed
@@ -95,7 +95,7 @@ class Case:
 
     def __init__(self, device: str, batch_size: int | None) -> None:
         self.device, self.where = device, choose_device(device)
-        self.batch_size = batch_size or at_once(self.where)
+        self.batch_size = batch_size or usual_batch_size(self.where)
         self.on_gpu = self.where.type == "cuda"
         self.cells = self.batch_size * (
             8 if self.on_gpu else 1

@@ -52,11 +52,11 @@ def called_with_one_region(
     from gradcamo.causal.question import question
     from gradcamo.causal.regions import raw_cell
     from gradcamo.causal.uses import calls
-    from gradcamo.networks.infer import at_once
+    from gradcamo.networks.infer import usual_batch_size
     from gradcamo.networks.preprocess import choose_device
 
     asks, where = question(checkpoint, settings), choose_device(settings.device)
-    batch_size = settings.batch_size or at_once(where)
+    batch_size = settings.batch_size or usual_batch_size(where)
     donors = donors_for(bank, asks, where, batch_size)
     place = place_of(crops, bank, plate, well)
     ids = crops.table["label"].to_numpy()

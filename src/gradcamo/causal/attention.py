@@ -166,7 +166,7 @@ def _run(
 ) -> Iterator[CausalBatch]:
     from gradcamo.causal.donors import donors_for
     from gradcamo.causal.game import Asked, play
-    from gradcamo.networks.infer import at_once
+    from gradcamo.networks.infer import usual_batch_size
     from gradcamo.networks.preprocess import choose_device
 
     scorable = crops.scorable[chosen]
@@ -177,7 +177,7 @@ def _run(
     if not len(whole):
         return
     where = choose_device(settings.device)
-    batch_size = settings.batch_size or at_once(where)
+    batch_size = settings.batch_size or usual_batch_size(where)
     donors = donors_for(bank, question, where, batch_size, progress)
     place = place_of(crops, bank, plate, well)
     cells = (Asked(raw_cell(crops, i), place) for i in whole)

@@ -95,7 +95,7 @@ def _explained(
 ) -> Iterator[tuple[Explained, ...]]:
     keep_buffers()
     where = choose_device(device)
-    batch_size = 1 if trial and trial.one_by_one else batch_size or at_once(where)
+    batch_size = 1 if trial and trial.one_by_one else batch_size or usual_batch_size(where)
     target = None if target is None else int(target)
     how = (where, layers, target, alignment, gradients)
     look = checkpoint.last.pop(how, None) or Replayed(
@@ -126,7 +126,7 @@ def _explained(
             checkpoint.last[how] = look
 
 
-def at_once(where: torch.device) -> int:
+def usual_batch_size(where: torch.device) -> int:
     """Cells of a batch, if nobody says how many: a GPU is idle with few."""
     return 32 if where.type == "cuda" else 8
 

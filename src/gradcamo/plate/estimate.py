@@ -99,11 +99,11 @@ def _middle_plane(stack: ZStack, settings: PlateSettings) -> tuple[np.ndarray, f
 
 def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateSettings) -> float:
     """Three batches of real cells, cut and explained; two warm up, which a GPU records."""
-    from gradcamo.networks.infer import at_once, explain
+    from gradcamo.networks.infer import explain, usual_batch_size
     from gradcamo.networks.preprocess import choose_device
 
     audit = settings.audit
-    size = audit.batch_size or at_once(choose_device(audit.device))
+    size = audit.batch_size or usual_batch_size(choose_device(audit.device))
     whole = np.flatnonzero(crops.scorable).tolist()
     cells = (crops[i] for i in islice(cycle(whole), 3 * size))
     batches = explain(
