@@ -19,7 +19,7 @@ def fused(network: nn.Module) -> nn.Module:
 
     BatchNorm is folded into the convolutions, activations work in place, and the memory format
     is ``channels_last_3d``: give it input in that format where you can. Its kernels are mirrored,
-    since padding costs less in the mirror (`Padded`): turn its input and its maps by `mirrored_for`.
+    since padding costs less in the mirror (`Padded`): turn its input and maps by `mirrored_for`.
 
     Parameters
     ----------
