@@ -1,4 +1,4 @@
-"""Settings as rows of a form: name, bounds and tooltip are read from ``settings.py``."""
+"""Settings as rows of a form: name, bounds and tooltip are read from ``settings``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+"""What every settings model is, and what its numbers have to be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+Alignment = Literal["paper", "receptive-field"]
+Gradients = Literal["averaged", "local"]
+Rescale = Literal["min-max", "percentile"]
+Outputs = Literal["classes", "independent"]
+
+
+def positive(values: tuple[int, ...]) -> tuple[int, ...]:
+    if min(values) < 1:
+        raise ValueError("each size should be 1 or more")
+    return values
+
+
+def ordered(values: tuple[float, float]) -> tuple[float, float]:
+    low, high = values
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError("the first should be the smaller of two finite numbers")
+    return values
+
+
+def powers(values: tuple[float, float]) -> tuple[float, float]:
+    if not values[0] > 0:
+        raise ValueError("powers should be greater than 0")
+    return ordered(values)
+
+
+def lengths(value: Any) -> Any:
+    """Three lengths from ``0.6,0.35,0.35``; ``?`` stands for one that is not known."""
+    if not isinstance(value, str):
+        return value
+    parts = value.replace(",", " ").split()
+    if len(parts) != 3:
+        raise ValueError("a voxel size is three lengths z,y,x in µm, such as 0.6,0.35,0.35")
+    return tuple(None if part == "?" else part for part in parts)
+
+
+class Settings(BaseModel):
+    """A stage's settings: validated, frozen, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def recorded(cls, recipe: Mapping[str, Any]) -> Self:
+        """What a recipe says, perhaps another version's: settings unknown today are left out.
+
+        Parameters
+        ----------
+        recipe : mapping
+            The recipe of a checkpoint or a table; these settings are its ``settings``.
+        """
+        kept = recipe.get("settings", {})
+        return cls(**{name: kept[name] for name in cls.model_fields if name in kept})

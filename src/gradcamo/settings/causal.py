@@ -1,0 +1,72 @@
+"""How regions are swapped for other cells'."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from gradcamo.settings.base import Settings
+from gradcamo.settings.files import LabelReadSettings
+
+
+class CausalSettings(Settings):
+    """How regions are swapped, to see what a prediction owes to each."""
+
+    draws: int = Field(
+        4,
+        ge=1,
+        description="draws of donors from each of the two pools; 8 for weak phenotypes, 1 as a "
+        "preview without errors",
+    )
+    seed: int = Field(0, ge=0, description="of the draws")
+    target: str | None = Field(
+        None, description="treatment that is explained (default: the predicted one)"
+    )
+    reference: str | None = Field(
+        None,
+        description="treatment that the control is told from (default: the one that the network "
+        "tells from it best)",
+    )
+    limits: bool = Field(
+        True,
+        description="two more passes a draw, for how much goes through the minimum and maximum "
+        "that crops are rescaled to",
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="crops that pass the network at a time (default: 8, on a GPU 32; halved until "
+        "they fit)",
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+
+
+class SwapSettings(Settings):
+    """Whether an audit asks causally too, by swapping regions for donors'."""
+
+    causal: bool = Field(
+        False,
+        description="swap regions for other cells' to see what each prediction owes to them; some "
+        "60 more passes a cell",
+    )
+    draws: int = Field(
+        4, ge=1, description="draws of donors from each of the two pools; 8 for weak phenotypes"
+    )
+    reference: str | None = Field(
+        None, description="treatment that the control is told from (default: the farthest)"
+    )
+    donors: str | None = Field(
+        None, description="donor bank to take them from (default: the one beside the checkpoint)"
+    )
+
+
+class DonorSettings(LabelReadSettings):
+    """Which cells of a plate stand in for others."""
+
+    per_class: int = Field(32, ge=3, description="cells of each treatment, at most")
+    control: str | None = Field(
+        None, description="treatment that others are told from (default: found by its name)"
+    )
+    train_columns: tuple[str, ...] = Field(
+        (), description="plate columns to take cells from (default: those trained on)"
+    )
+    seed: int = Field(0, ge=0, description="of the lot")
