@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -11,6 +12,11 @@ from pydantic.fields import FieldInfo
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
+
+IMAGE = click.argument("image", type=click.Path(path_type=Path))
+OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
+KEYS: dict[str, Any] = {"type": click.Path(path_type=Path, exists=True, dir_okay=False)}
+FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path, file_okay=False)}
 
 
 def settings_options(

@@ -120,6 +120,16 @@ def progress_bar(what: str, total: int | None = None) -> Iterator[Any]:
         yield bar
 
 
+def shown_by(bar: Any) -> Callable[[int, int], None]:
+    """What moves a bar to so many done, of so many."""
+
+    def show(done: int, total: int) -> None:
+        bar.length = total
+        bar.update(done - bar.pos)
+
+    return show
+
+
 @contextmanager
 def plate_line() -> Iterator[Callable[[PlateProgress], None]]:
     """One line that says where a plate stands and how long it will take."""
