@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.store import (
-    cytomining_names,
     landing,
     read_profiles,
     read_table,
@@ -232,15 +231,6 @@ def test_heatmaps_say_where_in_the_stack_they_lie(tmp_path):
     assert pixels["Pixels"]["PhysicalSizeXUnit"] == "µm"
     said = json.loads(pixels["Description"])
     assert said == {"label": 3, "start_zyx": [0, -3, 20], **about}
-
-
-def test_cytomining_names_tell_metadata_features_and_flags_apart():
-    table = cells().assign(plate="P1", site=1)
-    renamed = cytomining_names(table, np.zeros((3, 2)))
-    names = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_treatment"]
-    assert {*names, "Metadata_cqc_gradcamo"} <= set(renamed.columns)
-    features = [name for name in renamed if not name.startswith("Metadata_")]
-    assert features == ["Cells_profile_0000", "Cells_profile_0001"]
 
 
 def test_the_recipe_of_a_csv_never_outlives_the_table_it_belongs_to(tmp_path):

@@ -14,14 +14,11 @@ from .datatypes import (
     ZStack as ZStack,
 )
 from .errors import GradcamoError as GradcamoError
+from .files.cytomining import cytomining_names as cytomining_names
 from .files.labels import read_labels as read_labels
 from .files.plates import read_plate as read_plate
 from .files.stacks import read_stack as read_stack, write_stack as write_stack
-from .files.store import (
-    cytomining_names as cytomining_names,
-    read_profiles as read_profiles,
-    read_table as read_table,
-)
+from .files.store import read_profiles as read_profiles, read_table as read_table
 from .networks.checkpoint import Checkpoint as Checkpoint
 from .networks.efficientnet import efficientnet3d as efficientnet3d
 from .networks.geometry import layer_table as layer_table

@@ -153,7 +153,7 @@ def test_pycytominer_drops_flagged_cells_of_an_export(cells, dialog, audited, tm
     )
     table = audited.results.table
     passing = table.loc[~table["flagged"] & ~table["touches_border"], "label"]
-    assert set(kept["Metadata_label"]) == set(passing)
+    assert set(kept["Metadata_ObjectNumber"]) == set(passing)
     assert 0 < len(passing) < len(single_cells)
 
 

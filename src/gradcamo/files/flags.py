@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.cytomining import NAMES
 
 _OTHER_NAMES = {
     "Metadata_image": "image",
-    "Metadata_label": "label",
-    "Metadata_cqc_gradcamo": "flagged",
+    NAMES["label"]: "label",
+    NAMES["flagged"]: "flagged",
     "Metadata_note": "note",
 }
 _YES = {"true": True, "yes": True, "1": True, "1.0": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections import Counter
@@ -15,6 +16,7 @@ import pandas as pd
 from gradcamo.columns import TEXT
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
+from gradcamo.files.spreadsheets import NOTES, guarded, unguarded
 
 
 def refuse_repeated(names: Sequence[str]) -> None:
@@ -80,10 +82,26 @@ def csv_notes(path: Path) -> dict[str, Any]:
     return json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
 
 
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a CSV in which notes stay text and line breaks of any kind stay within their value."""
+    typed = [name for name in NOTES if name in table and storage_type(table[name]) == "text"]
+    table = table.assign(**{name: table[name].map(guarded) for name in typed})
+    text = [name for name in table if storage_type(table[name]) == "text"]
+    lone = any(table[name].str.contains("\r", regex=False).any() for name in text)
+    # Python's writer leaves a carriage return that stands alone without quotes
+    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC if lone else csv.QUOTE_MINIMAL)
+
+
 def read_csv(path: Path, notes: Mapping[str, Any]) -> pd.DataFrame:
     """The whole CSV, each column as the type it was written from."""
+    table = _read_csv(path, notes)
+    typed = [name for name in NOTES if name in table and storage_type(table[name]) == "text"]
+    return table.assign(**{name: table[name].map(unguarded, "ignore") for name in typed})
+
+
+def _read_csv(path: Path, notes: Mapping[str, Any]) -> pd.DataFrame:
     header = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
-    dtypes = {**dict.fromkeys(TEXT, "text"), **notes.get("columns", {})}
+    dtypes = {**dict.fromkeys((*TEXT, *NOTES), "text"), **notes.get("columns", {})}
     dtypes = {name: dtypes[name] for name in header if name in dtypes}
     dtypes.update({name: "float32" for name in notes.get("features", []) if name in header})
     text: dict[Any, Any] = {name: str for name, dtype in dtypes.items() if dtype == "text"}
@@ -100,16 +118,21 @@ def read_csv(path: Path, notes: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def write_obs(
-    table: pd.DataFrame, features: pd.DataFrame, path: Path, recipe: str, notes: str
+    table: pd.DataFrame,
+    features: pd.DataFrame,
+    path: Path,
+    recipe: str,
+    notes: str,
+    names: Sequence[str],
 ) -> None:
-    """AnnData: X the profiles, obs the table, var the features, uns the recipe."""
+    """AnnData: X the profiles, obs the table under these names, var the features, uns the recipe."""
     import anndata
     import h5py
     from anndata.io import write_elem
 
     text = [str(name) for name in table if storage_type(table[name]) == "text"]
     obs = table.astype(dict.fromkeys(text, "category"))
-    obs = obs.rename(columns=_hdf5_key).set_axis(table.index.astype(str))
+    obs = obs.rename(columns=_hdf5_key).set_axis(names)
     refuse_repeated(list(obs.columns))
     data = anndata.AnnData(
         X=features.to_numpy(np.float32),

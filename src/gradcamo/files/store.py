@@ -13,6 +13,7 @@ import pandas as pd
 
 from gradcamo.datatypes import Profiles
 from gradcamo.errors import GradcamoError
+from gradcamo.files.cytomining import row_names
 from gradcamo.files.formats import (
     csv_notes,
     feature_frame,
@@ -22,6 +23,7 @@ from gradcamo.files.formats import (
     refuse_repeated,
     storable,
     storage_type,
+    write_csv,
     write_obs,
 )
 from gradcamo.files.landing import ending_of, landing, to_json
@@ -29,7 +31,6 @@ from gradcamo.files.stacks import ome_spacing
 
 __all__ = [
     "TABLE_SUFFIXES",
-    "cytomining_names",
     "landing",
     "read_profiles",
     "read_table",
@@ -40,12 +41,6 @@ __all__ = [
 ]
 
 TABLE_SUFFIXES = (".csv", ".parquet", ".h5ad")
-_CYTOMINING = {
-    "plate": "Metadata_Plate",
-    "well": "Metadata_Well",
-    "site": "Metadata_Site",
-    "flagged": "Metadata_cqc_gradcamo",  # pycytominer drops rows by this prefix
-}
 
 
 def write_table(
@@ -62,7 +57,10 @@ def write_table(
         One row per cell; numbers, booleans and text. Missing text is written as empty text.
     path : path
         ``.csv`` (recipe beside it in ``*.recipe.json``), ``.parquet`` (recipe in the schema's
-        metadata) or ``.h5ad`` (AnnData: X the profiles as float32, obs the table, uns the recipe).
+        metadata) or ``.h5ad`` (AnnData: X the profiles as float32, obs the table, uns the recipe;
+        cells are named plate_well_site_objectnumber where that tells them apart, else numbered).
+        In a CSV, notes that a spreadsheet would take for formulas have an apostrophe before them,
+        which `read_table` takes away again.
     recipe : mapping, optional
         How the table was made. Default: ``table.attrs["recipe"]``.
     profiles : array or DataFrame, (cells, features), optional
@@ -84,7 +82,7 @@ def write_table(
         }
     )
     if suffix == ".h5ad":
-        write_obs(table, features, path, to_json(recipe), notes)
+        write_obs(table, features, path, to_json(recipe), notes, row_names(table))
         return
     refuse_repeated([*table.columns, *features.columns])
     whole = pd.concat([table, features], axis=1) if features.shape[1] else table
@@ -92,7 +90,7 @@ def write_table(
         with landing(recipe_path(path)) as beside:
             beside.write_text(notes, encoding="utf-8")
             with landing(path) as scratch:
-                whole.to_csv(scratch, index=False)
+                write_csv(whole, scratch)
                 # Between the two renames a table without recipe is honest, a wrong one is not.
                 recipe_path(path).unlink(missing_ok=True)
     else:
@@ -205,27 +203,6 @@ def write_maps(
             )
         written.append(Path(folder) / f"{int(label)}.ome.tif")
     return written
-
-
-def cytomining_names(
-    table: pd.DataFrame, profiles: np.ndarray | pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """The table under names that pycytominer and its kin understand.
-
-    Plate, well and site become ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site``; flagged
-    becomes ``Metadata_cqc_gradcamo``; every other column ``Metadata_…``. Profiles, where given,
-    follow as ``Cells_…``, the prefix by which features are told from metadata.
-    """
-    renamed = table.rename(
-        columns=lambda name: (
-            name if name.startswith("Metadata_") else _CYTOMINING.get(name, f"Metadata_{name}")
-        )
-    )
-    features = feature_frame(profiles, len(table)).add_prefix("Cells_").set_axis(renamed.index)
-    refuse_repeated([*renamed.columns, *features.columns])
-    whole = pd.concat([renamed, features], axis=1)
-    whole.attrs = dict(table.attrs)
-    return whole
 
 
 @contextmanager

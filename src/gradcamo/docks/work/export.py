@@ -32,6 +32,7 @@ KINDS = {  # what, title, explanation
     "maps": ("Heatmaps, one file per cell", "as OME-TIFF with the network's own values"),
 }
 KEYS = ("image", "label")  # a cell cannot be told without them
+PLACE = ("plate", "well", "site")
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,13 @@ def _table(
     if path.suffix.lower() == ".h5ad" or request.cytomining:
         table, profiles = session.results.with_profiles(table)
     if request.columns is not None:
-        always = (*KEYS, "flagged") if request.cytomining else KEYS
+        always = (*PLACE, *KEYS, "flagged") if request.cytomining else KEYS
         columns = [*(k for k in always if k not in request.columns), *request.columns]
         table = table[[name for name in columns if name in table]]
 
     def write() -> str:
-        from gradcamo.files.store import cytomining_names, write_table
+        from gradcamo.files.cytomining import cytomining_names
+        from gradcamo.files.store import write_table
 
         rows, features = table, profiles
         if request.cytomining and path.suffix.lower() == ".h5ad":

@@ -66,10 +66,11 @@ class ExportDialog(Dialog):
         self.shown_only = QCheckBox("only the columns that the table shows")
         self.shown_only.setChecked(True)
         self.shown_only.setToolTip("else every column; image and label are always written")
-        self.cytomining = QCheckBox("names for pycytominer and its kin (Metadata_…, Cells_…)")
+        self.cytomining = QCheckBox("names of CytoTable, coSMicQC and pycytominer (Metadata_…)")
         self.cytomining.setToolTip(
-            "flags become Metadata_cqc_gradcamo, by which pycytominer drops cells; profiles "
-            "follow as Cells_…"
+            "labels become Metadata_ObjectNumber, flags Metadata_cqc_gradcamo_is_outlier, by which "
+            "pycytominer drops cells; where plate, well and site are known, the key "
+            "plate_well_site_objectnumber comes first; profiles follow as Cells_…"
         )
         self.write_button = QPushButton("Write…")
         self.write_button.setDefault(True)
