@@ -10,7 +10,7 @@ import click
 
 from gradcamo import settings as s
 from gradcamo.cli.bundled import bundled_bank, checkpoint_file
-from gradcamo.cli.options import FOLDER, IMAGE, OUT, settings_options
+from gradcamo.cli.options import CYTOMINING, FOLDER, IMAGE, OUT, settings_options
 from gradcamo.cli.terminal import caution, track_cells, track_swaps
 
 
@@ -20,6 +20,7 @@ from gradcamo.cli.terminal import caution, track_cells, track_swaps
 @click.option("--checkpoint", "checkpoint_path", **OUT, help="network to audit (.safetensors)")
 @click.option("-o", "--out", **OUT, help="table to write: .csv, .parquet or .h5ad (profiles)")
 @click.option("--maps", **FOLDER, help="folder for one heatmap per cell")
+@CYTOMINING
 @settings_options(s.LabelReadSettings, "reading")
 @settings_options(s.AuditSettings)
 @settings_options(s.SwapSettings, "swap")
@@ -29,6 +30,7 @@ def audit(
     checkpoint_path: Path,
     out: Path,
     maps: Path | None,
+    cytomining: bool,
     reading: s.LabelReadSettings,
     settings: s.AuditSettings,
     swap: s.SwapSettings,
@@ -41,7 +43,7 @@ def audit(
     from gradcamo.files.labels import read_labels
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_stack
-    from gradcamo.files.store import TABLE_SUFFIXES, write_table
+    from gradcamo.files.store import TABLE_SUFFIXES, write_cytomining, write_table
     from gradcamo.files.told import TOLD, row_of
     from gradcamo.networks.checkpoint import Checkpoint
 
@@ -70,7 +72,8 @@ def audit(
         asked = ask_causally(crops, checkpoint, bank, how, track=track_swaps)
         table, recipe = with_causal(table, asked.table), recipe | {"causal": asked.recipe}
     recipe = with_cautions(table, recipe)
-    write_table(table, out, recipe, profiles if out.suffix.lower() == ".h5ad" else None)
+    write = write_cytomining if cytomining else write_table
+    write(table, out, recipe, profiles if cytomining or out.suffix.lower() == ".h5ad" else None)
     click.echo(summarise(table, settings.cutoff))
     if bank is not None:
         click.echo(summarise_causal(table))

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from gradcamo.cli.auditing import audit
-from gradcamo.cli.files import convert, table
+from gradcamo.cli.files import convert, export, table
 from gradcamo.cli.networks import import_, layers
 from gradcamo.cli.plate import plate, report
 from gradcamo.cli.segmentation import segment
@@ -84,6 +84,7 @@ for command in (
     table,
     convert,
     report,
+    export,
     open_,
     layers,
 ):

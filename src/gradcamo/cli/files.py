@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gradcamo import settings as s
-from gradcamo.cli.options import OUT, settings_options
+from gradcamo.cli.options import CYTOMINING, OUT, settings_options
 from gradcamo.cli.terminal import track
 
 
@@ -80,3 +80,16 @@ def convert(
         for _ in track(convert_plate(rows, out, form), "Converting", len(rows)):
             pass
     click.echo(f"written to {out}")
+
+
+@click.command()
+@click.argument("source", metavar="DIR|CELLS", type=click.Path(path_type=Path))
+@click.option("-o", "--out", **OUT, help="table to write: .csv, .parquet or .h5ad")
+@click.option("--profiles", is_flag=True, help="with profiles (.h5ad always): whole cells alone")
+@CYTOMINING
+def export(source: Path, out: Path, profiles: bool, cytomining: bool) -> None:
+    """Write a plate's folder or a table of cells in another format, or under other names."""
+    from gradcamo.files.store import export_table
+
+    cells = export_table(source, out, profiles or out.suffix.lower() == ".h5ad", cytomining)
+    click.echo(f"{len(cells):,} cells written to {out}")

@@ -17,6 +17,12 @@ IMAGE = click.argument("image", type=click.Path(path_type=Path))
 OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
 KEYS: dict[str, Any] = {"type": click.Path(path_type=Path, exists=True, dir_okay=False)}
 FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path, file_okay=False)}
+CYTOMINING = click.option(
+    "--cytomining",
+    is_flag=True,
+    help="names of CytoTable, coSMicQC and pycytominer: Metadata_ObjectNumber, Cells_…, "
+    "Metadata_cqc_gradcamo_is_outlier",
+)
 
 
 def settings_options(

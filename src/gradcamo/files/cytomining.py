@@ -29,7 +29,7 @@ NAMES = {
     "label": "Metadata_ObjectNumber",
     "flagged": FLAG,
 }
-"""Our columns that have a name of their own there; every other one is ``Metadata_`` and its name."""
+"""Our columns that have names of their own there; any other one gets ``Metadata_`` before it."""
 
 
 def cytomining_names(
@@ -82,7 +82,7 @@ def cell_keys(table: pd.DataFrame) -> pd.Series | None:
 
 
 def row_names(table: pd.DataFrame) -> Sequence[str]:
-    """One name per row, each different: `cell_keys` where they tell all rows apart, else numbers."""
+    """One name per row: `cell_keys` where they tell all rows apart, else numbers."""
     keys = cell_keys(table)
     if keys is None or keys.duplicated().any():
         return [str(number) for number in range(len(table))]

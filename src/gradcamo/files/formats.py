@@ -125,14 +125,14 @@ def write_obs(
     notes: str,
     names: Sequence[str],
 ) -> None:
-    """AnnData: X the profiles, obs the table under these names, var the features, uns the recipe."""
+    """AnnData: X the profiles, obs the table with these names, var features, uns the recipe."""
     import anndata
     import h5py
     from anndata.io import write_elem
 
     text = [str(name) for name in table if storage_type(table[name]) == "text"]
     obs = table.astype(dict.fromkeys(text, "category"))
-    obs = obs.rename(columns=_hdf5_key).set_axis(names)
+    obs = obs.rename(columns=_hdf5_key).set_axis(pd.Index(names, dtype=object))
     refuse_repeated(list(obs.columns))
     data = anndata.AnnData(
         X=features.to_numpy(np.float32),

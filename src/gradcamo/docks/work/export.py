@@ -116,18 +116,13 @@ def _table(
         table = table[[name for name in columns if name in table]]
 
     def write() -> str:
-        from gradcamo.files.cytomining import cytomining_names
-        from gradcamo.files.store import write_table
+        from gradcamo.files.store import write_cytomining, write_table
 
-        rows, features = table, profiles
-        if request.cytomining and path.suffix.lower() == ".h5ad":
-            rows = cytomining_names(table)
-        elif request.cytomining:
-            rows, features = cytomining_names(table, profiles), None
-        write_table(rows, path, recipe=recipe, profiles=features)
-        left = before - len(rows)
+        write_as = write_cytomining if request.cytomining else write_table
+        write_as(table, path, recipe, profiles)
+        left = before - len(table)
         without = f"; {left:,} without a profile were left out" if left else ""
-        return f"{len(rows):,} cells written to {path}{without}{_said(recipe)}"
+        return f"{len(table):,} cells written to {path}{without}{_said(recipe)}"
 
     return write
 
