@@ -2,6 +2,8 @@
 
 import copy
 import itertools
+import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +25,7 @@ from gradcamo.causal.question import question
 from gradcamo.causal.regions import raw_cell
 from gradcamo.causal.shares import Margins, columns, shapley
 from gradcamo.causal.uses import calls, uses_table
+from gradcamo.errors import GradcamoWarning
 
 CONTROL, TREATED = (200, 200, 200), (800, 800, 800)
 
@@ -137,7 +140,7 @@ def test_exclusive_or_goes_to_the_region_in_which_the_cell_differs_from_its_refe
 
 
 def test_a_network_that_ignores_the_crop_has_no_effect_and_is_not_answered():
-    row = asked(lambda o, u, b: 0 * o + 1)
+    row = asked(lambda o, u, b: 0 * o + 2)
     assert row["causal_effect"] == 0
     assert not row["causal_answered"]
     assert np.isnan(row["causal_own"])
@@ -477,7 +480,7 @@ def test_donors_of_the_own_well_and_image_are_left_out():
     assert table_of(checkpoint, bank, stack, labels)["causal_reason"] == ""
     row = table_of(checkpoint, bank, stack, labels, "P", "b2")
     assert row["causal_reason"] == (
-        "2 donors of treated from 1 stacks are left: 3 from 2 are needed"
+        "too few donors of treated are left: 2 from 1 image where 3 from 2 are needed"
     )
     assert table_of(checkpoint, bank, stack, labels, "another", "B02")["causal_reason"] == ""
     # a stack of the bank is known by its intensities, whatever it is called, and so is its well
@@ -496,10 +499,18 @@ def test_cells_of_the_only_well_of_their_class_are_told_so():
     wells = [(stack, labels, dict.fromkeys((1, 2, 3), "treated"), "P", "B02")]
     control, labels = tiles([CONTROL] * 3, source="control.tif")
     wells.append((control, labels, dict.fromkeys((1, 2, 3), "control"), "P", "A02"))
-    bank = DonorBank.cut(wells, checkpoint)
+    said = (
+        "all donors of control and treated come from one image each, and donors from two are "
+        "needed before a cell can be asked: name more training images of each treatment "
+        "(gradcamo donors)"
+    )
+    with pytest.warns(GradcamoWarning, match=re.escape(said)):
+        bank = DonorBank.cut(wells, checkpoint)
+    table = gc.causal_attention(stack, labels, checkpoint, bank, plate="P", well="C02")
+    assert table.attrs["recipe"]["cautions"] == [said]  # once, for all its cells
     row = table_of(checkpoint, bank, stack, labels, "P", "B02")
     assert row["causal_reason"] == (
-        "3 donors of control from 1 stacks are left: 3 from 2 are needed"
+        "too few donors of control are left: 3 from 1 image where 3 from 2 are needed"
     )
     bank = bank_of(checkpoint, per_well=3)
     here = bank.same_well("P", "B02") | bank.same_well("P", "B03")
@@ -535,7 +546,9 @@ def test_one_donor_is_too_few():
     bank = bank_of(checkpoint, per_class=1)
     stack, labels = tiles([TREATED], source="asked.tif")
     row = table_of(checkpoint, bank, stack, labels)
-    assert row["causal_reason"] == "1 donors of control from 1 stacks are left: 3 from 2 are needed"
+    assert row["causal_reason"] == (
+        "too few donors of control are left: 1 from 1 image where 3 from 2 are needed"
+    )
 
 
 def test_donors_that_are_called_wrongly_do_not_stand_in():
@@ -757,6 +770,81 @@ def test_a_network_needs_no_layer_for_this():
         row = table_of(checkpoint, bank_of(two), stack, labels)
         assert row["causal_own"] == pytest.approx(1, abs=1e-6)
         assert row["causal_effect"] == pytest.approx(6, abs=1e-4)
+
+
+# --- networks that others built ----------------------------------------------------------------
+
+
+class Wrapped(torch.nn.Module):
+    """A network whose logits pass something."""
+
+    def __init__(self, inner, after):
+        super().__init__()
+        self.inner, self.after = inner, after
+
+    def forward(self, x):
+        return self.after(self.inner(x))
+
+
+def crowd_asked(network, **settings):
+    """Causal attention of a stack with irregular cells; the table, and cells per forward pass."""
+    checkpoint = plain(network, ("a", "b"), (12, 32, 32), ("DNA", "ER"), (24, 24))
+    bank = crowd_bank(checkpoint)
+    seen = []
+    network.register_forward_hook(lambda m, args, out: seen.append(len(out)))
+    stack, labels = crowd(1)
+    how = CausalSettings(draws=1, **settings)
+    return gc.causal_attention(stack, labels, checkpoint, bank, how), seen
+
+
+@pytest.mark.parametrize("kind", ["softmax", "log-softmax"])
+def test_softmax_inside_is_refused_as_in_an_audit(kind):
+    after = torch.nn.Softmax(1) if kind == "softmax" else torch.nn.LogSoftmax(1)
+    network = Wrapped(SmallResNet(3, classes=2), after).eval()
+    with pytest.raises(GradcamoError, match=f"so {kind} is inside.*set_submodule.*'after'"):
+        crowd_asked(network)
+
+
+def test_a_network_that_is_random_in_eval_mode_has_no_causal_answer():
+    network = Wrapped(SmallResNet(3, classes=2), torch.nn.functional.dropout).eval()
+    with pytest.raises(GradcamoError, match="other numbers each time"):
+        crowd_asked(network)
+
+
+def test_cells_that_see_each_other_are_asked_alone_and_it_is_said():
+    def apart(z):  # each cell's logits hang on those of all others in its batch
+        return z - (z.mean(0) if len(z) > 1 else 0)
+
+    expected, seen = crowd_asked(SmallResNet(3, classes=2).eval())
+    assert seen[:3] == [1, 1, 2]
+    assert max(seen) == 8
+    with pytest.warns(GradcamoWarning, match="scored one at a time"):
+        table, seen = crowd_asked(Wrapped(SmallResNet(3, classes=2), apart).eval())
+    assert set(seen[3:]) == {1}
+    (said,) = set(table.attrs["recipe"]["cautions"]) - set(expected.attrs["recipe"]["cautions"])
+    assert "among other cells" in said
+    np.testing.assert_allclose(table["causal_effect"], expected["causal_effect"], atol=1e-5)
+
+
+def test_a_sigmoid_inside_is_said():
+    with pytest.warns(GradcamoWarning, match="look like probabilities"):
+        table, _ = crowd_asked(Wrapped(SmallResNet(3, classes=2), torch.nn.Sigmoid()).eval())
+    assert any("look like probabilities" in said for said in table.attrs["recipe"]["cautions"])
+
+
+def test_what_an_audit_found_out_is_not_asked_again():
+    checkpoint = plain(SmallResNet(3, classes=2), ("a", "b"), (12, 32, 32), ("DNA", "ER"), (24, 24))
+    checkpoint = replace(checkpoint, layer="layer1")
+    stack, labels = crowd(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GradcamoWarning)
+        gc.audit(stack, labels, checkpoint)
+    seen = []
+    bank = crowd_bank(checkpoint)
+    checkpoint.network.register_forward_hook(lambda m, args, out: seen.append(len(out)))
+    gc.causal_attention(stack, labels, checkpoint, bank, CausalSettings(draws=1))
+    assert seen[0] == 8
+    assert len(checkpoint.trials) == 1
 
 
 @pytest.mark.parametrize(("limit", "otherwise"), [(0.6, "control"), (0.4, "treated")])

@@ -24,7 +24,7 @@ from gradcamo.files.plates import read_plate
 from gradcamo.files.store import read_table
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.run import audit_plate, bank_of, open_folder, open_plate, stack_jobs
-from gradcamo.settings import DonorSettings
+from gradcamo.settings import CautionSettings, DonorSettings
 from gradcamo.training.plate_donors import plate_donors
 
 
@@ -243,6 +243,9 @@ def test_a_plate_asks_some_cells_of_each_well(results, trained, bank, plate):
         "E03",
     )
     np.testing.assert_allclose(one["causal_effect"], expected["causal_effect"], atol=1e-4)
+    for name in ("only_own", "only_nothing"):  # of wells that were held out alone
+        assert (cells.loc[cells[name] != "", "well"].str.endswith("03")).all()
+        assert (asked.loc[held_out, name] != "").all()
     recipe = cells.attrs["recipe"]
     assert recipe["causal"]["bank"] == DonorBank.load(bank).hash
     assert recipe["plate"]["causal_cells"] == 3
@@ -263,6 +266,13 @@ def test_causal_runs_go_on_where_they_ended_and_never_mix_with_others(results, p
         )
     ]
     assert len(set(of)) == 4
+    held_out = settings.model_copy(update={"held_out": ("D02", "03")})
+    folder = open_folder(trained[0], out, held_out, bank)
+    there = {
+        job.well[1]: folder.landed(job.name, job.inputs)
+        for job in stack_jobs(open_plate(plate), folder)
+    }
+    assert there == {"D02": False, "E02": True, "D03": True, "E03": True}  # asked anew where other
 
 
 def test_a_dry_run_counts_the_cells_and_passes(plate, trained, bank, tmp_path):
@@ -304,14 +314,44 @@ def test_what_causal_columns_do_not_say_is_said():
             "causal_reason": ["", "", "", "it is of the only training well of x", ""],
         }
     )
-    said = ["", *causal_cautions(table)]
-    assert said[1].startswith("1 of 3 cells asked causally had voxels of their own")
-    assert said[2].startswith("2 of 3 cells asked causally hold evidence against")
-    assert said[3].startswith("1 of 3 cells asked causally are read through the limits")
-    assert said[4:] == ["1 cells could not be asked causally: it is of the only training well of x"]
+    assert causal_cautions(table) == [
+        "in 1 of 3 cells asked causally no donor covered some of the cell in its place "
+        "(causal_unfilled_own > 0.05)",
+        "in 2 of 3 cells asked causally there is evidence against the class explained, too "
+        "(causal_against > 0.2)",
+        "in 1 of 3 cells asked causally a region is read through the brightness of all others, "
+        "to which crops are rescaled (causal_limits > 0.25)",
+        "1 cell could not be asked causally: it is of the only training well of x",
+    ]
+    limits = CautionSettings(unfilled=0.06, against=0.3, through_limits=0.26)
+    assert len(causal_cautions(table, limits)) == 1
+    assert len(causal_cautions(table, limits.model_copy(update={"swap": 0.09}))) == 2
+    assert len(causal_cautions(table, CautionSettings(asked=0.7))) == 1
     assert causal_cautions(table.drop(columns="causal_effect")) == []
     preview = causal_cautions(table.assign(causal_draws=1))
     assert "preview" in preview[-1]
+
+
+def test_why_cells_were_not_asked_is_said_in_one_line():
+    few = "too few donors of {} are left: {} from 1 image where 3 from 2 are needed"
+    cells = pd.DataFrame({"causal_effect": np.nan, "causal_draws": 4, "touches_border": False},
+                         index=range(4))  # fmt: skip
+
+    def said(*reasons):
+        (line,) = causal_cautions(cells.assign(
+            **dict.fromkeys(("causal_unfilled_own", "causal_against", "causal_swap"), np.nan),
+            causal_limits=np.nan, causal_reason=list(reasons)))  # fmt: skip
+        return line
+
+    one, other, third = few.format("a", 9), few.format("a", 8), few.format("b", 9)
+    assert said(one, one, one, one) == f"4 cells could not be asked causally: {one}"
+    assert said(one, other, one, "it was not drawn") == (
+        "3 cells could not be asked causally: too few donors of a are left"
+    )
+    assert said(one, third, other, "") == (
+        "3 cells could not be asked causally: too few donors of a are left (2); "
+        "too few donors of b are left (1)"
+    )
 
 
 def test_another_exposure_than_the_donors_is_said():
@@ -327,3 +367,4 @@ def test_another_exposure_than_the_donors_is_said():
     (said,) = exposure_cautions(stacks)
     assert said.startswith("controls of plate D differ from the donors' by -12% in the median")
     assert "of actin" in said
+    assert exposure_cautions(stacks, CautionSettings(exposure=0.13)) == []

@@ -31,6 +31,7 @@ from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
 from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
+from gradcamo.plate.splits import known_splits, splits_of
 from gradcamo.plate.tasks import Outcome, audit_stack
 from gradcamo.profiles.confound import variance_explained
 from gradcamo.profiles.cutoffs import cost_of_cutoffs
@@ -178,7 +179,7 @@ def test_everybody_counts_the_same_cells_as_passing(out, plate, model):
         write_table(kept.table, folder.cells(name), kept.recipe, kept.values)
     cutoff = float(read_table(out / "cells.parquet")["grad_camo"].median())
     settings = SETTINGS.model_copy(update={"audit": AuditSettings(cutoff=cutoff)})
-    finish(rows, open_folder(checkpoint, out, settings), landed, checkpoint, {})
+    finish(rows, open_folder(checkpoint, out, settings), landed, {})
 
     table = read_table(out / "cells.parquet")
     inside = [not border for border in table["touches_border"]]
@@ -237,7 +238,8 @@ def test_wells_served_to_train_only_on_the_plate_that_the_network_learnt_from(
                 ],
             },
         )
-        table, profiles, recipe = gather_stacks(rows, folder, landed, trained)
+        knowing = replace(folder, known=known_splits(trained))
+        table, profiles, recipe = gather_stacks(rows, knowing, landed)
         return table, profile_plate(table, profiles, folder), cautions(table, recipe)
 
     table, found, said = gathered(rows["plate"][0])
@@ -252,6 +254,34 @@ def test_wells_served_to_train_only_on_the_plate_that_the_network_learnt_from(
     on = found.whitened[(found.profiled["treatment"] == "control").to_numpy()]
     np.testing.assert_allclose(on.mean(0), 0, atol=1e-3)
     assert not any("served to train" in caution for caution in said)
+
+
+def test_who_says_which_wells_were_held_out(plate, model, tmp_path):
+    rows = gc.read_plate(plate)
+    rows["plate"] = ["P1"] * (len(rows) - 1) + ["P2"]
+    wells = rows["well"].tolist()
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
+    folder = replace(folder, known={("P1", wells[0]): "train", ("P2", wells[-1]): "test"})
+
+    def splits(rows, *named):
+        settings = folder.settings.model_copy(update={"held_out": named})
+        return splits_of(rows, replace(folder, settings=settings)).tolist()
+
+    known = ["train" if well == wells[0] else "" for well in wells[:-1]] + ["test"]
+    assert splits(rows) == known
+    own = rows.assign(split=["train", None] * (len(rows) // 2))
+    assert splits(own) == ["train", ""] * (len(rows) // 2)
+    of = {
+        wells[0].replace("0", "").lower(): [well == wells[0] for well in wells],
+        wells[0][1:]: [well[1:] == wells[0][1:] for well in wells],
+        "P2": [False] * (len(rows) - 1) + [True],
+    }
+    for name, here in of.items():
+        assert splits(rows, name) == ["test" if h else k for h, k in zip(here, known, strict=True)]
+    with pytest.raises(GradcamoError, match="nothing of the plate lies in 'H12'"):
+        splits(rows, "P2", "H12")
+    with pytest.raises(GradcamoError, match="nothing of the plate lies in '9'"):
+        stack_jobs(rows, replace(folder, settings=SETTINGS.model_copy(update={"held_out": ("9",)})))
 
 
 def test_profiles_that_cannot_be_whitened_cost_no_score(out, finished, plate, model):
@@ -273,7 +303,7 @@ def test_a_control_whose_stacks_failed_is_no_reason_to_lose_the_others(finished,
     settings = SETTINGS.model_copy(update={"control": "control"})
     folder = open_folder(checkpoint, finished, settings)
     landed = [stack_name(row) for _, row in rows[rows["treatment"] != "control"].iterrows()]
-    table, profiles, _ = gather_stacks(rows, folder, landed, checkpoint)
+    table, profiles, _ = gather_stacks(rows, folder, landed)
     found = profile_plate(table, profiles, folder)
     assert found.whitened is None
     assert found.said[0] == "there are 0 whole control cells: profiles were not whitened"

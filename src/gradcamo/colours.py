@@ -11,3 +11,10 @@ SHARES = {
     "background_share": ("background", BACKGROUND),
 }
 """Title and colour of each share of a map."""
+
+CAUSAL_SHARES = {
+    "causal_own": ("own cell", OWN),
+    "causal_neighbour": ("neighbours", NEIGHBOURS),
+    "causal_background": ("background", BACKGROUND),
+}
+"""The same of what a prediction owes to each region."""

@@ -48,7 +48,7 @@ def results(tmp_path_factory) -> Path:
     out = open_folder(network, folder / "results", settings)
     jobs = stack_jobs(plate, out)
     assert [audit_stack(job).reason for job in jobs] == [""] * 4
-    finish(plate, out, [job.name for job in jobs], network, {})
+    finish(plate, out, [job.name for job in jobs], {})
     path = out.out / "cells.parquet"
     cells = read_table(path)
     places = np.random.default_rng(2).uniform(-5, 5, (len(cells), 2))

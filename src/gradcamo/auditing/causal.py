@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gradcamo.cells.table import whole
 from gradcamo.columns import CAUSAL_COLUMNS, ONLY_COLUMNS
-from gradcamo.settings import AuditSettings, CausalSettings, SwapSettings
+from gradcamo.settings import AuditSettings, CausalSettings, CautionSettings, SwapSettings
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,58 +132,67 @@ def ask_causally(
     return CausalResult(table, table.attrs["recipe"])
 
 
-MOST = 0.1
-"""Share of the cells asked that may exceed a threshold in silence."""
-SAID = {
-    "causal_unfilled_own": (0.05, "had voxels of their own that no donor covered in place"),
-    "causal_against": (0.2, "hold evidence against the class explained, not only for it"),
-    "causal_swap": (0.5, "answer to swapping as such, seams and all, more than half as much"),
-    "causal_limits": (
-        0.25,
-        "are read through the limits of the crop, that is, a region through "
-        "the brightness of all others",
-    ),
-}
-"""Columns, the values above which they are said, and what that means."""
-
-
-def causal_cautions(table: pd.DataFrame) -> list[str]:
+def causal_cautions(table: pd.DataFrame, limits: CautionSettings | None = None) -> list[str]:
     """What a reader of causal columns has to know, in plain words; none without such columns.
 
     Parameters
     ----------
     table : DataFrame with the columns of `gc.causal_attention`
+    limits : CautionSettings
     """
     if "causal_effect" not in table:
         return []
+    limits = limits or CautionSettings()
     asked = table[table["causal_effect"].notna()]
     said = []
-    for name, (most, what) in SAID.items():
+    for name, most, what in (
+        ("causal_unfilled_own", limits.unfilled, "no donor covered some of the cell in its place"),
+        ("causal_against", limits.against, "there is evidence against the class explained, too"),
+        ("causal_swap", limits.swap, "swapping as such, seams and all, changes much"),
+        (
+            "causal_limits",
+            limits.through_limits,
+            "a region is read through the brightness of all others, to which crops are rescaled",
+        ),
+    ):
         n = int((asked[name] > most).sum())
-        if n > MOST * len(asked):
-            said.append(f"{n} of {len(asked)} cells asked causally {what} ({name} > {most:g})")
-    reasons = table.loc[~table["touches_border"].astype(bool) & table["causal_effect"].isna()]
-    for why, n in reasons["causal_reason"].value_counts().items():
-        if why != NOT_DRAWN:
-            said.append(f"{n} cells could not be asked causally: {why}")
+        if n > limits.asked * len(asked):
+            of = counted(len(asked), "cell")
+            said.append(f"in {n:,} of {of} asked causally {what} ({name} > {most:g})")
+    said += _not_asked(table)
     if (asked["causal_draws"] == 1).any():
         said.append("one draw of donors is a preview: causal shares have no error yet")
     return said
 
 
-EXPOSURE = 0.1
-"""Relative difference of the controls' median intensity from that of donors of other plates."""
+def _not_asked(table: pd.DataFrame) -> list[str]:
+    """In one line, whatever the reasons."""
+    lacking = table[whole(table) & table["causal_effect"].isna()]
+    reasons = lacking.loc[~lacking["causal_reason"].isin(["", NOT_DRAWN]), "causal_reason"]
+    if reasons.empty:
+        return []
+    counts = reasons.str.partition(":")[0].value_counts()  # what follows has numbers of its own
+    if len(reasons.unique()) == 1:
+        why = reasons.iloc[0]
+    elif len(counts) == 1:
+        why = counts.index[0]
+    else:
+        why = "; ".join(f"{reason} ({n:,})" for reason, n in counts.items())
+    return [f"{counted(len(reasons), 'cell')} could not be asked causally: {why}"]
 
 
 def exposure_cautions(
     stacks: Iterable[tuple[Mapping[str, Any] | pd.Series, Mapping[str, Any]]],
+    limits: CautionSettings | None = None,
 ) -> list[str]:
     """Whether stacks of other plates than the donors' are brighter or darker than these.
 
     Parameters
     ----------
     stacks : of (row of the plate, what its recipe says under ``causal``)
+    limits : CautionSettings
     """
+    limits = limits or CautionSettings()
     seen: dict[str, list[list[float]]] = {}
     donors: list[float] = []
     channels: list[str] = []
@@ -194,7 +205,7 @@ def exposure_cautions(
     for plate, medians in seen.items():
         differ = np.median(medians, axis=0) / np.maximum(donors, 1e-9) - 1
         worst = int(np.abs(differ).argmax())
-        if abs(differ[worst]) > EXPOSURE:
+        if abs(differ[worst]) > limits.exposure:
             said.append(
                 f"controls of plate {plate} differ from the donors' by {differ[worst]:+.0%} in the "
                 f"median intensity of {channels[worst]}: a network that reads the exposure "

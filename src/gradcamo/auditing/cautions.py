@@ -57,8 +57,8 @@ def with_cautions(table: pd.DataFrame, recipe: Mapping[str, Any]) -> dict[str, A
 
 def facts(recipe: Mapping[str, Any], limits: CautionSettings = LIMITS) -> list[str]:
     """What is to be said of stack, network and layer, whatever the scores are."""
-    said = list(recipe.get("network_cautions", ()))
-    said += (recipe.get("causal") or {}).get("cautions", ())
+    causal = (recipe.get("causal") or {}).get("cautions", ())
+    said = list(dict.fromkeys([*recipe.get("network_cautions", ()), *causal]))
     said += [channels_note(recipe)] if channels_note(recipe) else []
     there = recipe.get("trained_spacing_um")
     if note := voxel_note(recipe.get("spacing_um"), there, limits):
@@ -106,7 +106,7 @@ def verdicts(
         _cut_off(inside, limits),
         *_hot(inside, recipe, limits),
         *_design(table, seen),
-        *causal_cautions(table),
+        *causal_cautions(table, limits),
     ]
     return [caution for caution in said if caution]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from gradcamo.auditing.causal import NOT_DRAWN
-from gradcamo.cells.table import passes, scored, whole
+from gradcamo.cells.table import asked_causally, passes, scored, told_causally, whole
+from gradcamo.columns import CAUSAL_SHARES
+from gradcamo.words import counted
 
 
 def summarise(table: pd.DataFrame, cutoff: float) -> str:
@@ -50,23 +51,14 @@ def summarise_causal(table: pd.DataFrame) -> str:
     table : DataFrame with the columns of `gradcamo.causal_attention`; where it has a treatment,
         cells that are called otherwise are left out
     """
-    asked = table[whole(table) & table["causal_effect"].notna()]
-    if "treatment" in asked:
-        known = asked["treatment"] != ""
-        asked = asked[~known | (asked["treatment"] == asked["predicted"])]
-    answered = asked[asked["causal_answered"].fillna(False).astype(bool)]
-    lines = [f"causally, {len(answered)} of {len(asked)} cells are answered"]
-    if len(answered):
-        owes, fills = (
-            [answered[f"{kind}_{region}"].mean() for region in ("own", "neighbour", "background")]
-            for kind in ("causal", "volume")
-        )
-        lines[0] += (
-            f": on average the prediction owes {owes[0]:.2f} to the cell itself, {owes[1]:.2f} to "
-            f"its neighbours, {owes[2]:.2f} to the background (which fill "
-            f"{', '.join(f'{share:.2f}' for share in fills)} of the crop)"
-        )
-    reasons = table.loc[whole(table) & table["causal_effect"].isna(), "causal_reason"]
-    reasons = reasons[reasons != NOT_DRAWN]
-    lines += [f"{n} cells were not asked: {why}" for why, n in reasons.value_counts().items()]
-    return "\n".join(lines)
+    asked, told = asked_causally(table), table[told_causally(table)]
+    line = f"causally, {len(told):,} of {counted(int(asked.sum()), 'cell')} are answered"
+    if told.empty:
+        return line
+    owes = told[list(CAUSAL_SHARES)].mean()
+    fills = told[["volume_own", "volume_neighbour", "volume_background"]].mean()
+    return (
+        f"{line}: on average the prediction owes {owes.iloc[0]:.2f} to the cell itself, "
+        f"{owes.iloc[1]:.2f} to its neighbours, {owes.iloc[2]:.2f} to the background (which fill "
+        f"{', '.join(f'{share:.2f}' for share in fills)} of the crop)"
+    )

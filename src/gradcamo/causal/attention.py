@@ -36,7 +36,7 @@ class CausalBatch:
 
     ``table`` has the columns `COLUMNS`, one row a cell; ``games`` are what the network said, row
     by row (empty for cells that have no game). ``done`` of ``total`` cells are there;
-    ``cautions`` say what to know about the donors.
+    ``cautions`` say what to know about the donors and the network.
     """
 
     table: pd.DataFrame
@@ -80,12 +80,14 @@ def causal_attention(
     DataFrame with the columns `COLUMNS`, one row a cell, in ascending label. ``causal_own``,
     ``causal_neighbour`` and ``causal_background`` sum to 1; they are NaN for cells that are not
     answered, ``causal_reason`` says why where there was no game. Effects are in logits.
-    ``attrs["recipe"]`` says how it was made; its ``cautions`` what to know about the donors.
+    ``attrs["recipe"]`` says how it was made; its ``cautions`` what to know about the donors and
+    the network.
 
     Raises
     ------
     GradcamoError
-        If stack, labels, checkpoint and bank do not fit, or a channel holds NaN.
+        If stack, labels, checkpoint and bank do not fit, a channel holds NaN, the network is random
+        in eval mode, or softmax is inside.
 
     Examples
     --------
@@ -181,10 +183,12 @@ def _run(
     donors = donors_for(bank, question, where, batch_size, progress)
     place = place_of(crops, bank, plate, well)
     cells = (Asked(raw_cell(crops, i), place) for i in whole)
+    trial = question.checkpoint.trial()
     for game in play(cells, donors, question, settings, batch_size):
         done += 1
         row = _row(game, donors.classes, crops.stack.source, settings)
-        yield CausalBatch(_table([row]), [game], done, total, tuple(donors.cautions))
+        said = (*donors.cautions, *(trial.cautions if trial else ()))
+        yield CausalBatch(_table([row]), [game], done, total, said)
 
 
 def place_of(crops: CellCrops, bank: DonorBank, plate: str | None, well: str | None) -> Place:

@@ -23,6 +23,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing, to_json
 from gradcamo.files.wells import well_name
 from gradcamo.profiles.doses import find_control
+from gradcamo.words import joined
 
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
@@ -105,7 +106,8 @@ class DonorBank:
         Warns
         -----
         GradcamoWarning
-            If ``per_class`` had to fall for the crops to stay below `LARGEST`, not below `FEWEST`.
+            If ``per_class`` had to fall for the crops to stay below `LARGEST`, not below `FEWEST`;
+            if all donors of a class come from one image.
         """
         lot: dict[str, list[_Drawn]] = {}
         origins: list[Origin] = []
@@ -144,7 +146,10 @@ class DonorBank:
                 GradcamoWarning,
                 stacklevel=2,
             )
-        return cls._of(drawn, origins, first, control, per_class, seed)
+        bank = cls._of(drawn, origins, first, control, per_class, seed)
+        for caution in few_images(bank):
+            warnings.warn(caution, GradcamoWarning, stacklevel=2)
+        return bank
 
     @classmethod
     def _of(
@@ -347,6 +352,20 @@ class DonorBank:
             raise ValueError("cells and their crops do not fit")
         if not (self.origin.min() >= 0 and self.origin.max() < len(self.stacks)):
             raise ValueError("cells come from stacks that are not named")
+
+
+def few_images(bank: DonorBank) -> list[str]:
+    """What to say of classes whose donors all come from one image; nothing of others."""
+    images: dict[str, set[int]] = {}
+    for name, origin in zip(bank.classes, bank.origin.tolist(), strict=True):
+        images.setdefault(name, set()).add(origin)
+    alone = [name for name, numbers in images.items() if len(numbers) == 1]
+    return [
+        f"all donors of {joined(alone)} come from one image{' each' * (len(alone) > 1)}, and "
+        "donors from two are needed before a cell can be asked: name more training images of each "
+        "treatment (gradcamo donors)"
+        for _ in alone[:1]
+    ]
 
 
 def bank_beside(checkpoint_file: str | Path) -> Path:

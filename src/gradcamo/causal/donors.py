@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradcamo.causal.bank import DonorBank
+from gradcamo.causal.bank import DonorBank, few_images
 from gradcamo.causal.inputs import Inputs, as_rows, case_on, intensities
 from gradcamo.causal.passes import scores
 from gradcamo.causal.question import Question
 from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.words import counted
 
-FEWEST_CELLS, FEWEST_STACKS = 3, 2
+FEWEST_CELLS, FEWEST_IMAGES = 3, 2
 """Of a pool."""
 
 
@@ -59,7 +60,7 @@ class Donors:
         number = {name: k for k, name in enumerate(self.classes)}
         self._number = np.array([number.get(name, -1) for name in bank.classes])
         right = self.scores.argmax(1) == self._number
-        self.usable, self.cautions = right.copy(), list[str]()
+        self.usable, self.cautions = right.copy(), few_images(bank)
         for k, name in enumerate(self.classes):
             of_class = self._number == k
             if of_class.any() and right[of_class].sum() < FEWEST_CELLS:
@@ -127,11 +128,11 @@ class Donors:
         if not (of_class & ~same).any():
             return f"it is of the only training well of {name}"
         chosen = np.flatnonzero(of_class & self.usable & ~same)
-        stacks = len(set(self.bank.origin[chosen].tolist()))
-        if len(chosen) < FEWEST_CELLS or stacks < FEWEST_STACKS:
+        images = len(set(self.bank.origin[chosen].tolist()))
+        if len(chosen) < FEWEST_CELLS or images < FEWEST_IMAGES:
             return (
-                f"{len(chosen)} donors of {name} from {stacks} stacks are left: "
-                f"{FEWEST_CELLS} from {FEWEST_STACKS} are needed"
+                f"too few donors of {name} are left: {len(chosen)} from {counted(images, 'image')} "
+                f"where {FEWEST_CELLS} from {FEWEST_IMAGES} are needed"
             )
         return chosen
 

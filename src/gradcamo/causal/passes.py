@@ -17,6 +17,7 @@ from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.memory import keep_buffers, smaller_batch
 from gradcamo.networks.rounding import unrounded
 from gradcamo.networks.sharing import frozen
+from gradcamo.networks.trial import Trial
 
 
 def scores(
@@ -27,27 +28,51 @@ def scores(
 ) -> Iterator[np.ndarray]:
     """What the network says of each input, (K,) float64, in their order.
 
-    A batch that does not fit the device's memory is
-    halved, and so are those that follow.
+    A batch that does not fit the device's memory is halved, and so are those that follow. Of a
+    network that others built, first inputs tell whether it returns logits and whether cells see
+    each other (`Trial`).
 
     Raises
     ------
     GradcamoError
-        If the network does not give as many logits as there are classes.
+        If the network does not give as many logits as there are classes, it is random in eval
+        mode, or softmax is inside.
     """
+    trial = question.checkpoint.trial()
+    seen = _logits(mixes, inputs, question.checkpoint, batch_size, trial)
+    for found in seen if trial is None else trial.judged(seen, lambda logits: logits):
+        yield from question.scores(found)
+
+
+def _logits(
+    mixes: Iterable[Mix],
+    inputs: Inputs,
+    checkpoint: Checkpoint,
+    batch_size: int,
+    trial: Trial | None,
+) -> Iterator[np.ndarray]:
     keep_buffers()
+
+    def work(x: Tensor, _: Tensor) -> tuple[Tensor, None, tuple[()]]:
+        return torch.from_numpy(batch_logits(x, checkpoint, inputs.device)), None, ()
+
     coming = iter(mixes)
+    batch_size = 1 if trial and trial.one_by_one else batch_size
     waiting = list(islice(coming, batch_size))
     room: Tensor | None = None
     while waiting:
         part = waiting[:batch_size]
         try:
             room = inputs.room(len(part)) if room is None or len(room) < len(part) else room
-            found = batch_logits(inputs.batch(part, room), question.checkpoint, inputs.device)
+            x = inputs.batch(part, room)
+            if trial and trial.alone(work, x, x, batch_size) and len(part) > 1:
+                batch_size = 1
+                continue
+            found = batch_logits(x, checkpoint, inputs.device)
         except OutOfMemoryError:
             batch_size, room = smaller_batch(len(part), "cell"), None
             continue
-        yield from question.scores(found)
+        yield found
         waiting = waiting[len(part) :]
         waiting += islice(coming, max(0, batch_size - len(waiting)))
 

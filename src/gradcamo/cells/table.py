@@ -62,6 +62,31 @@ def passes(table: pd.DataFrame, cutoff: float) -> pd.Series:
     return scored(table) & (table["grad_camo"] >= cutoff)
 
 
+def asked_causally(table: pd.DataFrame) -> pd.Series:
+    """Whole cells that have a causal effect and, where their treatment is known, are called so.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``causal_effect`` and ``predicted``; ``treatment`` and ``touches_border`` where known.
+
+    Returns
+    -------
+    bool Series on the table's index.
+    """
+    asked = whole(table) & table["causal_effect"].notna()
+    if "treatment" in table:
+        known = table["treatment"].fillna("") != ""
+        asked &= ~known | (table["treatment"] == table["predicted"])
+    return asked
+
+
+def told_causally(table: pd.DataFrame) -> pd.Series:
+    """Those of `asked_causally` that have an answer, or of one draw a preview of it: causal shares
+    are aggregated over these alone. A bool Series."""
+    return asked_causally(table) & table["causal_own"].notna()
+
+
 def fails(table: pd.DataFrame, cutoff: float) -> pd.Series:
     """Whole cells that do not pass: what the column ``flagged`` starts from, as a bool Series.
 

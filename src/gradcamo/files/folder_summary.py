@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradcamo.words import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,16 +21,16 @@ def in_words(table: pd.DataFrame) -> str:
     )
     parts = [
         f"{plates} plates" if plates > 1 else "",
-        _count(table.drop_duplicates(["plate", "well"]).shape[0], "well"),
-        _count(len(table), "stack"),
-        f"{_count(sites, 'site')} a well at most",
+        counted(table.drop_duplicates(["plate", "well"]).shape[0], "well"),
+        counted(len(table), "stack"),
+        f"{counted(sites, 'site')} a well at most",
     ]
     if found["channels"]:
         names = _first(table, "channel_names") or ", ".join(found["channels"])
         size = _first(table, "spacing_um") or found["spacing_um"]
         parts += [
-            f"{_count(len(found['channels']), 'channel')} ({names})",
-            _count(found["planes"], "plane"),
+            f"{counted(len(found['channels']), 'channel')} ({names})",
+            counted(found["planes"], "plane"),
             f"voxels of {size} µm (z,y,x)" if size else "voxel size unknown",
         ]
     left = [f"{n} {what}" for what, n in found["left_out"].items() if n]
@@ -40,7 +42,3 @@ def in_words(table: pd.DataFrame) -> str:
 
 def _first(table: pd.DataFrame, name: str) -> str:
     return str(table[name].iloc[0]) if name in table else ""
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

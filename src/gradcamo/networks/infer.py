@@ -79,7 +79,7 @@ def explain(
     seen = _explained(
         crops, checkpoint, layers, target, alignment, batch_size, device, gradients, trial
     )
-    yield from seen if trial is None else trial.judged(seen)
+    yield from seen if trial is None else trial.judged(seen, lambda batch: batch[0].logits)
 
 
 def _explained(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError, GradcamoWarning
 
-if TYPE_CHECKING:
-    from gradcamo.networks.explained import Explained
+B = TypeVar("B")
 
 FIRST_CELLS = 8
 """How many cells' outputs are looked at, where there are as many."""
@@ -106,21 +105,26 @@ class Trial:
                 return f"{what} {a[k]:.6g} and {b[k]:.6g}"
         return ""
 
-    def judged(self, batches: Iterator[tuple[Explained, ...]]) -> Iterator[tuple[Explained, ...]]:
+    def judged(self, batches: Iterator[B], logits_of: Callable[[B], np.ndarray]) -> Iterator[B]:
         """The same batches; as long as outputs look like those of softmax they are held back.
+
+        Parameters
+        ----------
+        batches : of cells
+        logits_of : what finds a batch's logits (n, K)
 
         Raises
         ------
         GradcamoError
             If the first cells' outputs all do: softmax is inside.
         """
-        held: list[tuple[Explained, ...]] = []
+        held: list[B] = []
         z = np.empty((0, 0))
         inside = ""
         for batch in batches:
             held.append(batch)
             if self._looked_at < FIRST_CELLS:
-                found = batch[0].logits.astype(np.float64)
+                found = logits_of(batch).astype(np.float64)
                 z = np.concatenate((z.reshape(-1, found.shape[1]), found))
                 inside = _inside(z)
                 if len(z) >= FIRST_CELLS:

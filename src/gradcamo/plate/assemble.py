@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,12 @@ from gradcamo.columns import ONLY_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_profiles, write_table
-from gradcamo.files.wells import well_name
 from gradcamo.plate.folder import PlateFolder, stack_name
+from gradcamo.plate.splits import splits_of
 from gradcamo.profiles.confound import neighbour_accuracy, variance_explained
 from gradcamo.profiles.cutoffs import cost_of_cutoffs, well_correlation
 from gradcamo.profiles.doses import find_control
 from gradcamo.profiles.embed import sample_rows, umap_layout
-
-if TYPE_CHECKING:
-    from gradcamo.networks.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +51,6 @@ def finish(
     plate: pd.DataFrame,
     folder: PlateFolder,
     landed: Sequence[str],
-    checkpoint: Checkpoint,
     failed: Mapping[str, str],
 ) -> tuple[int, tuple[str, ...]]:
     """Write everything that is about the plate as a whole; the number of cells, and cautions.
@@ -66,7 +62,7 @@ def finish(
     """
     from gradcamo.report import write_plate_report
 
-    table, profiles, recipe = gather_stacks(plate, folder, landed, checkpoint)
+    table, profiles, recipe = gather_stacks(plate, folder, landed)
     found = profile_plate(table, profiles, folder)
     recipe |= {"control": _control(found.table, folder), "facts": [*recipe["facts"], *found.said]}
     recipe = with_cautions(found.table, recipe)
@@ -87,19 +83,21 @@ def finish(
 
 
 def gather_stacks(
-    plate: pd.DataFrame, folder: PlateFolder, landed: Sequence[str], checkpoint: Checkpoint
+    plate: pd.DataFrame, folder: PlateFolder, landed: Sequence[str]
 ) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
     """Table (N rows), profiles (N, d; NaN for partial cells) and recipe of the stacks that landed.
 
     Rows carry the plate's columns; a column ``split`` says which wells the network was trained
-    on, where the checkpoint knows. ``facts`` of the recipe are what the stacks' own recipes give
-    rise to say, and the treatments of cells that they lack.
+    on, where that is known (`splits_of`). ``facts`` of the recipe are what the stacks' own recipes
+    give rise to say, and the treatments of cells that they lack.
     """
     from gradcamo.files.treatments import treatment_of_cells
 
     tables, profiles, said, exposures = [], [], [], []
     recipes: list[Mapping[str, Any]] = []
     done = set(landed)
+    if (split := splits_of(plate, folder)).any():
+        plate = plate.assign(split=split)
     for _, row in plate.iterrows():
         name = stack_name(row)
         if name not in done:
@@ -125,8 +123,6 @@ def gather_stacks(
         from gradcamo.cells.null import q_values
 
         cells["q_value"] = q_values(cells["p_value"].to_numpy())
-    if "split" not in cells and (split := _split(cells, checkpoint)) is not None:
-        cells["split"] = split
     of_stack = ("image", "inputs", "spacing_um", "stack", "network_cautions", "cautions", "run")
     recipe = {name: value for name, value in recipes[0].items() if name not in of_stack}
     if "causal" in recipe:
@@ -236,18 +232,6 @@ def _pictured(labels: pd.Series, thumbnails: Path) -> pd.Series:
     if not thumbnails.is_file():  # a stack without whole cells has none
         return labels.isin([])
     return labels.isin(pd.read_parquet(thumbnails, columns=["label"])["label"])
-
-
-def _split(cells: pd.DataFrame, checkpoint: Checkpoint) -> pd.Series | None:
-    """Which split each cell's well was in, if the checkpoint was trained on this plate."""
-    known = {
-        (str(group["plate"]), well_name(group["well"])): group["split"]
-        for group in checkpoint.recipe.get("cells_per_well", ())
-        if group["split"] in ("train", "test")
-    }
-    wells = zip(cells["plate"].astype(str), cells["well"].map(well_name), strict=True)
-    split = pd.Series([known.get(well, "") for well in wells], cells.index)
-    return split if split.any() else None
 
 
 def _write_profiles(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
@@ -31,13 +31,16 @@ _HARMLESS = {"batch_size", "cutoff", "device"}  # change nothing that a stack's 
 
 @dataclass(frozen=True)
 class PlateFolder:
-    """Paths below ``out`` for one checkpoint and one set of settings."""
+    """Paths below ``out`` for one checkpoint and one set of settings.
+
+    ``known`` is the split of each plate and well that the checkpoint remembers.
+    """
 
     out: Path
     checkpoint_hash: str
     settings: PlateSettings
     donors_hash: str = ""
-    held_out: tuple[tuple[str, str], ...] = ()
+    known: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def with_layer(self, checkpoint: Checkpoint) -> PlateFolder:
         """The same with the layer named, the checkpoint's own where the settings name none.

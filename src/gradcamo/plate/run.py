@@ -21,6 +21,7 @@ from gradcamo.logs import hand_on
 from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
 from gradcamo.plate.lock import one_run
 from gradcamo.plate.run_summary import PlateProgress, PlateSummary, write_summary
+from gradcamo.plate.splits import known_splits, splits_of
 from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
 
@@ -133,7 +134,7 @@ def _steps(
     if landed:
         try:
             lacking = {**dict.fromkeys(missing, NOT_DONE), **failed}
-            cells, cautions = finish(rows, folder, landed, network, lacking)
+            cells, cautions = finish(rows, folder, landed, lacking)
         except GradcamoError as error:
             trouble = "; ".join(filter(None, [trouble, str(error)]))
     if not missing and not trouble:
@@ -281,21 +282,12 @@ def open_folder(
     """The folder of results, made if missing, with checkpoint and donors in it for the workers."""
     donors = bank.hash if bank is not None and settings.causal else ""
     folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings, donors)
-    folder = replace(folder.with_layer(checkpoint), held_out=held_out_wells(checkpoint))
+    folder = replace(folder.with_layer(checkpoint), known=known_splits(checkpoint))
     if not folder.checkpoint.is_file():
         checkpoint.save(folder.checkpoint)
     if donors and bank is not None and not folder.donors.is_file():
         bank.save(folder.donors)
     return folder
-
-
-def held_out_wells(checkpoint: Checkpoint) -> tuple[tuple[str, str], ...]:
-    """Plate and well of those that the training left out, where the checkpoint knows."""
-    return tuple(
-        (str(group["plate"]), well_name(group["well"]))
-        for group in checkpoint.recipe.get("cells_per_well", ())
-        if group["split"] == "test"
-    )
 
 
 def bank_of(checkpoint: str | Path | Checkpoint, settings: PlateSettings) -> DonorBank:
@@ -316,23 +308,31 @@ def bank_of(checkpoint: str | Path | Checkpoint, settings: PlateSettings) -> Don
 
 
 def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
-    """One job per row of the plate."""
+    """One job per row of the plate.
+
+    Raises
+    ------
+    GradcamoError
+        If nothing lies where the settings say that wells were held out.
+    """
     from gradcamo.files.told import TOLD
 
-    shares, held_out = _causal_shares(rows, folder.settings), set(folder.held_out)
+    shares, splits = _causal_shares(rows, folder.settings), splits_of(rows, folder)
     jobs = []
-    for (_, series), share in zip(rows.iterrows(), shares, strict=True):
+    for (_, series), share, split in zip(rows.iterrows(), shares, splits, strict=True):
         row: dict[str, Any] = {str(name): value for name, value in series.items()}
         labels = row.get("labels")
         row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
         name = stack_name(row)
         inputs = stack_inputs(row)
+        held_out = folder.settings.causal and split == "test"
+        inputs |= {"held_out": True} if held_out else {}
         said = {column: inputs[column] for column in TOLD if column in inputs}
         well = (str(row["plate"]), str(row["well"]))
         jobs.append(
             StackJob(
                 *(name, str(row["image"]), row["labels"], inputs, folder, said, well, share),
-                held_out=(well[0], well_name(well[1])) in held_out,
+                held_out=held_out,
             )
         )
     return jobs

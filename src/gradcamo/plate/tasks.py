@@ -41,7 +41,8 @@ class StackJob:
     """One stack to audit: its name, its files, what was told of them, and where results go.
 
     ``well`` is (plate, well); ``causal_cells`` of it are asked causally, None: all.
-    ``held_out`` says that the network was not trained on it.
+    ``held_out`` says that it is also asked with one region real, as wells that the network was not
+    trained on are.
     """
 
     name: str

@@ -108,3 +108,27 @@ class CautionSettings(Settings):
         le=1,
         description="share of a channel's crops with hot voxels, above which to say",
     )
+    asked: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the cells asked causally that may exceed what follows in silence",
+    )
+    unfilled: float = Field(
+        0.05, ge=0, le=1, description="share of a cell that no donor covered in its place"
+    )
+    against: float = Field(
+        0.2, ge=0, le=1, description="share of the evidence that speaks against the class"
+    )
+    swap: float = Field(
+        0.5, ge=0, description="what swapping for the own class's contents changes, over the effect"
+    )
+    through_limits: float = Field(
+        0.25, ge=0, description="share that goes through the limits to which crops are rescaled"
+    )
+    exposure: float = Field(
+        0.1,
+        ge=0,
+        description="relative difference of the controls' median intensity from that of donors of "
+        "other plates, above which to say",
+    )

@@ -18,6 +18,11 @@ class PlateSettings(FolderSettings, SwapSettings):
     causal_cells: int = Field(
         50, ge=0, description="cells of each well that are asked causally, drawn by lot; 0: all"
     )
+    held_out: tuple[str, ...] = Field(
+        (),
+        description="wells, plate columns or plates that the network was not trained on, such as "
+        "D03, 03 (default: as the plate's column split says, else as the checkpoint remembers)",
+    )
     control: str | None = Field(
         None, description="treatment that profiles are whitened on (default: found by its name)"
     )
