@@ -1,0 +1,181 @@
+"""What causal attention comes to, in plain words: a verdict on a network.
+
+Shares are means over whole cells that were answered and, where treatments are known, called right.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from gradcamo.cells.table import asked_causally, scored, told_causally
+from gradcamo.columns import CAUSAL_SHARES
+from gradcamo.profiles.doses import find_control, in_dose_order
+from gradcamo.words import counted, joined
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REGIONS = {"own": "the cell itself", "neighbour": "its neighbours", "background": "the background"}
+REAL = {
+    "own": "with the real cell and all else borrowed",
+    "neighbour": "with real neighbours and all else borrowed",
+    "background": "with real background and borrowed cells",
+}
+PART = 0.25
+"""Mean share from which a region is named among those that a network goes by."""
+FEW, ENOUGH = 10, 30
+"""Cells below which a verdict is a first impression, and from which a correlation is told."""
+HARDLY = 0.05
+"""Standard deviation of the own share below which it hardly varies."""
+LAYOUT = 0.5
+"""Median layout above which outlines, sizes and crowding tell more than contents."""
+
+
+def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> list[str]:
+    """By what a network tells treatments apart, in one sentence, and what to know beside it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Cells with the columns of `gradcamo.causal_attention`; ``treatment`` where it is known.
+    uses : DataFrame
+        `gradcamo.causal.uses.uses_table`, where there is one.
+
+    Returns
+    -------
+    Sentences, the verdict first; none where no cell was asked.
+    """
+    if "causal_effect" not in table or not asked_causally(table).any():
+        return []
+    n, told = int(asked_causally(table).sum()), table[told_causally(table)]
+    if 2 * len(told) < n:
+        return [
+            f"No verdict: {n - len(told):,} of {counted(n, 'cell')} asked are not answered; their "
+            "predictions hardly change when all contents are swapped" + _right_anyway(uses) + "."
+        ]
+    means = told[list(CAUSAL_SHARES)].mean()
+    by = _named_regions(means)
+    fills = told[[f"volume_{region}" for region in by]].mean()
+    owes = joined(
+        [
+            f"{share:.0%} to {REGIONS[region]} (which fills {full:.0%} of the crop)"
+            if region != "neighbour"
+            else f"{share:.0%} to {REGIONS[region]} (which fill {full:.0%})"
+            for region, share, full in zip(
+                by, (means[f"causal_{region}"] for region in by), fills, strict=True
+            )
+        ]
+    )
+    few = f" A first impression: {counted(len(told), 'cell')} only." if len(told) < FEW else ""
+    said = [
+        f"This network tells {_what(told)} by {joined([REGIONS[region] for region in by])}: its "
+        f"predictions owe {owes}{_right_with(by, uses)}.{few}"
+    ]
+    said += _unlike(told)
+    said += _everywhere(told)
+    if (layout := told["causal_layout"].median()) > LAYOUT:
+        said.append(
+            f"Outlines, sizes and crowding alone explain {layout:.0%} of it (median), and no swap "
+            "of contents takes these away: regions share out the rest."
+        )
+    return said
+
+
+def _named_regions(means: pd.Series) -> list[str]:
+    """The regions of mean shares that are named, the largest first."""
+    ranked = means.sort_values(ascending=False)
+    named = [name for n, name in enumerate(ranked.index) if n == 0 or ranked[name] >= PART]
+    return [str(name).removeprefix("causal_") for name in named]
+
+
+def _what(told: pd.DataFrame) -> str:
+    classes = sorted({*told["predicted"], *told["causal_reference"]})
+    if len(classes) != 2:
+        return "treatments apart"
+    control = find_control(classes) or in_dose_order(classes)[0]
+    (other,) = set(classes) - {control}
+    return f"{other} from {control}"
+
+
+def _right_with(by: list[str], uses: pd.DataFrame | None) -> str:
+    """How often calls are right with one region real; of the first region named."""
+    real = by[0]
+    if uses is None or real not in uses.index:
+        return ""
+    row = uses.loc[real]
+    return (
+        f"; {REAL[real]} it is right in {row['balanced_accuracy']:.0%} (guessing: "
+        f"{row['chance']:.0%})"
+    )
+
+
+def _right_anyway(uses: pd.DataFrame | None) -> str:
+    if uses is None or "nothing" not in uses.index:
+        return ""
+    row = uses.loc["nothing"]
+    return f" (with nothing real it is right in {row['balanced_accuracy']:.0%})"
+
+
+def _unlike(told: pd.DataFrame) -> list[str]:
+    """Treatments that are told by different regions."""
+    groups = told.groupby("causal_target")[list(CAUSAL_SHARES)]
+    means = groups.mean()[groups.size() >= FEW]
+    by: dict[str, list[str]] = {}
+    for name in in_dose_order(means.index):
+        by.setdefault(_named_regions(means.loc[name])[0], []).append(str(name))
+    if len(by) < 2:
+        return []
+    parts = [f"{joined(names)} by {REGIONS[region]}" for region, names in by.items()]
+    return [f"Treatments differ: above all it tells {'; '.join(parts)}."]
+
+
+def _everywhere(told: pd.DataFrame) -> list[str]:
+    """Where shares equal volumes within twice their error."""
+    if len(told) < FEW:
+        return []
+    for name in CAUSAL_SHARES:
+        differ = told[name] - told[name.replace("causal", "volume")]
+        if abs(differ.mean()) > max(2 * differ.sem(), 0.02):
+            return []
+    return [
+        "Each region's share equals what it fills of the crop: the cue may be everywhere, such as "
+        "the camera or a stain."
+    ]
+
+
+class Agreement(NamedTuple):
+    """Of Grad-CAMO with the causal share of the own cell, over ``cells`` that have both.
+
+    ``rho`` is Spearman's rank correlation, NaN where it is not told; ``said`` puts it in words.
+    """
+
+    rho: float
+    cells: int
+    said: str
+
+
+def agreement(table: pd.DataFrame) -> Agreement:
+    """Whether maps that lie on the cell are those whose predictions hang on it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Cells with ``grad_camo`` and the causal columns.
+    """
+    both = table[told_causally(table) & scored(table)]
+    n, maps, owed = len(both), both["grad_camo"], both["causal_own"]
+    if n < ENOUGH:
+        return Agreement(
+            np.nan, n, f"{counted(n, 'cell')} with both: a rank correlation needs {ENOUGH}."
+        )
+    rho = float(maps.rank().corr(owed.rank()))
+    means = f"on average maps put {maps.mean():.2f} on the cell, predictions owe {owed.mean():.2f}"
+    said = f"Spearman's ρ = {rho:.2f} over {n:,} cells; {means} to it."
+    if owed.std() < HARDLY:
+        said += (
+            f" The causal share hardly varies (standard deviation {owed.std():.2f}): a rank "
+            "correlation says little here."
+        )
+    return Agreement(rho, n, said)
