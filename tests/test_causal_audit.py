@@ -1,5 +1,8 @@
 """Causal attention from the command line and in audits: banks of plates, columns of tables."""
 
+import json
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,7 +109,7 @@ def test_an_audit_brings_causal_columns_and_says_what_predictions_owe(
         *("audit", row["image"], "--labels", row["labels"], "--checkpoint", trained[1]),
         *("--causal", "--draws", "2", "--donors", bank, "-o", tmp_path / "cells.csv"),
     )
-    assert "causally, " in said
+    assert re.search("^causally, .*\n(This network tells|No verdict)", said, re.MULTILINE)
     table = read_table(tmp_path / "cells.csv")
     stack, labels = gc.read_stack(row["image"]), gc.read_labels(row["labels"])
     expected = gc.causal_attention(
@@ -212,7 +215,10 @@ def results(plate, trained, bank, tmp_path_factory):
 
 
 def test_a_plate_asks_some_cells_of_each_well(results, trained, bank, plate):
-    out, _, _ = results
+    out, _, summary = results
+    assert re.search("^causally, .*\n(This network tells|No verdict)", str(summary), re.MULTILINE)
+    said = json.loads((out / "summary.json").read_text())["causal"]
+    assert "\n".join(said) == summary.causal
     cells = read_table(out / "cells.parquet")
     asked = cells[cells["causal_draws"] > 0]
     assert asked.groupby("well").size().tolist() == [3, 3, 3, 3]

@@ -58,6 +58,9 @@ CELL_COLUMNS = {
 CAUSAL_SHARES = ("causal_own", "causal_neighbour", "causal_background")
 """What the prediction owes to each region; they sum to 1."""
 
+VOLUME_SHARES = ("volume_own", "volume_neighbour", "volume_background")
+"""What each region fills of the crop; they sum to 1."""
+
 CAUSAL_COLUMNS = {
     "causal_target": Column("the treatment that was explained by swapping regions", text=True),
     "causal_reference": Column("the treatment that it was told from", text=True),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from gradcamo.auditing.verdict import causal_verdict
 from gradcamo.cells.table import asked_causally, passes, scored, told_causally, whole
-from gradcamo.columns import CAUSAL_SHARES
+from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
 from gradcamo.words import counted
 
 
@@ -43,22 +44,22 @@ def summarise(table: pd.DataFrame, cutoff: float) -> str:
     return "\n".join(lines)
 
 
-def summarise_causal(table: pd.DataFrame) -> str:
-    """What predictions owe to each region, over the whole cells that were answered.
+def summarise_causal(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> str:
+    """What predictions owe to each region, and what that comes to.
 
     Parameters
     ----------
-    table : DataFrame with the columns of `gradcamo.causal_attention`; where it has a treatment,
-        cells that are called otherwise are left out
+    table : DataFrame with the columns of `gradcamo.causal_attention`
+    uses : DataFrame of `gradcamo.causal.uses.uses_table`, where there is one
     """
     asked, told = asked_causally(table), table[told_causally(table)]
     line = f"causally, {len(told):,} of {counted(int(asked.sum()), 'cell')} are answered"
-    if told.empty:
-        return line
-    owes = told[list(CAUSAL_SHARES)].mean()
-    fills = told[["volume_own", "volume_neighbour", "volume_background"]].mean()
-    return (
-        f"{line}: on average the prediction owes {owes.iloc[0]:.2f} to the cell itself, "
-        f"{owes.iloc[1]:.2f} to its neighbours, {owes.iloc[2]:.2f} to the background (which fill "
-        f"{', '.join(f'{share:.2f}' for share in fills)} of the crop)"
-    )
+    if len(told):
+        owes = told[list(CAUSAL_SHARES)].mean()
+        fills = told[list(VOLUME_SHARES)].mean()
+        line += (
+            f": on average the prediction owes {owes.iloc[0]:.2f} to the cell itself, "
+            f"{owes.iloc[1]:.2f} to its neighbours, {owes.iloc[2]:.2f} to the background (which "
+            f"fill {', '.join(f'{share:.2f}' for share in fills)} of the crop)"
+        )
+    return "\n".join([line, *causal_verdict(table, uses)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from gradcamo.cells.table import asked_causally, scored, told_causally
-from gradcamo.columns import CAUSAL_SHARES
+from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
 from gradcamo.profiles.doses import find_control, in_dose_order
 from gradcamo.words import counted, joined
 
@@ -120,11 +120,11 @@ def _right_anyway(uses: pd.DataFrame | None) -> str:
 
 def _unlike(told: pd.DataFrame) -> list[str]:
     """Treatments that are told by different regions."""
-    groups = told.groupby("causal_target")[list(CAUSAL_SHARES)]
-    means = groups.mean()[groups.size() >= FEW]
     by: dict[str, list[str]] = {}
-    for name in in_dose_order(means.index):
-        by.setdefault(_named_regions(means.loc[name])[0], []).append(str(name))
+    for name in in_dose_order(told["causal_target"]):
+        mine = told[told["causal_target"] == name]
+        if len(mine) >= FEW:
+            by.setdefault(_named_regions(mine[list(CAUSAL_SHARES)].mean())[0], []).append(name)
     if len(by) < 2:
         return []
     parts = [f"{joined(names)} by {REGIONS[region]}" for region, names in by.items()]
@@ -135,9 +135,10 @@ def _everywhere(told: pd.DataFrame) -> list[str]:
     """Where shares equal volumes within twice their error."""
     if len(told) < FEW:
         return []
-    for name in CAUSAL_SHARES:
-        differ = told[name] - told[name.replace("causal", "volume")]
-        if abs(differ.mean()) > max(2 * differ.sem(), 0.02):
+    for share, volume in zip(CAUSAL_SHARES, VOLUME_SHARES, strict=True):
+        differ = (told[share] - told[volume]).to_numpy()
+        error = differ.std(ddof=1) / np.sqrt(len(differ))
+        if abs(differ.mean()) > max(2 * error, 0.02):
             return []
     return [
         "Each region's share equals what it fills of the crop: the cue may be everywhere, such as "

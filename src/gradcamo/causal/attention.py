@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from gradcamo.causal.regions import PLAYERS, raw_cell
+from gradcamo.causal.regions import raw_cell
 from gradcamo.causal.shares import columns
 from gradcamo.cells.crops import CellCrops
-from gradcamo.columns import CAUSAL_COLUMNS, TEXT
+from gradcamo.columns import CAUSAL_COLUMNS, TEXT, VOLUME_SHARES
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CausalSettings
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gradcamo.causal.question import Question
     from gradcamo.networks.checkpoint import Checkpoint
 
-VOLUMES = tuple(f"volume_{player}" for player in PLAYERS)
 COLUMNS = ("image", "label", "predicted", *CAUSAL_COLUMNS)
 """Of the table of `causal_attention`."""
 
@@ -215,7 +214,7 @@ def _row(
         "causal_draws": settings.draws,
         "causal_unfilled_own": game.unfilled_own,
         "causal_reason": game.reason,
-        **dict(zip(VOLUMES, game.cell.volumes, strict=True)),
+        **dict(zip(VOLUME_SHARES, game.cell.volumes, strict=True)),
     }
     return row if game.margins is None else row | columns(game.margins, predicted == game.k)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -47,19 +47,28 @@ class PlateProfiles:
         return self.table.iloc[self.rows].reset_index(drop=True)
 
 
+class Assembled(NamedTuple):
+    """A plate's number of cells, its cautions, and what causal attention came to, if asked."""
+
+    cells: int
+    cautions: tuple[str, ...]
+    causal: str
+
+
 def finish(
     plate: pd.DataFrame,
     folder: PlateFolder,
     landed: Sequence[str],
     failed: Mapping[str, str],
-) -> tuple[int, tuple[str, ...]]:
-    """Write everything that is about the plate as a whole; the number of cells, and cautions.
+) -> Assembled:
+    """Write everything that is about the plate as a whole.
 
     Raises
     ------
     GradcamoError
         If a file cannot be read or written.
     """
+    from gradcamo.auditing.summary import summarise_causal
     from gradcamo.report import write_plate_report
 
     table, profiles, recipe = gather_stacks(plate, folder, landed)
@@ -69,17 +78,29 @@ def finish(
     cells = found.table.assign(umap_1=found.layout[:, 0], umap_2=found.layout[:, 1])
     write_table(cells, folder.out / "cells.parquet", recipe)
     _write_profiles(found, cells, folder, recipe)
-    if "only_nothing" in cells:
-        from gradcamo.causal.uses import uses_table
-
-        asked = cells.fillna(dict.fromkeys(ONLY_COLUMNS, ""))
-        write_table(uses_table(asked).reset_index(), folder.out / "uses.csv", recipe)
+    uses = _write_uses(cells, folder, recipe)
     confounding, costs = measure(found, folder)
     write_table(confounding, folder.out / "confounding.csv", recipe)
     write_table(costs, folder.out / "cutoffs.csv", recipe)
     _draw(found.table, folder)
     write_plate_report(folder.out, failed)
-    return len(table), tuple(recipe["cautions"])
+    causal = summarise_causal(cells, uses) if "causal_effect" in cells else ""
+    return Assembled(len(table), tuple(recipe["cautions"]), causal)
+
+
+def _write_uses(
+    cells: pd.DataFrame, folder: PlateFolder, recipe: Mapping[str, Any]
+) -> pd.DataFrame | None:
+    """What held-out wells are called with one region real, where they were asked."""
+    from gradcamo.causal.uses import uses_table
+
+    path = folder.out / "uses.csv"
+    if "only_nothing" not in cells:
+        path.unlink(missing_ok=True)  # of a run before, on other wells
+        return None
+    uses = uses_table(cells.fillna(dict.fromkeys(ONLY_COLUMNS, "")))
+    write_table(uses.reset_index(), path, recipe)
+    return uses
 
 
 def gather_stacks(

@@ -111,7 +111,7 @@ def _steps(
     scheduler: str | Cluster | None,
     room: int,
 ) -> Generator[PlateProgress, None, PlateSummary]:
-    from gradcamo.plate.assemble import finish
+    from gradcamo.plate.assemble import Assembled, finish
     from gradcamo.report.words import NOT_DONE
 
     start = time.monotonic()
@@ -130,11 +130,11 @@ def _steps(
     yield PlateProgress(
         "whitening, map and report", len(landed) + len(failed), len(jobs), len(failed), found
     )
-    cells, cautions = 0, tuple[str, ...]()
+    made = Assembled(0, (), "")
     if landed:
         try:
             lacking = {**dict.fromkeys(missing, NOT_DONE), **failed}
-            cells, cautions = finish(rows, folder, landed, lacking)
+            made = finish(rows, folder, landed, lacking)
         except GradcamoError as error:
             trouble = "; ".join(filter(None, [trouble, str(error)]))
     if not missing and not trouble:
@@ -145,10 +145,11 @@ def _steps(
         computed=sum(not outcome.reason for outcome in outcomes),
         failed=failed,
         missing=tuple(missing),
-        cells=cells,
+        cells=made.cells,
         seconds=time.monotonic() - start,
         trouble=trouble,
-        cautions=cautions,
+        cautions=made.cautions,
+        causal=made.causal,
     )
     write_summary(summary)
     logging.getLogger("gradcamo.plate").info("%s", summary)

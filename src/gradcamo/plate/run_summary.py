@@ -30,7 +30,8 @@ class PlateSummary:
     """What a run came to.
 
     ``failed`` tells per stack why it failed; ``trouble`` what stopped the whole run, if anything
-    did; ``computed`` is how many of the ``stacks`` were not there before.
+    did; ``computed`` is how many of the ``stacks`` were not there before; ``causal`` what causal
+    attention came to, in words, where it was asked.
     """
 
     out: Path
@@ -42,6 +43,7 @@ class PlateSummary:
     missing: tuple[str, ...] = ()
     trouble: str = ""
     cautions: tuple[str, ...] = ()
+    causal: str = ""
 
     @property
     def exit_status(self) -> int:
@@ -58,6 +60,7 @@ class PlateSummary:
             lines.append(f"stopped: {self.trouble}")
         if self.missing:
             lines.append(f"not done: {', '.join(self.missing[:6])}{' …' * (len(self.missing) > 6)}")
+        lines += self.causal.splitlines()
         return "\n".join(lines + [f"caution: {caution}" for caution in self.cautions])
 
 
@@ -72,6 +75,7 @@ def write_summary(summary: PlateSummary) -> None:
         "missing": summary.missing,
         "trouble": summary.trouble,
         "cautions": summary.cautions,
+        "causal": summary.causal.splitlines(),
         "exit_status": summary.exit_status,
     }
     # on a full disk the summary itself still says so

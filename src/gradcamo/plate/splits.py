@@ -42,11 +42,11 @@ def splits_of(rows: pd.DataFrame, folder: PlateFolder) -> pd.Series:
     for name in folder.settings.held_out:
         here = _lies_in(rows, name)
         if not here.any():
-            wells = sorted(set(rows["well"].map(well_name)))
+            names = sorted(set(rows["well"].map(well_name)))
             raise GradcamoError(
                 f"nothing of the plate lies in {name!r}, which was named as held out: expected a "
-                f"well, a column number or a plate; the wells are {', '.join(wells[:6])}"
-                f"{' …' * (len(wells) > 6)}"
+                f"well, a column number or a plate; the wells are {', '.join(names[:6])}"
+                f"{' …' * (len(names) > 6)}"
             )
         split = split.mask(here, "test")
     return split

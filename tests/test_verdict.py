@@ -1,0 +1,116 @@
+"""What causal attention comes to, in words, of tables made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from gradcamo.auditing.verdict import agreement, causal_verdict
+
+SHARES = ("own", "neighbour", "background")
+
+
+def cells(owes, n=40, fills=(0.2, 0.3, 0.5), spread=0.01, treatments=("DMSO", "8 µM"), **more):
+    """Answered cells of some treatments, in turn; the first is the control."""
+    rng = np.random.default_rng(0)
+    name = np.array([treatments[i % len(treatments)] for i in range(n)])
+    other = [treatments[1] if one == treatments[0] else treatments[0] for one in name]
+    table = pd.DataFrame({"touches_border": False, "treatment": name, "predicted": name})
+    table = table.assign(causal_target=name, causal_reference=other, causal_effect=5.0)
+    noise = rng.normal(0, spread, n)
+    for region, share, full in zip(SHARES, owes, fills, strict=True):
+        sign = {"own": 1, "background": -1, "neighbour": 0}[region]
+        table[f"causal_{region}"] = np.clip(share + sign * noise, 0, 1)
+        table[f"volume_{region}"] = full
+    return table.assign(causal_layout=0.1, grad_camo=rng.uniform(0.1, 0.9, n), **more)
+
+
+def uses(**balanced):
+    table = pd.DataFrame({"balanced_accuracy": balanced}).rename_axis("real")
+    return table.assign(chance=0.5, cells=40)
+
+
+def test_the_region_is_named_with_what_it_holds_and_what_it_is_worth():
+    right = uses(own=0.52, neighbour=0.5, background=0.97, nothing=0.5, all=0.99)
+    assert causal_verdict(cells((0.03, 0.01, 0.96)), right) == [
+        "This network tells 8 µM from DMSO by the background: its predictions owe 96% to the "
+        "background (which fills 50% of the crop); with real background and borrowed cells it is "
+        "right in 97% (guessing: 50%)."
+    ]
+    (said,) = causal_verdict(cells((0.96, 0.03, 0.01)))
+    assert "tells 8 µM from DMSO by the cell itself: its predictions owe 96% to the cell" in said
+    assert "guessing" not in said
+
+
+def test_two_regions_are_named_where_both_weigh():
+    (said,) = causal_verdict(cells((0.38, 0.6, 0.02)))
+    assert (
+        "by its neighbours and the cell itself: its predictions owe 60% to its neighbours" in said
+    )
+    assert "(which fill 30%) and 38% to the cell itself (which fills 20% of the crop)." in said
+
+
+def test_cells_that_are_called_wrongly_partial_or_not_answered_have_no_part_in_it():
+    good, bad = cells((0.96, 0.03, 0.01)), cells((0.01, 0.03, 0.96))
+    for change in (
+        {"predicted": "other"},
+        {"touches_border": True},
+        dict.fromkeys((f"causal_{region}" for region in SHARES), np.nan),
+    ):
+        left_out = bad.head(len(good) - 1).assign(**change)
+        (said,) = causal_verdict(pd.concat([good, left_out], ignore_index=True))
+        assert "by the cell itself: its predictions owe 96%" in said
+
+
+def test_no_verdict_where_most_cells_are_not_answered():
+    table = cells((0.96, 0.03, 0.01))
+    table.loc[: len(table) // 2, [f"causal_{region}" for region in SHARES]] = np.nan
+    (said,) = causal_verdict(table, uses(nothing=0.93))
+    assert said.startswith("No verdict: 21 of 40 cells asked are not answered")
+    assert said.endswith("(with nothing real it is right in 93%).")
+    assert causal_verdict(table.assign(causal_effect=np.nan)) == []
+    assert causal_verdict(table[["treatment"]]) == []
+
+
+def test_few_cells_are_a_first_impression():
+    (said,) = causal_verdict(cells((0.96, 0.03, 0.01), n=9))
+    assert said.endswith("A first impression: 9 cells only.")
+    assert "impression" not in causal_verdict(cells((0.96, 0.03, 0.01), n=10))[0]
+
+
+def test_treatments_that_are_told_by_different_regions_are_named():
+    first = cells((0.9, 0.1, 0.0), treatments=("DMSO", "0.3 µM", "8 µM"), n=60)
+    shares = [f"causal_{region}" for region in SHARES]
+    last = first["treatment"] == "8 µM"
+    first.loc[last, shares] = [0.05, 0.05, 0.9]
+    said = causal_verdict(first)
+    assert said[0].startswith("This network tells treatments apart by")
+    assert said[1] == (
+        "Treatments differ: above all it tells DMSO and 0.3 µM by the cell itself; "
+        "8 µM by the background."
+    )
+
+
+def test_shares_that_equal_volumes_may_mean_a_cue_that_is_everywhere():
+    everywhere = causal_verdict(cells((0.2, 0.3, 0.5), spread=0.05))
+    assert everywhere[1].endswith("the cue may be everywhere, such as the camera or a stain.")
+    assert len(causal_verdict(cells((0.3, 0.3, 0.4), spread=0.05))) == 1
+
+
+def test_layout_that_explains_most_is_said():
+    said = causal_verdict(cells((0.96, 0.03, 0.01)).assign(causal_layout=0.94))
+    assert said[1].startswith("Outlines, sizes and crowding alone explain 94% of it (median)")
+
+
+def test_grad_camo_is_held_against_the_causal_share_by_rank():
+    table = cells((0.5, 0.3, 0.2), spread=0.2)
+    found = agreement(table)
+    assert found.rho == pytest.approx(spearmanr(table["grad_camo"], table["causal_own"])[0])
+    assert found.cells == 40
+    assert found.said.startswith(f"Spearman's ρ = {found.rho:.2f} over 40 cells")
+    assert "hardly varies" not in found.said
+    table.loc[:10, "causal_own"] = np.nan
+    few = agreement(table)
+    assert np.isnan(few.rho)
+    assert few.said == "29 cells with both: a rank correlation needs 30."
+    assert "hardly varies" in agreement(cells((0.9, 0.1, 0), spread=0.04)).said
