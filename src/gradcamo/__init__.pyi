@@ -13,6 +13,7 @@ from .datatypes import (
     Profiles as Profiles,
     ZStack as ZStack,
 )
+from .docks.entry.launch import open_window as open_window
 from .errors import GradcamoError as GradcamoError
 from .files.cytomining import cytomining_names as cytomining_names
 from .files.labels import read_labels as read_labels
@@ -24,6 +25,10 @@ from .networks.efficientnet import efficientnet3d as efficientnet3d
 from .networks.geometry import layer_table as layer_table
 from .networks.gradcam import grad_cam as grad_cam
 from .networks.published import load_efficientnet_pytorch_3d as load_efficientnet_pytorch_3d
+from .networks.vit import (
+    attention_last as attention_last,
+    attention_rollout as attention_rollout,
+)
 from .plate.run import audit_plate as audit_plate
 from .profiles.whiten import Whitening as Whitening
 from .samples.design import PlateDesign as PlateDesign

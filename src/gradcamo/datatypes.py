@@ -136,6 +136,22 @@ class ZStack:
         return replace(self, data=self.data[order], channels=tuple(channels))
 
 
+def refuse_no_stack(given: object, taker: str) -> None:
+    """Say what is taken where a Z-stack is expected, and something else came.
+
+    Raises
+    ------
+    GradcamoError
+        If so.
+    """
+    if not isinstance(given, ZStack):
+        raise GradcamoError(
+            f"{taker} takes a stack, got {type(given).__name__}: open a file with "
+            "gc.read_stack(path), or name the channels of an array (C, Z, Y, X) in "
+            "gc.ZStack(array, channels=(…))"
+        )
+
+
 def _is_constant(planes: Iterable[np.ndarray]) -> bool:
     seen = iter(planes)
     first = next(seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import napari
 import numpy as np
 import pytest
 import tifffile
@@ -12,6 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from test_autosave import saved
 
+import gradcamo as gc
 from gradcamo.docks.canvas.sites import named_labels, read_site
 from gradcamo.docks.entry.reader import get_reader
 from gradcamo.docks.panels.steps.workbench import Workbench
@@ -248,15 +250,60 @@ def test_painted_labels_stay_when_the_next_site_comes(bench, model, files, secon
     assert not painted.visible
 
 
-def test_the_command_line_s_window_takes_a_stack_with_its_labels(
-    files, make_napari_viewer, monkeypatch
-):
-    import napari
+@pytest.fixture
+def window_made(make_napari_viewer, monkeypatch):
+    """The windows that are opened, which the test closes."""
+    made = []
 
-    from gradcamo.docks.entry.launch import open_window
+    def viewer(**_):
+        made.append(make_napari_viewer())
+        return made[-1]
 
-    monkeypatch.setattr(napari, "Viewer", lambda **_: make_napari_viewer())
-    viewer = open_window(*map(str, files))
+    monkeypatch.setattr(napari, "Viewer", viewer)
+    return made
+
+
+def test_the_command_line_s_window_takes_a_stack_with_its_labels(files, window_made):
+    viewer = gc.open_window(*map(str, files))
+    assert window_made == [viewer]
     session = window_of(viewer).session
     assert session.image == str(files[0])
     assert Path(session.labels_layer.metadata["path"]) == files[1]
+
+
+def test_python_opens_a_window_with_arrays_and_shows_others_in_it(field, checkpoint, window_made):
+    stack, labels = field
+    viewer = gc.open_window(stack, labels, checkpoint)
+    session = window_of(viewer).session
+    shown = [np.asarray(layer.data) for layer in session.channel_layers.values()]
+    np.testing.assert_array_equal(shown, stack.data)
+    np.testing.assert_array_equal(session.labels_layer.data, labels)
+    assert session.checkpoint is checkpoint
+    channel = stack.select(stack.channels[1:])
+    assert gc.open_window(channel, viewer=viewer) is viewer
+    assert list(session.channel_layers) == list(stack.channels[1:])
+    assert window_made == [viewer]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda stack, labels: (stack.data, labels), r"gc\.ZStack\(array"),
+        (lambda stack, labels: (stack, labels / 2), "whole numbers"),
+        (lambda stack, labels: (stack, labels > 0), "skimage"),
+        (lambda stack, labels: (stack, labels[:-1]), "do not fit"),
+        (lambda stack, labels: (None, labels > 0), "skimage"),
+        (lambda stack, labels: (stack, "none.tif"), "none.tif"),
+        (lambda stack, labels: ("none.tif", labels), "none.tif"),
+    ],
+)
+def test_what_cannot_be_shown_opens_no_window(spoil, said, field, window_made):
+    with pytest.raises(GradcamoError, match=said):
+        gc.open_window(*spoil(*field))
+    assert not window_made
+
+
+def test_a_window_that_lacks_what_an_audit_needs_is_not_opened(field, window_made):
+    with pytest.raises(GradcamoError, match="a checkpoint"):
+        gc.open_window(*field, audit=True)
+    assert not window_made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcamo.cells.crops import CellCrops
-from gradcamo.datatypes import ZStack
+from gradcamo.datatypes import ZStack, refuse_no_stack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.spellings import meant, refuse_spellings
 from gradcamo.files.treatments import treatments_of
@@ -29,12 +29,7 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
     GradcamoError
         If channels are missing, or one is 2D and the other 3D.
     """
-    if not isinstance(stack, ZStack):
-        raise GradcamoError(
-            f"an audit takes a stack, got {type(stack).__name__}: open a file with "
-            "gc.read_stack(path), or name the channels of an array (C, Z, Y, X) in "
-            "gc.ZStack(array, channels=(…))"
-        )
+    refuse_no_stack(stack, "an audit")
     wanted = settings.channels or checkpoint.channels
     names = ", ".join(checkpoint.channels)
     expected = f"the checkpoint expects {len(checkpoint.channels)} channels ({names})"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gradcamo.datatypes import CellCrop, ZStack, voxel_um3
 from gradcamo.errors import GradcamoError
+from gradcamo.files.masks import refuse_no_labels
 from gradcamo.files.misfits import refuse_misfit
 from gradcamo.settings import CropSettings, Rescale
 
@@ -112,13 +113,7 @@ class CellCrops(Sequence[CellCrop]):
     def __init__(self, stack: ZStack, labels: Any, settings: CropSettings | None = None) -> None:
         self.stack, self.labels, self.settings = stack, labels, settings or CropSettings()
         refuse_misfit(labels.shape, stack)
-        if np.dtype(labels.dtype) == bool:
-            raise GradcamoError(
-                "these labels are a mask of True and False, and every cell needs a number of its "
-                "own: skimage.measure.label(mask) makes a cell of every connected piece"
-            )
-        if np.dtype(labels.dtype).kind not in "ui":
-            raise GradcamoError(f"labels are whole numbers, these are {labels.dtype}: round them")
+        refuse_no_labels(labels)
         cells = cell_extents(labels)
         if len(cells) and cells.index[0] < 0:
             raise GradcamoError(f"labels start at 0 (background), found {cells.index[0]}")

@@ -13,6 +13,23 @@ class MaskError(GradcamoError):
     """A mask stands where labels are expected."""
 
 
+def refuse_no_labels(labels: np.ndarray) -> None:
+    """Refuse an array that cannot hold a whole number for each cell.
+
+    Raises
+    ------
+    GradcamoError
+        If so.
+    """
+    if np.dtype(labels.dtype) == bool:
+        raise GradcamoError(
+            "these labels are a mask of True and False, and every cell needs a number of its "
+            "own: skimage.measure.label(mask) makes a cell of every connected piece"
+        )
+    if np.dtype(labels.dtype).kind not in "ui":
+        raise GradcamoError(f"labels are whole numbers, these are {labels.dtype}: round them")
+
+
 def refuse_mask(labels: np.ndarray, path: str | Path) -> None:
     """Refuse labels (Z, Y, X) whose only number lies in two or more pieces of one plane.
 

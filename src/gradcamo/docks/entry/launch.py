@@ -4,58 +4,129 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
+    import numpy as np
+
+    from gradcamo.datatypes import ZStack
+    from gradcamo.docks.canvas.sites import Site
+    from gradcamo.networks.checkpoint import Checkpoint
 
 
 def open_window(
-    image: str | Path | Mapping[str, str] | None = None,
-    labels: str | Path | None = None,
-    checkpoint: str | Path | None = None,
+    stack: ZStack | str | Path | Mapping[str, Any] | None = None,
+    labels: np.ndarray | str | Path | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
+    *,
+    viewer: napari.Viewer | None = None,
     audit: bool = False,
     run: bool = False,
 ) -> napari.Viewer:
-    """Open napari with the Grad-CAMO workbench.
+    """Open napari with the Grad-CAMO workbench and what is given in it.
 
     Parameters
     ----------
-    image, labels, checkpoint : paths of what to load, all optional; ``image`` may be a row of a
-        plate
+    stack : ZStack, the path of an image, or a row of a plate
+        Name the channels of an array in ``gc.ZStack(array, channels=(…))``.
+    labels : integer array, (Z, Y, X), or the path of a label image
+        Painting in napari changes an array in place. Scores, flags and notes are kept, and found
+        again by what the labels hold.
+    checkpoint : Checkpoint, or its path
+    viewer : a window that is open already; what it works on makes room
     audit : score all cells at once, in the background
-    run : come back only when the window is closed
+    run : come back only when the window is closed, for scripts
+
+    Returns
+    -------
+    The napari viewer.
 
     Raises
     ------
     GradcamoError
-        If something cannot be read, or labels and image do not fit; no window is opened.
+        If something cannot be read, is no stack or no labels, labels and stack do not fit, or
+        ``audit`` lacks one of the three; no window is opened.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> viewer = gc.open_window(stack, labels, checkpoint, run=True)  # doctest: +SKIP
     """
+    site = None if stack is None else _site(stack, labels)
+    alone, path = _labels(labels) if site is None else (None, None)
+    network, name = _network(checkpoint)
+    if audit and (site is None or site.labels is None or network is None):
+        raise GradcamoError("to score all cells, give a stack, its labels and a checkpoint")
+
     import napari
 
-    from gradcamo.docks.canvas.sites import read_site
     from gradcamo.docks.window import window_of
-    from gradcamo.files.labels import read_labels
-    from gradcamo.files.misfits import refuse_misfit
-    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import AuditSettings
 
-    site = None if image is None else read_site(image, labels)
-    if site is not None and site.labels is not None:
-        refuse_misfit(site.labels.shape, site.stack, labels)
-    alone = read_labels(labels) if site is None and labels else None
-    network = None if checkpoint is None else Checkpoint.load(checkpoint)
-    viewer = napari.Viewer(title="Grad-CAMO")
+    if viewer is None:
+        viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     window = window_of(viewer)
     if site is not None:
         window.sites.show(site)
     elif alone is not None:
-        window.sites.show_labels(alone, path=labels)
-    if checkpoint is not None:
-        window.session.set_checkpoint(network, Path(checkpoint).name)
+        window.sites.show_labels(alone, path=path)
+    if network is not None:
+        window.session.set_checkpoint(network, name)
     if audit:
         window.audits.start(AuditSettings())
     if run:
         napari.run()
     return viewer
+
+
+def _site(
+    stack: ZStack | str | Path | Mapping[str, Any], labels: np.ndarray | str | Path | None
+) -> Site:
+    from dataclasses import replace
+
+    from gradcamo.datatypes import ZStack, refuse_no_stack
+    from gradcamo.docks.canvas.sites import read_site, site_of
+    from gradcamo.files.misfits import refuse_misfit
+
+    if not (isinstance(stack, str | Path) or hasattr(stack, "items")):
+        refuse_no_stack(stack, "a window")
+    if isinstance(stack, ZStack):
+        site = site_of(stack)
+    else:
+        site = read_site(stack, labels if isinstance(labels, str | Path) else None)
+    if site.labels is None:
+        array, path = _labels(labels)
+        site = replace(site, labels=array, path=path)
+    if site.labels is not None:
+        refuse_misfit(site.labels.shape, site.stack, site.path or "")
+    return site
+
+
+def _labels(labels: np.ndarray | str | Path | None) -> tuple[np.ndarray | None, Path | None]:
+    """Labels, and their file where they came from one."""
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.masks import refuse_no_labels
+
+    if isinstance(labels, str | Path):
+        return (read_labels(labels), Path(labels)) if str(labels) else (None, None)
+    if labels is not None:
+        refuse_no_labels(labels)
+    return labels, None
+
+
+def _network(checkpoint: Checkpoint | str | Path | None) -> tuple[Checkpoint | None, str]:
+    """A network and its name, ready to be shown."""
+    if checkpoint is None:
+        return None, ""
+    name = "from Python"
+    if isinstance(checkpoint, str | Path):
+        from gradcamo.networks.checkpoint import Checkpoint
+
+        name = Path(checkpoint).name
+        checkpoint = Checkpoint.load(checkpoint)
+    _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
+    return checkpoint, name
