@@ -40,10 +40,10 @@ ENVIRONMENT = {
 PORT = 18786
 CLIENT = """
 import sys
-from gradcamo.plate import cluster as plate_cluster
+from gradcamo.plate import scheduling
 from gradcamo.plate.run import audit_plate
 from chaos import SETTINGS
-plate_cluster.LOST_AFTER_S = 3
+scheduling.LOST_AFTER_S = 3
 summary = audit_plate(*sys.argv[1:4], SETTINGS, sys.argv[4])
 sys.exit(summary.exit_status)
 """

@@ -23,8 +23,11 @@ from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_table
-from gradcamo.plate.cluster import cluster, run_jobs
-from gradcamo.plate.run import audit_plate, open_checkpoint, open_folder, open_plate, stack_jobs
+from gradcamo.plate.cluster import cluster
+from gradcamo.plate.jobs import stack_jobs
+from gradcamo.plate.rows import open_plate
+from gradcamo.plate.run import audit_plate, open_checkpoint, open_folder
+from gradcamo.plate.scheduling import run_jobs
 from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
 

@@ -25,12 +25,14 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import write_labels
 from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.logs import logged_to
-from gradcamo.plate import cluster as plate_cluster
+from gradcamo.plate import cluster as plate_cluster, scheduling
 from gradcamo.plate.assemble import finish, gather_stacks, measure, profile_plate
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
+from gradcamo.plate.jobs import stack_jobs
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
-from gradcamo.plate.run import audit_plate, open_folder, open_plate, plate_steps, stack_jobs
+from gradcamo.plate.rows import open_plate
+from gradcamo.plate.run import audit_plate, open_folder, plate_steps
 from gradcamo.plate.splits import known_splits, splits_of
 from gradcamo.plate.tasks import Outcome, audit_stack
 from gradcamo.profiles.confound import variance_explained
@@ -410,12 +412,12 @@ def test_a_stack_that_failed_once_is_tried_again(plate, model, tmp_path, monkeyp
         bad = job is not None and job.name == jobs[2].name and tried.count(job.name) < 3
         return Outcome(job.name, reason="the network drive was away" if bad else "")
 
-    monkeypatch.setattr(plate_cluster, "audit_stack", flaky)
+    monkeypatch.setattr(scheduling, "audit_stack", flaky)
     with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as local:
         client = Client(local)
         for retries, reason in ((1, "the network drive was away"), (2, "")):
             tried.clear()
-            outcomes = [o for o in plate_cluster.run_jobs(jobs, client, retries) if o]
+            outcomes = [o for o in scheduling.run_jobs(jobs, client, retries) if o]
             assert sorted(o.name for o in outcomes) == sorted(job.name for job in jobs)
             assert {o.name: o.reason for o in outcomes}[jobs[2].name] == reason
             assert tried.count(jobs[2].name) == retries + 1
@@ -429,12 +431,12 @@ def test_never_more_than_two_stacks_per_thread_are_in_flight(plate, model, tmp_p
     folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
     jobs = stack_jobs(open_plate(plate), folder)
     known: list[int] = []
-    monkeypatch.setattr(plate_cluster, "audit_stack", lambda job, device=None: Outcome(job.name))
+    monkeypatch.setattr(scheduling, "audit_stack", lambda job, device=None: Outcome(job.name))
     with LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     ) as local:
         client = Client(local)
-        for _ in plate_cluster.run_jobs(jobs, client):
+        for _ in scheduling.run_jobs(jobs, client):
             states = [task.state for task in list(local.scheduler.tasks.values())]
             known.append(sum(state not in ("memory", "released") for state in states))
         client.close()
@@ -463,7 +465,7 @@ def test_stacks_go_to_workers_with_a_gpu_where_some_have_one(plate, model, tmp_p
     folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
     jobs = stack_jobs(open_plate(plate), folder)
     monkeypatch.setattr(
-        plate_cluster, "audit_stack", lambda job, device=None: Outcome(get_worker().name)
+        scheduling, "audit_stack", lambda job, device=None: Outcome(get_worker().name)
     )
     specs = {
         "plain": {"cls": Worker, "options": {"nthreads": 1}},
@@ -471,7 +473,7 @@ def test_stacks_go_to_workers_with_a_gpu_where_some_have_one(plate, model, tmp_p
     }
     scheduler = {"cls": Scheduler, "options": {"dashboard": False}}
     with SpecCluster(workers=specs, scheduler=scheduler) as local, Client(local) as client:
-        outcomes = [o for o in plate_cluster.run_jobs(jobs, client) if o]
+        outcomes = [o for o in scheduling.run_jobs(jobs, client) if o]
     assert {outcome.name for outcome in outcomes} == {"gpu"}
     assert len(outcomes) == len(jobs)
 
@@ -547,7 +549,7 @@ def test_a_run_killed_with_its_cluster_goes_on_where_it_was(
 def test_a_scheduler_that_goes_away_is_named_and_what_landed_stays(
     out, plate, model, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(plate_cluster, "LOST_AFTER_S", 1.0)
+    monkeypatch.setattr(scheduling, "LOST_AFTER_S", 1.0)
     for path in sorted((out / "cells").rglob("*.parquet"))[:3]:
         path.unlink()
     landed = cells_of(out)
@@ -617,7 +619,7 @@ def test_what_cannot_be_written_is_not_tried_again_and_ends_the_run(
     plate, model, tmp_path, monkeypatch
 ):
     full = Outcome("any", reason="no room", cannot_write=True)
-    monkeypatch.setattr(plate_cluster, "run_jobs", lambda *_: iter([full, None]))
+    monkeypatch.setattr(scheduling, "run_jobs", lambda *_: iter([full, None]))
     monkeypatch.setattr(plate_cluster, "cluster", lambda *_: _nothing())
     summary = audit_plate(plate, model, tmp_path / "out", SETTINGS)
     assert summary.trouble == "no room"

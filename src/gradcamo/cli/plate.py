@@ -55,7 +55,8 @@ def plate(
         return
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.plate.cluster import certificates
-    from gradcamo.plate.run import audit_plate, open_plate
+    from gradcamo.plate.rows import open_plate
+    from gradcamo.plate.run import audit_plate
 
     refuse_unwritable(out / "cells.parquet")
     rows = open_plate(plate, settings)

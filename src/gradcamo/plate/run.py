@@ -16,12 +16,13 @@ import pandas as pd
 
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
-from gradcamo.files.wells import well_name
 from gradcamo.logs import hand_on
-from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
+from gradcamo.plate.folder import PlateFolder
+from gradcamo.plate.jobs import largest, stack_jobs
 from gradcamo.plate.lock import one_run
+from gradcamo.plate.rows import open_plate
 from gradcamo.plate.run_summary import PlateProgress, PlateSummary, write_summary
-from gradcamo.plate.splits import known_splits, splits_of
+from gradcamo.plate.splits import known_splits
 from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
 
@@ -168,7 +169,8 @@ def _compute(
 
     ``room`` is the memory that each worker needs beside stacks and network.
     """
-    from gradcamo.plate.cluster import ClusterLostError, cluster, local_workers, run_jobs
+    from gradcamo.plate.cluster import ClusterLostError, cluster, local_workers
+    from gradcamo.plate.scheduling import run_jobs
 
     before, first = total - len(jobs), 0.0
     device = settings.audit.device
@@ -211,65 +213,6 @@ def _log(outcome: Outcome) -> None:
         log.info("%s: %d cells", outcome.name, outcome.cells)
 
 
-def open_plate(
-    plate: str | Path | pd.DataFrame, settings: PlateSettings | None = None
-) -> pd.DataFrame:
-    """The plate's rows: of a CSV, an OME-Zarr plate, a folder of named files, or as given.
-
-    Raises
-    ------
-    GradcamoError
-        If it or a table of its cells cannot be read, two rows are the same plate, well and site, a
-        name is spelled in two ways, labels have another size than their stack, a column has the
-        name of one that the audit adds, or nothing has the control's treatment.
-    """
-    from gradcamo.columns import CELL_COLUMNS
-    from gradcamo.files.misfits import refuse_misfits
-    from gradcamo.files.plate_checks import refuse_two_spellings
-    from gradcamo.files.plates import plate_as_told
-    from gradcamo.files.spellings import meant
-    from gradcamo.files.told import as_told
-    from gradcamo.files.treatments import treatments_of
-    from gradcamo.plate.reading import MADE_HERE
-
-    settings = settings or PlateSettings()
-    if isinstance(plate, pd.DataFrame):
-        rows = as_told(plate, settings)
-    else:
-        rows = plate_as_told(plate, settings)
-    rows = rows.reset_index(drop=True)
-    if lacking := [
-        name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
-    ]:
-        raise GradcamoError(f"the plate lacks the columns {', '.join(lacking)}: add them")
-    others = ("p_value", "q_value", "_index")  # the last is AnnData's
-    added = {*CELL_COLUMNS, *MADE_HERE, *others} - {"image"}
-    if taken := [str(name) for name in rows if name in added]:
-        raise GradcamoError(
-            f"the plate has the columns {', '.join(taken)}, which the table of cells has of its "
-            "own: rename them"
-        )
-    if rows.empty:
-        raise GradcamoError("the plate has no rows: one row per stack is expected")
-    twice = rows[rows.duplicated(["plate", "well", "site"])]
-    if len(twice):
-        one = twice.iloc[0]
-        raise GradcamoError(
-            f"plate {one['plate']}, well {one['well']}, site {one['site']} is there more than once "
-            f"({len(twice)} rows too many): each stack has one row; number the sites apart"
-        )
-    refuse_two_spellings(rows, "the plate")
-    refuse_misfits(rows)
-    if settings.control is not None:
-        names = [name for name, _ in treatments_of(rows, "the plate")]
-        if settings.control not in names:
-            raise GradcamoError(
-                f"nothing has the treatment {settings.control!r} that was given as control: "
-                f"{meant(settings.control, names)}"
-            )
-    return rows
-
-
 def open_checkpoint(checkpoint: str | Path | Checkpoint) -> Checkpoint:
     """The checkpoint, loaded if a path was given."""
     from gradcamo.networks.checkpoint import Checkpoint
@@ -306,64 +249,3 @@ def bank_of(checkpoint: str | Path | Checkpoint, settings: PlateSettings) -> Don
             "causal attention needs a donor bank: name one (--donors); 'gradcamo donors' makes it"
         )
     return find_bank(settings.donors, checkpoint if isinstance(checkpoint, str | Path) else "")
-
-
-def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
-    """One job per row of the plate.
-
-    Raises
-    ------
-    GradcamoError
-        If nothing lies where the settings say that wells were held out.
-    """
-    from gradcamo.files.told import TOLD
-
-    shares, splits = _causal_shares(rows, folder.settings), splits_of(rows, folder)
-    jobs = []
-    for (_, series), share, split in zip(rows.iterrows(), shares, splits, strict=True):
-        row: dict[str, Any] = {str(name): value for name, value in series.items()}
-        labels = row.get("labels")
-        row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
-        name = stack_name(row)
-        inputs = stack_inputs(row)
-        held_out = folder.settings.causal and split == "test"
-        inputs |= {"held_out": True} if held_out else {}
-        said = {column: inputs[column] for column in TOLD if column in inputs}
-        well = (str(row["plate"]), str(row["well"]))
-        jobs.append(
-            StackJob(
-                *(name, str(row["image"]), row["labels"], inputs, folder, said, well, share),
-                held_out=held_out,
-            )
-        )
-    return jobs
-
-
-def _causal_shares(rows: pd.DataFrame, settings: PlateSettings) -> list[int | None]:
-    """How many cells of each stack are asked causally: a well's in equal parts; None: all."""
-    if not settings.causal:
-        return [0] * len(rows)
-    if not settings.causal_cells:
-        return [None] * len(rows)
-    wells = rows["plate"].astype(str) + " " + rows["well"].map(well_name)
-    stacks, turn = wells.groupby(wells).transform("size"), wells.groupby(wells).cumcount()
-    n = settings.causal_cells
-    return [n // of + (i < n % of) for of, i in zip(stacks, turn, strict=True)]
-
-
-def largest(jobs: list[StackJob]) -> int:
-    """Bytes of the largest of a few stacks in memory."""
-    from math import prod
-
-    import numpy as np
-
-    from gradcamo.files.stacks import read_stack
-
-    sizes = [0]
-    for job in jobs[:: max(1, len(jobs) // 3)]:
-        try:
-            stack = read_stack(job.row)
-        except (GradcamoError, OSError):
-            continue  # named when its turn comes
-        sizes.append(prod(stack.shape) * np.dtype(stack.data.dtype).itemsize)
-    return max(sizes)

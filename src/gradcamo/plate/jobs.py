@@ -1,0 +1,79 @@
+"""What there is to do on a plate: a job for each stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.files.wells import well_name
+from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
+from gradcamo.plate.splits import splits_of
+from gradcamo.plate.tasks import StackJob
+from gradcamo.settings import PlateSettings
+
+if TYPE_CHECKING:
+    pass
+
+
+def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
+    """One job per row of the plate.
+
+    Raises
+    ------
+    GradcamoError
+        If nothing lies where the settings say that wells were held out.
+    """
+    from gradcamo.files.told import TOLD
+
+    shares, splits = _causal_shares(rows, folder.settings), splits_of(rows, folder)
+    jobs = []
+    for (_, series), share, split in zip(rows.iterrows(), shares, splits, strict=True):
+        row: dict[str, Any] = {str(name): value for name, value in series.items()}
+        labels = row.get("labels")
+        row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
+        name = stack_name(row)
+        inputs = stack_inputs(row)
+        held_out = folder.settings.causal and split == "test"
+        inputs |= {"held_out": True} if held_out else {}
+        said = {column: inputs[column] for column in TOLD if column in inputs}
+        well = (str(row["plate"]), str(row["well"]))
+        jobs.append(
+            StackJob(
+                *(name, str(row["image"]), row["labels"], inputs, folder, said, well, share),
+                held_out=held_out,
+            )
+        )
+    return jobs
+
+
+def _causal_shares(rows: pd.DataFrame, settings: PlateSettings) -> list[int | None]:
+    """How many cells of each stack are asked causally: a well's in equal parts; None: all."""
+    if not settings.causal:
+        return [0] * len(rows)
+    if not settings.causal_cells:
+        return [None] * len(rows)
+    wells = rows["plate"].astype(str) + " " + rows["well"].map(well_name)
+    stacks, turn = wells.groupby(wells).transform("size"), wells.groupby(wells).cumcount()
+    n = settings.causal_cells
+    return [n // of + (i < n % of) for of, i in zip(stacks, turn, strict=True)]
+
+
+def largest(jobs: list[StackJob]) -> int:
+    """Bytes of the largest of a few stacks in memory."""
+    from math import prod
+
+    import numpy as np
+
+    from gradcamo.files.stacks import read_stack
+
+    sizes = [0]
+    for job in jobs[:: max(1, len(jobs) // 3)]:
+        try:
+            stack = read_stack(job.row)
+        except (GradcamoError, OSError):
+            continue  # named when its turn comes
+        sizes.append(prod(stack.shape) * np.dtype(stack.data.dtype).itemsize)
+    return max(sizes)

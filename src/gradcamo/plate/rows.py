@@ -1,0 +1,73 @@
+"""The rows of a plate, checked before any of its stacks is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import PlateSettings
+
+if TYPE_CHECKING:
+    pass
+
+
+def open_plate(
+    plate: str | Path | pd.DataFrame, settings: PlateSettings | None = None
+) -> pd.DataFrame:
+    """The plate's rows: of a CSV, an OME-Zarr plate, a folder of named files, or as given.
+
+    Raises
+    ------
+    GradcamoError
+        If it or a table of its cells cannot be read, two rows are the same plate, well and site, a
+        name is spelled in two ways, labels have another size than their stack, a column has the
+        name of one that the audit adds, or nothing has the control's treatment.
+    """
+    from gradcamo.columns import CELL_COLUMNS
+    from gradcamo.files.misfits import refuse_misfits
+    from gradcamo.files.plate_checks import refuse_two_spellings
+    from gradcamo.files.plates import plate_as_told
+    from gradcamo.files.spellings import meant
+    from gradcamo.files.told import as_told
+    from gradcamo.files.treatments import treatments_of
+    from gradcamo.plate.reading import MADE_HERE
+
+    settings = settings or PlateSettings()
+    if isinstance(plate, pd.DataFrame):
+        rows = as_told(plate, settings)
+    else:
+        rows = plate_as_told(plate, settings)
+    rows = rows.reset_index(drop=True)
+    if lacking := [
+        name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
+    ]:
+        raise GradcamoError(f"the plate lacks the columns {', '.join(lacking)}: add them")
+    others = ("p_value", "q_value", "_index")  # the last is AnnData's
+    added = {*CELL_COLUMNS, *MADE_HERE, *others} - {"image"}
+    if taken := [str(name) for name in rows if name in added]:
+        raise GradcamoError(
+            f"the plate has the columns {', '.join(taken)}, which the table of cells has of its "
+            "own: rename them"
+        )
+    if rows.empty:
+        raise GradcamoError("the plate has no rows: one row per stack is expected")
+    twice = rows[rows.duplicated(["plate", "well", "site"])]
+    if len(twice):
+        one = twice.iloc[0]
+        raise GradcamoError(
+            f"plate {one['plate']}, well {one['well']}, site {one['site']} is there more than once "
+            f"({len(twice)} rows too many): each stack has one row; number the sites apart"
+        )
+    refuse_two_spellings(rows, "the plate")
+    refuse_misfits(rows)
+    if settings.control is not None:
+        names = [name for name, _ in treatments_of(rows, "the plate")]
+        if settings.control not in names:
+            raise GradcamoError(
+                f"nothing has the treatment {settings.control!r} that was given as control: "
+                f"{meant(settings.control, names)}"
+            )
+    return rows
