@@ -161,7 +161,7 @@ def _is_constant(planes: Iterable[np.ndarray]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class CellCrop:
-    """One cell in its window, all planes, cut when it is looked at.
+    """One cell in its window, cut when it is looked at.
 
     ``image`` is (C, Z, Y, X) float32, each channel min-max rescaled to [0, 1]; ``labels`` is
     (Z, Y, X); ``start_zyx`` is the window's first voxel in the stack and may be negative.

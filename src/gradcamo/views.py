@@ -91,7 +91,7 @@ def plane_view(
     labels: Any,
     label: int,
     plane: int,
-    start_yx: Sequence[int],
+    start: Sequence[int],
     size_yx: tuple[int, int],
     cam: np.ndarray | None = None,
 ) -> CellView:
@@ -103,19 +103,21 @@ def plane_view(
     labels : integer array, (Z, Y, X)
     label : int
     plane : int
-    start_yx, size_yx : the window's first voxel, which may be negative, and its size
+    start : the window's first voxel (z, y, x), which may be negative
+    size_yx : the window's height and width
     cam : (Z, Y, X), optional
         The localization map on the window's own grid.
     """
     from gradcamo.cells.crops import inside, padded, rescale
 
-    channels = rescale(
-        inside(stack.data[:, plane], start_yx, size_yx), stack.channels.__getitem__, stack.source
-    )
-    image = padded(channels, start_yx, size_yx)
-    found = padded(inside(labels[plane], start_yx, size_yx), start_yx, size_yx)
+    first, *yx = start
+    part = inside(stack.data[:, plane], yx, size_yx)
+    image = padded(rescale(part, stack.channels.__getitem__, stack.source), yx, size_yx)
+    found = padded(inside(labels[plane], yx, size_yx), yx, size_yx)
     mean = image.mean(0)
-    heat = np.zeros(size_yx, np.float32) if cam is None else cam[min(plane, len(cam) - 1)]
+    heat = np.zeros(size_yx, np.float32)
+    if cam is not None and 0 <= plane - first < len(cam):
+        heat = cam[plane - first]
     top = 1.0 if cam is None else float(cam.max()) or 1.0
     own = found == label
     return CellView(

@@ -45,10 +45,11 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
             f"the checkpoint is a 3D network, {stack.source or 'the image'} has one plane: "
             "open a Z-stack, or use a 2D network"
         )
-    if len(checkpoint.input_size) == 2 and stack.shape[1] > 1:
+    if len(checkpoint.input_size) == 2 and checkpoint.crop.window(stack.shape[1])[0] > 1:
         raise GradcamoError(
             f"the checkpoint is a 2D network, {stack.source or 'the stack'} has "
-            f"{stack.shape[1]} planes: project it, or use a 3D network"
+            f"{stack.shape[1]} planes: project it, let crops be the middle plane of each cell "
+            "(CropSettings(planes=1)), or use a 3D network"
         )
     return stack.select(wanted).in_memory()
 

@@ -147,7 +147,7 @@ def causal_batches(
 
     settings = settings or CausalSettings()
     asks = question(checkpoint, settings)
-    bank.check_fits(checkpoint, asks.classes, crops.stack.shape[1])
+    bank.check_fits(checkpoint, asks.classes, crops.window)
     ids = crops.table["label"].to_numpy()
     if only is not None and (missing := sorted(set(only) - set(ids.tolist()))):
         raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")

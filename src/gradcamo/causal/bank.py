@@ -23,6 +23,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing, to_json
 from gradcamo.files.wells import well_name
 from gradcamo.profiles.doses import find_control
+from gradcamo.settings import CropSettings
 from gradcamo.words import joined
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class DonorBank:
         Raises
         ------
         GradcamoError
-            If stacks differ in planes or type, lack a channel, hold NaN, or have no whole cell of
-            any class; if there is no such control.
+            If stacks differ in type or, where crops hold all planes, in planes, lack a channel,
+            hold NaN, or have no whole cell of any class; if there is no such control.
 
         Warns
         -----
@@ -116,12 +117,12 @@ class DonorBank:
         for stack, labels, named, plate, well in stacks:
             stack = stack.select(checkpoint.channels).in_memory()
             first = first or stack
-            _check_alike(stack, first)
+            _check_alike(stack, first, checkpoint.crop)
             crops = CellCrops(stack, labels, checkpoint.crop)
             content = content_hash(stack)
             origins.append(Origin(content, str(plate), str(well), stack.source))
             lot |= {name: [] for name in named.values() if name and name not in lot}
-            room = _room(per_class, len(lot), first, crops.settings.size_yx)
+            room = _room(per_class, len(lot), first, crops.window)
             rng = np.random.default_rng([seed, *_numbers(content)])
             ranks, ids = dict.fromkeys(lot, 0), crops.table["label"].to_numpy()
             for i in rng.permutation(np.flatnonzero(crops.scorable)):
@@ -224,14 +225,16 @@ class DonorBank:
         """Whether each donor comes from a stack with these intensities, (n,) bool."""
         return np.array([s.content == content for s in self.stacks], bool)[self.origin]
 
-    def check_fits(self, checkpoint: Checkpoint, classes: Sequence[str], planes: int) -> None:
+    def check_fits(
+        self, checkpoint: Checkpoint, classes: Sequence[str], window: tuple[int, int, int]
+    ) -> None:
         """Refuse to stand in for cells of another kind.
 
         Parameters
         ----------
         checkpoint : Checkpoint
         classes : those that its network tells apart
-        planes : of the stack at hand
+        window : size (z, y, x) of the crops at hand
 
         Raises
         ------
@@ -244,17 +247,17 @@ class DonorBank:
                 f"the donors have the channels {', '.join(self.channels)}, the network expects "
                 f"{', '.join(checkpoint.channels)} in this order: {again}"
             )
-        ours, theirs = (
-            " × ".join(map(str, size)) for size in (self.kinds.shape[2:], checkpoint.crop.size_yx)
-        )
+        ours, theirs = (" × ".join(map(str, size[-2:])) for size in (self.kinds.shape, window))
         if ours != theirs:
             raise GradcamoError(
                 f"the donors' crops have {ours} px, the network's {theirs}: {again}"
             )
-        if self.kinds.shape[1] != planes:
+        if self.kinds.shape[1] != window[0]:
+            of_stack = checkpoint.crop.planes is None
             raise GradcamoError(
-                f"the donors have {self.kinds.shape[1]} planes, the stack {planes}: make a bank of "
-                "stacks with as many (gradcamo donors)"
+                f"the donors have {self.kinds.shape[1]} planes, the "
+                f"{'stack' if of_stack else 'crops of the network'} {window[0]}: "
+                + ("make a bank of stacks with as many (gradcamo donors)" if of_stack else again)
             )
         if not set(classes) & set(self.classes):
             raise GradcamoError(
@@ -395,13 +398,14 @@ def _enter(
             heappop(heap)
 
 
-def _room(per_class: int, classes: int, stack: ZStack, size_yx: tuple[int, int]) -> int:
-    crop = int(np.prod((*stack.shape[:2], *size_yx))) * np.dtype(stack.data.dtype).itemsize
+def _room(per_class: int, classes: int, stack: ZStack, window: tuple[int, int, int]) -> int:
+    crop = stack.shape[0] * int(np.prod(window)) * np.dtype(stack.data.dtype).itemsize
     return min(per_class, max(FEWEST, LARGEST // (crop * max(1, classes))))
 
 
-def _check_alike(stack: ZStack, first: ZStack) -> None:
-    if stack.shape[1] != first.shape[1] or stack.data.dtype != first.data.dtype:
+def _check_alike(stack: ZStack, first: ZStack, crop: CropSettings) -> None:
+    planes = crop.planes is None and stack.shape[1] != first.shape[1]
+    if planes or stack.data.dtype != first.data.dtype:
         raise GradcamoError(
             f"{first.source} has {first.shape[1]} planes of {first.data.dtype}, {stack.source} "
             f"{stack.shape[1]} of {stack.data.dtype}: donors of one bank need the same"

@@ -51,8 +51,7 @@ def raw_cell(crops: CellCrops, i: int) -> RawCell:
     GradcamoError
         If a channel holds NaN or infinite intensities.
     """
-    size = crops.settings.size_yx
-    start = crops.start(i)[1:]
+    size, start = crops.window, crops.start(i)
     stack, label = crops.stack, int(crops.table["label"].to_numpy()[i])
     image = inside(stack.data, start, size)
     refuse_unbounded(image, stack.channels.__getitem__, stack.source)

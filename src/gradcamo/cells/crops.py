@@ -77,6 +77,23 @@ def window_start(first: Any, last: Any, size: int) -> Any:
     return (first + last - size + 2) // 2
 
 
+def refuse_planes(crop: CropSettings, input_size: Sequence[int]) -> None:
+    """Refuse a window in z that a network cannot look at: 2D ones see one plane, others several.
+
+    Raises
+    ------
+    GradcamoError
+        If so.
+    """
+    flat = len(input_size) == 2
+    if crop.planes is not None and (crop.planes == 1) != flat:
+        raise GradcamoError(
+            f"a network that sees {' × '.join(map(str, input_size))} is {'2D' if flat else '3D'} "
+            f"and takes crops of {'one plane' if flat else 'several planes'}, not of "
+            f"{crop.planes}: choose another number of planes (--crop-planes), or leave it out"
+        )
+
+
 class CellCrops(Sequence[CellCrop]):
     """Every cell of a stack in its window, cut when asked for, in ascending label.
 
@@ -91,8 +108,10 @@ class CellCrops(Sequence[CellCrop]):
     table : DataFrame
         One row per cell: label, touches_border, volume_um3 (NaN unless the voxel size is known
         along all axes), centroid_z, centroid_y, centroid_x
-        (voxels), start_y, start_x (voxels, may be negative), cell_in_crop (share of the cell's
-        voxels that its window holds).
+        (voxels), start_z, start_y, start_x (voxels, may be negative), cell_in_crop (share of the
+        cell's voxels that its window holds).
+    window : tuple of int
+        Size (z, y, x) of every crop.
     scorable : (N,) bool
         Which cells can be trained on and scored: whole, and at least partly in their windows.
     hot : (N, C) bool
@@ -119,14 +138,16 @@ class CellCrops(Sequence[CellCrop]):
             raise GradcamoError(f"labels start at 0 (background), found {cells.index[0]}")
         self._ids = cells.index.to_numpy()
         height, width = stack.shape[2:]
-        size_y, size_x = self.settings.size_yx
+        self.window = self.settings.window(stack.shape[1])
         self._starts = np.stack(
             [
-                window_start(cells["y0"], cells["y1"], size_y),
-                window_start(cells["x0"], cells["x1"], size_x),
+                window_start(cells[f"{axis}0"], cells[f"{axis}1"], size)
+                for axis, size in zip("zyx", self.window, strict=True)
             ],
             axis=1,
         )
+        if self.settings.planes is None:
+            self._starts[:, 0] = 0
         edges = (cells["y1"] == height - 1) | (cells["x1"] == width - 1)
         self._partial = (edges | (cells["y0"] == 0) | (cells["x0"] == 0)).to_numpy()
         self.table = pd.DataFrame(
@@ -135,8 +156,7 @@ class CellCrops(Sequence[CellCrop]):
                 "touches_border": self._partial,
                 "volume_um3": cells["voxels"].to_numpy() * voxel_um3(stack.spacing_um),
                 **{f"centroid_{a}": cells[f"centroid_{a}"].to_numpy() for a in "zyx"},
-                "start_y": self._starts[:, 0],
-                "start_x": self._starts[:, 1],
+                **{f"start_{a}": self._starts[:, n] for n, a in enumerate("zyx")},
                 "cell_in_crop": self._held_by_windows(cells),
             }
         )
@@ -145,21 +165,21 @@ class CellCrops(Sequence[CellCrop]):
         self.hot = np.zeros((len(cells), stack.shape[0]), bool)
 
     def _held_by_windows(self, cells: pd.DataFrame) -> np.ndarray:
-        size_y, size_x = self.settings.size_yx
         held = np.ones(len(cells))
-        larger = (cells["y1"] - cells["y0"] >= size_y) | (cells["x1"] - cells["x0"] >= size_x)
-        for i in np.flatnonzero(larger):
+        axes = zip("zyx", self.window, strict=True)
+        larger = [cells[f"{axis}1"] - cells[f"{axis}0"] >= size for axis, size in axes]
+        for i in np.flatnonzero(np.any(larger, axis=0)):
             held[i] = np.count_nonzero(self._window(self.labels, i) == self._ids[i])
             held[i] /= cells["voxels"].to_numpy()[i]
         return held
 
     def _window(self, array: Any, i: int) -> np.ndarray:
-        """The part of ``array`` (..., Y, X) inside the image that cell i's window covers."""
-        return inside(array, self._starts[i], self.settings.size_yx)
+        """The part of ``array`` (..., Z, Y, X) inside the stack that cell i's window covers."""
+        return inside(array, self._starts[i], self.window)
 
     def _exact_inside(self, i: int) -> bool:
-        start, shape = self._starts[i], self.stack.shape[2:]
-        inside = (start >= 0).all() and (start + self.settings.size_yx <= shape).all()
+        start, shape = self._starts[i], self.stack.shape[1:]
+        inside = (start >= 0).all() and (start + self.window <= shape).all()
         exact = np.dtype(self.stack.data.dtype) in (np.uint8, np.uint16)
         return bool(inside) and exact and self.settings.rescale == "min-max"
 
@@ -169,7 +189,7 @@ class CellCrops(Sequence[CellCrop]):
         values = rescale(self._window(stack.data, i), stack.channels.__getitem__, stack.source, how)
         if how == "min-max":
             self.hot[i] = hot_channels(values)
-        return padded(values, self._starts[i], self.settings.size_yx)
+        return padded(values, self._starts[i], self.window)
 
     def _raw(self, i: int) -> np.ndarray:
         """Cell i's image as it was read."""
@@ -179,7 +199,8 @@ class CellCrops(Sequence[CellCrop]):
 
     def start(self, i: int) -> tuple[int, int, int]:
         """First voxel (z, y, x) of cell i's window in the stack."""
-        return 0, int(self._starts[i, 0]), int(self._starts[i, 1])
+        z, y, x = self._starts[i].tolist()
+        return z, y, x
 
     def __len__(self) -> int:
         return len(self.table)
@@ -190,37 +211,38 @@ class CellCrops(Sequence[CellCrop]):
         if not -len(self) <= i < len(self):
             raise IndexError(f"cell {i} of {len(self)}")
         i = i % len(self)
-        start, size = self._starts[i], self.settings.size_yx
         return CellCrop(
             label=int(self._ids[i]),
             start_zyx=self.start(i),
             touches_border=bool(self._partial[i]),
             cut_image=lambda: self._image(i),
-            cut_labels=lambda: padded(self._window(self.labels, i), start, size),
+            cut_labels=lambda: padded(self._window(self.labels, i), self._starts[i], self.window),
             cut_raw=(lambda: self._raw(i)) if self._exact_inside(i) else None,
         )
 
 
-def crop_image(stack: ZStack, start_yx: Any, settings: CropSettings) -> np.ndarray:
-    """A window of a stack, rescaled and filled up with 0: (C, Z, *size_yx) float32."""
-    window = inside(stack.data, start_yx, settings.size_yx)
-    values = rescale(window, stack.channels.__getitem__, stack.source, settings.rescale)
-    return padded(values, start_yx, settings.size_yx)
+def crop_image(stack: ZStack, start: Any, settings: CropSettings) -> np.ndarray:
+    """A window of a stack, rescaled and filled up with 0: (C, Z, Y, X) float32."""
+    size = settings.window(stack.shape[1])
+    part = inside(stack.data, start, size)
+    values = rescale(part, stack.channels.__getitem__, stack.source, settings.rescale)
+    return padded(values, start, size)
 
 
-def inside(array: Any, start_yx: Any, size_yx: tuple[int, int]) -> np.ndarray:
-    """The part of a window that lies inside ``array`` (..., Y, X)."""
-    ranges = zip(start_yx, size_yx, array.shape[-2:], strict=True)
-    window = tuple(slice(max(s, 0), min(s + size, whole)) for s, size, whole in ranges)
+def inside(array: Any, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """The part of a window that lies inside ``array``, whose last axes are the window's."""
+    ranges = zip(start, size, array.shape[-len(size) :], strict=True)
+    window = tuple(slice(max(s, 0), min(s + n, whole)) for s, n, whole in ranges)
     return np.asarray(array[(..., *window)])
 
 
-def padded(window: np.ndarray, start_yx: Any, size_yx: tuple[int, int]) -> np.ndarray:
-    """The part inside (..., y, x) in its whole window, filled up with 0."""
-    if window.shape[-2:] == tuple(size_yx):
+def padded(window: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """The part inside, which `inside` cut, in its whole window, filled up with 0."""
+    n = len(size)
+    if window.shape[-n:] == tuple(size):
         return window
-    out = np.zeros((*window.shape[:-2], *size_yx), window.dtype)
-    places = zip(start_yx, window.shape[-2:], strict=True)
+    out = np.zeros((*window.shape[:-n], *size), window.dtype)
+    places = zip(start, window.shape[-n:], strict=True)
     out[(..., *(slice(max(-s, 0), max(-s, 0) + n) for s, n in places))] = window
     return out
 

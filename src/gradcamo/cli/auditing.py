@@ -87,7 +87,7 @@ def _writing_maps(
     from gradcamo.cells.overlap import upsample_cam
     from gradcamo.files.store import write_maps
 
-    size = (stack.shape[1], *checkpoint.crop.size_yx)
+    size = checkpoint.crop.window(stack.shape[1])
     for batch in batches:
         if batch.maps.ndim > 1:
             about = batch.table.iloc[0][["image", "layer", "alignment", "gradients"]].to_dict()

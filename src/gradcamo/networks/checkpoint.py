@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gradcamo.cells.crops import refuse_planes
 from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
@@ -101,6 +102,7 @@ class Checkpoint:
             )
         if not all(np.isfinite(self.channel_mean)) or not all(s > 0 for s in self.channel_std):
             raise GradcamoError("channel means must be finite and deviations positive")
+        refuse_planes(self.crop, self.input_size)
         if self.outputs not in get_args(Outputs):
             raise GradcamoError(
                 f"outputs are {' or '.join(map(repr, get_args(Outputs)))}, got {self.outputs!r}"
@@ -198,6 +200,12 @@ class Checkpoint:
             raise GradcamoError(
                 f"expected crops (N, {len(self.channels)}, Z, Y, X) rescaled to [0, 1], got "
                 f"{x.dtype} {tuple(x.shape)}: channels are {', '.join(self.channels)}"
+            )
+        if self.crop.planes not in (None, x.shape[2]):
+            raise GradcamoError(
+                f"the network was made for crops of {self.crop.planes} planes, these have "
+                f"{x.shape[2]}: cut them with its own settings, CellCrops(stack, labels, "
+                "checkpoint.crop)"
             )
         if len(self.input_size) == 2:
             x = x[:, :, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -15,6 +16,12 @@ class CropSettings(Settings):
     size_yx: Annotated[tuple[int, int], AfterValidator(positive)] = Field(
         (128, 128), description="height and width of the window around each cell, in pixels"
     )
+    planes: int | None = Field(
+        None,
+        ge=1,
+        description="planes of the window, around the middle of each cell (default: all planes of "
+        "the stack, as in the paper)",
+    )
     rescale: Rescale = Field(
         "min-max",
         description="min-max: each channel of a crop from its darkest to its brightest voxel, as "
@@ -22,6 +29,16 @@ class CropSettings(Settings):
         "voxels do not move",
     )
 
+    @classmethod
+    def window_of(cls, recipe: Mapping[str, Any], planes: int) -> tuple[int, int, int]:
+        """The window that an audit's recipe tells of, see `window`."""
+        return cls.recorded({"settings": recipe["crop"]}).window(planes)
+
+    def window(self, planes: int) -> tuple[int, int, int]:
+        """Size of the window (z, y, x) in a stack of so many planes."""
+        return (self.planes or planes, *self.size_yx)
+
     def described(self) -> dict[str, Any]:
-        """As checkpoints keep it: min-max goes without saying, as before there was a choice."""
-        return self.model_dump(exclude={"rescale"} if self.rescale == "min-max" else None)
+        """As checkpoints keep it: what the paper does goes without saying, as before there was a
+        choice."""
+        return self.model_dump(exclude_defaults=True) | {"size_yx": self.size_yx}

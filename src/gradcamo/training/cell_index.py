@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.crops import CellCrops, refuse_planes
 from gradcamo.datatypes import ZStack, spacing_text
 from gradcamo.errors import GradcamoError
-from gradcamo.settings import TrainSettings
+from gradcamo.settings import CropSettings, TrainSettings
 from gradcamo.training.report import describe_cells
 from gradcamo.training.split import (
     SPLITS,
@@ -48,6 +48,7 @@ def training_cells(
     from gradcamo.files.plates import read_plate
     from gradcamo.files.told import as_told
 
+    refuse_planes(settings.crop, settings.input_size)
     plate = leave_wells_out(as_told(read_plate(plate_csv), settings), settings)
     refuse_misfits(plate)
     cells = index_cells(plate, settings, progress)
@@ -127,15 +128,15 @@ def index_cells(
 
     Returns
     -------
-    DataFrame with the columns image, labels, label, start_y, start_x (first voxel of the window,
-    may be negative), treatment, plate, well, split, one row a cell. ``attrs``: ``channels`` and
+    DataFrame with the columns image, labels, label, start_z, start_y, start_x (first voxel of the
+    window, may be negative), treatment, plate, well, split, one row a cell. ``attrs``: ``channels`` and
     ``spacing_um`` of the stacks, ``partial``, the number of cells left out at the border.
 
     Raises
     ------
     GradcamoError
-        If a stack has no labels, no cell lies in a stack whole, or channels, voxel size or planes
-        differ between stacks.
+        If a stack has no labels, no cell lies in a stack whole, or channels, voxel size or, where
+        crops hold all planes, planes differ between stacks.
     """
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
@@ -149,7 +150,7 @@ def index_cells(
         progress(done, len(plate))
         stack = read_stack(row)
         first = first or stack
-        _check_alike(stack, first)
+        _check_alike(stack, first, settings.crop)
         if "labels" not in row or not isinstance(row["labels"], str) or not row["labels"]:
             raise GradcamoError(
                 f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
@@ -157,7 +158,7 @@ def index_cells(
             )
         crops = CellCrops(stack, read_labels(row, like=stack), settings.crop)
         partial += int(crops.table["touches_border"].sum())
-        table = crops.table.loc[crops.scorable, ["label", "start_y", "start_x"]]
+        table = crops.table.loc[crops.scorable, ["label", "start_z", "start_y", "start_x"]]
         named = treatment_of_cells(row)
         table["treatment"] = [named.get(label, row["treatment"]) for label in table["label"]]
         table = table[table["treatment"] != ""]
@@ -179,7 +180,7 @@ def index_cells(
     return cells
 
 
-def _check_alike(stack: ZStack, first: ZStack) -> None:
+def _check_alike(stack: ZStack, first: ZStack, crop: CropSettings) -> None:
     if stack.channels != first.channels:
         raise GradcamoError(
             f"{first.source} has the channels {', '.join(first.channels)}, {stack.source} has "
@@ -193,9 +194,10 @@ def _check_alike(stack: ZStack, first: ZStack) -> None:
             f"{stack.source} of {spacing_text(stack.spacing_um)}: cells would differ in size for "
             "the network; resample or correct the metadata"
         )
-    if stack.shape[1] != first.shape[1]:
+    if crop.planes is None and stack.shape[1] != first.shape[1]:
         raise GradcamoError(
             f"{first.source} has {first.shape[1]} planes, {stack.source} has {stack.shape[1]}: "
             "crops hold all planes and are resized alike, so cells would differ in height for the "
-            "network; cut the stacks to the same planes"
+            "network; give the crops a number of planes (--crop-planes), or cut the stacks to the "
+            "same planes"
         )

@@ -53,7 +53,7 @@ class CellDataset(Dataset):
         stacks = cells[columns].drop_duplicates("image")
         self.stacks = {row["image"]: row for row in stacks.to_dict("records")}
         self.labels = cells["label"].to_numpy()
-        self.starts = cells[["start_y", "start_x"]].to_numpy()
+        self.starts = cells[["start_z", "start_y", "start_x"]].to_numpy()
         self.targets = np.array([classes.index(t) for t in cells["treatment"]], dtype=np.int64)
         self.settings, self.augmented, self.with_masks = settings, augmented, with_masks
         self._open: OrderedDict[Any, Any] = OrderedDict()
@@ -63,12 +63,13 @@ class CellDataset(Dataset):
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, ...]:
         epoch, i = key if isinstance(key, tuple) else (0, key)
-        crop, size = self.settings.crop, self.settings.crop.size_yx
-        image = crop_image(self._opened(self.images[i], _stack), self.starts[i], crop)
+        crop, start = self.settings.crop, self.starts[i]
+        image = crop_image(self._opened(self.images[i], _stack), start, crop)
         mask = None
         if self.with_masks:
             labels = self._opened(self.images[i], _labels)
-            mask = padded(inside(labels, self.starts[i], size), self.starts[i], size)
+            size = crop.window(len(labels))
+            mask = padded(inside(labels, start, size), start, size)
             mask = mask == self.labels[i]
         if self.augmented:
             rng = np.random.default_rng([self.settings.seed, 2, epoch, i])

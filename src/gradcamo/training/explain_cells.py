@@ -90,7 +90,7 @@ class ExplainedCells:
     def table(self, cells: pd.DataFrame) -> pd.DataFrame:
         tables = [part for name in self.layers for part in self._tables[name]]
         given = pd.concat([cells] * len(self.layers), ignore_index=True)
-        given = given.drop(columns=["start_y", "start_x", "labels"])
+        given = given.drop(columns=["start_z", "start_y", "start_x", "labels"])
         return pd.concat([given, pd.concat(tables, ignore_index=True)], axis=1)
 
     def profiles(self, layer: str) -> np.ndarray:

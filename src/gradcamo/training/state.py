@@ -53,7 +53,8 @@ class TrainingState:
         return self.path.is_file()
 
     def _check(self, found: dict[str, Any]) -> None:
-        before, now = found["settings"], self.about["settings"]
+        now = self.about["settings"]
+        before = TrainSettings.recorded(found).model_dump(mode="json")  # perhaps another version's
         for name in sorted(before.keys() | now.keys()):
             if name not in FREE and before.get(name) != now.get(name):
                 raise GradcamoError(

@@ -25,8 +25,8 @@ def touched_labels(item: list[Any]) -> set[int]:
 
 
 def turned_places(item: list[Any]) -> np.ndarray:
-    """Where (y, x), (N, 2), such an item made background of a cell or a cell of background."""
-    places = [np.zeros((0, 2), np.int64)]
+    """Where (z, y, x), (N, 3), such an item made background of a cell or a cell of background."""
+    places = [np.zeros((0, 3), np.int64)]
     for where, *mask, before, after in item:
         if isinstance(where[0], slice):  # a box, and which of its voxels (None: all)
             inside = np.ones(np.shape(before), bool) if mask[0] is None else mask[0]
@@ -34,7 +34,7 @@ def turned_places(item: list[Any]) -> np.ndarray:
         else:
             voxels = np.stack([np.ravel(axis) for axis in where], -1)
         turned = (np.ravel(before) == 0) != (np.ravel(after) == 0)
-        places.append(voxels[np.broadcast_to(turned, len(voxels)), -2:])
+        places.append(voxels[np.broadcast_to(turned, len(voxels))])
     return np.unique(np.concatenate(places), axis=0)
 
 
@@ -47,7 +47,7 @@ class Edits(QObject):
         self._layer: Labels | None = None
         self._undone = 0
         self.since_audit: set[int] = set()
-        self.places = np.zeros((0, 2), np.int64)  # since then, as `turned_places`
+        self.places = np.zeros((0, 3), np.int64)  # since then, as `turned_places`
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(session.edited)

@@ -17,6 +17,7 @@ from gradcamo.docks.canvas.layers import (
     set_visible,
     show_outline,
 )
+from gradcamo.settings import CropSettings
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -32,7 +33,7 @@ def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | No
     from gradcamo.cells.overlap import fine_map
 
     cam, start = found
-    shape = (session.labels_layer.data.shape[0], *session.results.recipe["crop"]["size_yx"])
+    shape = CropSettings.window_of(session.results.recipe, session.labels_layer.data.shape[0])
     return fine_map(cam, shape, session.results.placement_of(label)), start
 
 

@@ -97,19 +97,20 @@ class Results:
     def outdate(self, places: np.ndarray) -> None:
         """The shares of the cells whose crops hold any of these voxels are out of date.
 
-        ``places`` are (y, x), (N, 2). Their maps are not, since no label enters a map.
+        ``places`` are (z, y, x), (N, 3). Their maps are not, since no label enters a map.
         """
         table = self.table
         if not len(table) or not self.recipe:
             return
         inside = table[whole(table)]
-        size = np.array(self.recipe["crop"]["size_yx"])
+        crop = self.recipe["crop"]
+        size = np.array([crop.get("planes") or np.inf, *crop["size_yx"]])  # inf: all planes
         # where the crop lies is not known without a map: too many rather than too few
-        middle = inside[["centroid_y", "centroid_x"]].to_numpy(float)
+        middle = inside[["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
         first, last = middle - size, middle + size
         for row, label in enumerate(inside["label"].tolist()):
             if label in self._cells:
-                first[row] = self._cells[label].start[1:]
+                first[row] = self._cells[label].start
                 last[row] = first[row] + size - 1
         low, high = places.min(0), places.max(0)
         near = np.flatnonzero(((first <= high) & (last >= low)).all(1))

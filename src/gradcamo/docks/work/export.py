@@ -12,6 +12,7 @@ import numpy as np
 from gradcamo.auditing.cautions import with_cautions
 from gradcamo.cells.table import passes, whole
 from gradcamo.errors import GradcamoError
+from gradcamo.settings import CropSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,7 +157,7 @@ def _maps(
     cams = [cam for cam, _ in found.values()]
     starts = [start.tolist() for _, start in found.values()]
     placements = [results.placement_of(label) for label in found]
-    crop = (shape[0], *recipe["crop"]["size_yx"])
+    crop = CropSettings.window_of(recipe, shape[0])
     left = len(table) - len(found)
     without = f"; {left:,} without a heatmap were left out" if left else ""
     about = {"recipe": recipe}

@@ -17,7 +17,7 @@ def ready(checkpoint: Checkpoint) -> Checkpoint:
     from gradcamo.datatypes import CellCrop
     from gradcamo.networks.infer import explain
 
-    shape = (1, *checkpoint.crop.size_yx)
+    shape = checkpoint.crop.window(1)
     blank = np.zeros((len(checkpoint.channels), *shape), np.float32)
     crop = CellCrop(1, (0, 0, 0), False, lambda: blank, lambda: np.ones(shape, np.int32))
     list(explain([crop], checkpoint, (checkpoint.layer,)))

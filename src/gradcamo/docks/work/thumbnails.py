@@ -14,6 +14,7 @@ from qtpy.QtGui import QIcon, QImage, QPixmap
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError
+from gradcamo.settings import CropSettings
 
 if TYPE_CHECKING:
     from gradcamo.docks.state.session import Session
@@ -74,11 +75,11 @@ class Thumbnails(QObject):
             return
         stack, labels, results = session.stack, session.labels_layer.data, session.results
         recipe = results.recipe
-        size: tuple[int, int] = tuple(recipe["crop"]["size_yx"])
+        window = CropSettings.window_of(recipe, len(labels))
         shown = [name for name in recipe["channels"] if name in stack.channels]
         if shown:
             stack = stack.select(tuple(shown))
-        draw = drawer(stack, labels, results, size, self.size)
+        draw = drawer(stack, labels, results, window, self.size)
         there, wanted = set(results.table["label"].tolist()), self._wanted
         for label in wanted.keys() - there:
             del wanted[label]
@@ -111,7 +112,7 @@ class Thumbnails(QObject):
 
 
 def drawer(
-    stack: Any, labels: Any, results: Any, size: tuple[int, int], pixels: int
+    stack: Any, labels: Any, results: Any, window: tuple[int, int, int], pixels: int
 ) -> Callable[[int], tuple[Any, QImage | None]]:
     """What draws one cell of these: its map, and the picture, None where it cannot be drawn."""
     table = results.table
@@ -122,17 +123,18 @@ def drawer(
 
         found = results.cam(label)
         centre = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
-        plane = int(np.clip(round(centre[0]), 0, labels.shape[0] - 1))
         cam: np.ndarray | None = None
         heat: np.ndarray | None = None
         if found is None:
-            start = [round(c - n / 2) for c, n in zip(centre[1:], size, strict=True)]
+            start = [round(c - n / 2) for c, n in zip(centre, window, strict=True)]
         else:
             cam = found[0]
-            start = [int(v) for v in found[1][1:]]
-            heat = fine_map(cam, (labels.shape[0], *size), results.placement_of(label))
+            start = [int(v) for v in found[1]]
+            heat = fine_map(cam, window, results.placement_of(label))
+        plane = int(np.clip(round(centre[0]), start[0], start[0] + window[0] - 1))
+        plane = int(np.clip(plane, 0, len(labels) - 1))
         try:
-            view = plane_view(stack, labels, label, plane, start, size, heat)
+            view = plane_view(stack, labels, label, plane, start, window[1:], heat)
         except GradcamoError:  # NaN in the image
             return cam, None
         view = replace(view, image=view.image**DIM)

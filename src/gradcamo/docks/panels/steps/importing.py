@@ -38,6 +38,7 @@ TITLES = {
     "input_size": "Input (z, y, x)",
     "spacing_um": "Voxel (µm)",
     "size_yx": "Crop (y, x)",
+    "planes": "Crop (planes)",
 }
 
 
@@ -63,7 +64,8 @@ class ImportDialog(Dialog):
             "not known"
         )
         self.sizes = SettingRows(ImportSettings, ("input_size", "spacing_um"), titles=TITLES)
-        self.crop = SettingRows(CropSettings, ("size_yx", "rescale"), titles=TITLES)
+        self.crop = SettingRows(CropSettings, ("size_yx", "planes", "rescale"), titles=TITLES)
+        self.crop.inputs["planes"].setSpecialValueText("all")
         self.more = SettingRows(ImportSettings, ("layer", "network", "width"))
         self.out = QLineEdit()
         self.out.setToolTip("the checkpoint that is written (.safetensors)")

@@ -183,6 +183,8 @@ def described(checkpoint: Checkpoint, name: str) -> str:
     grid = " × ".join(str(n) for n in checkpoint.layers[checkpoint.layer].grid)
     seen = " × ".join(str(n) for n in checkpoint.input_size)
     window = " × ".join(str(n) for n in checkpoint.crop.size_yx)
+    if planes := checkpoint.crop.planes:
+        window = f"{planes} planes of {window}"
     lines = [
         f"<b>{name}</b> tells {len(checkpoint.classes)} treatments apart: "
         f"{', '.join(checkpoint.classes)}.",

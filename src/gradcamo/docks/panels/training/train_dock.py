@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
 SPLIT = ("train_columns", "test_columns", "validation_share")
-CROP = ("size_yx", "rescale")
+CROP = ("size_yx", "planes", "rescale")
 MAIN = ("epochs", "batch_size", "learning_rate", "width", "input_size")
 NETWORKS = tuple(f"efficientnet-b{number}" for number in range(8))
 STAGES = {
@@ -63,9 +63,8 @@ class TrainDock(Dock):
         self.plate = TrainPlate(window, self.settings)
         self.split = SettingRows(TrainSettings, SPLIT)
         self.main = SettingRows(TrainSettings, MAIN)
-        self.crop = SettingRows(
-            CropSettings, ("size_yx", "rescale"), titles={"size_yx": "Crop size"}
-        )
+        self.crop = SettingRows(CropSettings, CROP, titles={"size_yx": "Crop size"})
+        self.crop.inputs["planes"].setSpecialValueText("all")
         others = [
             name
             for name in TrainSettings.model_fields
@@ -93,9 +92,9 @@ class TrainDock(Dock):
         self.begin.clicked.connect(self.start)
         self.picture.clicked.connect(self._open_report)
         self.plate.changed.connect(self._on_plate)
-        for widget in (*self.split.inputs.values(), self.main.inputs["batch_size"]):
+        cut = (self.crop.inputs[name] for name in ("size_yx", "planes"))
+        for widget in (*self.split.inputs.values(), self.main.inputs["batch_size"], *cut):
             widget.editingFinished.connect(self.plate.check)
-        self.crop.inputs["size_yx"].editingFinished.connect(self.plate.check)
         self.job.stepped.connect(self._on_step)
         self.job.ended.connect(self._on_out)
         self.follow(self.job, self._enable)
