@@ -312,18 +312,21 @@ def brute_force(checkpoint, bank, cell, donors, place, draws, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("dims", "crop", "planes", "rescale"),
+    ("dims", "crop", "planes", "rescale", "window"),
     [
-        (3, (24, 24), 5, "min-max"),
-        (3, (22, 28), 5, "min-max"),
-        (2, (24, 24), 1, "min-max"),
-        (3, (24, 24), 5, "percentile"),
+        (3, (24, 24), 5, "min-max", None),
+        (3, (22, 28), 5, "min-max", None),
+        (2, (24, 24), 1, "min-max", None),
+        (3, (24, 24), 5, "percentile", None),
+        (3, (24, 24), 5, "min-max", 4),
+        (2, (24, 24), 5, "min-max", 1),
     ],
-    ids=["3D", "not square", "2D", "percentile"],
+    ids=["3D", "not square", "2D", "percentile", "window in z", "middle plane"],
 )
-def test_a_game_agrees_with_brute_force_in_float64(dims, crop, planes, rescale):
+def test_a_game_agrees_with_brute_force_in_float64(dims, crop, planes, rescale, window):
     checkpoint = resnet(dims, crop)
-    checkpoint = replace(checkpoint, crop=CropSettings(size_yx=crop, rescale=rescale))
+    cut = CropSettings(size_yx=crop, planes=window, rescale=rescale)
+    checkpoint = replace(checkpoint, crop=cut)
     bank = crowd_bank(checkpoint, planes=planes)
     stack, labels = crowd(1, planes=planes)
     crops = CellCrops(stack, labels, checkpoint.crop)

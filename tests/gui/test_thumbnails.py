@@ -38,7 +38,8 @@ def icon_of(cells, label):
 
 def test_the_picture_shows_the_plane_of_the_cell_with_its_heat(audited, cells):
     label = scored_label(audited)
-    draw = drawer(audited.stack, audited.labels_layer.data, audited.results, (21, 64, 64), 64)
+    labels = audited.labels_layer.data
+    draw = drawer(audited.stack, labels, audited.results, (len(labels), 64, 64), 64)
     cam, image = draw(label)
     assert cam is audited.results.cam(label)[0]
     heat, _ = crop_map(audited, label)
