@@ -52,7 +52,7 @@ def test_a_heatmap_lies_on_the_planes_of_its_window(cut, session, viewer, field)
 
 def test_a_picture_shows_the_heat_of_its_plane(cut, session, field):
     draw = drawer(session.stack, field[1], session.results, WINDOW, 64)
-    cam, image = draw(cut)
+    _, image = draw(cut)
     rows = np.frombuffer(image.bits(), np.uint8).reshape(image.height(), image.bytesPerLine())
     rgb = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).astype(int)
     heat, start = crop_map(session, cut)

@@ -129,8 +129,9 @@ def index_cells(
     Returns
     -------
     DataFrame with the columns image, labels, label, start_z, start_y, start_x (first voxel of the
-    window, may be negative), treatment, plate, well, split, one row a cell. ``attrs``: ``channels`` and
-    ``spacing_um`` of the stacks, ``partial``, the number of cells left out at the border.
+    window, may be negative), treatment, plate, well, split, one row a cell. ``attrs``:
+    ``channels`` and ``spacing_um`` of the stacks, ``partial``, the number of cells left out at the
+    border.
 
     Raises
     ------
