@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
 from gradcamo.networks.blocks import Inference
+from gradcamo.networks.checkpoint_file import packed, unpacked
 from gradcamo.networks.efficientnet import (
     efficientnet3d,
     find_taps,
@@ -44,7 +44,6 @@ from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_layers
 from gradcamo.settings import CropSettings, Outputs
 
-FORMAT = "gradcamo-checkpoint-1"
 BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"))
 """A small network trained on the built-in plate, for the demo and to try things."""
 
@@ -316,10 +315,7 @@ class Checkpoint:
         return sha256(self._to_bytes()).hexdigest()
 
     def _to_bytes(self) -> bytes:
-        from safetensors.torch import save
-
-        described = {
-            "format": FORMAT,
+        described: dict[str, Any] = {
             "architecture": dict(self.architecture),
             "classes": self.classes,
             "channels": self.channels,
@@ -335,10 +331,7 @@ class Checkpoint:
             described["reshape"] = getattr(self.reshape, "__qualname__", repr(self.reshape))
         if self.outputs != "classes":  # else it goes without saying
             described["outputs"] = self.outputs
-        # clones, because the format does not let weights share memory
-        state = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
-        state = {k: v.contiguous() for k, v in state.items()}
-        return save(state, {"gradcamo": json.dumps(described, sort_keys=True)})
+        return packed(described, self.network.state_dict())
 
     def save(self, path: str | Path) -> None:
         """Write weights and settings as one safetensors file, whole or not at all.
@@ -365,7 +358,7 @@ class Checkpoint:
         GradcamoError
             If the file is missing or is not a checkpoint of this project.
         """
-        described, state = _read(Path(path))
+        described, state = unpacked(Path(path))
         try:
             network = efficientnet3d(**described["architecture"])
             network.load_state_dict(state)
@@ -389,29 +382,3 @@ class Checkpoint:
                 f"{path} is a damaged or newer checkpoint: {error}; train it again or update "
                 "napari-gradcamo"
             ) from error
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise GradcamoError(
-            f"{path} does not exist: give the path of a checkpoint (.safetensors); "
-            "'gradcamo train' makes one"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        described = json.loads(metadata.get("gradcamo", "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise GradcamoError(
-            f"{path} is not a checkpoint ({error}): expected a .safetensors file that "
-            "'gradcamo train' wrote"
-        ) from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise GradcamoError(
-            f"{path} holds weights but no recipe ({FORMAT}): expected a file that "
-            "'gradcamo train' wrote"
-        )
-    return described, state
