@@ -21,6 +21,7 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing, to_json
+from gradcamo.files.seal import blank_zip_seal, check_seal
 from gradcamo.files.wells import well_name
 from gradcamo.profiles.doses import find_control
 from gradcamo.settings import CropSettings
@@ -295,15 +296,17 @@ class DonorBank:
         GradcamoError
             If the file cannot be written.
         """
-        with landing(path) as scratch, scratch.open("wb") as file:
-            np.savez_compressed(
-                file,
-                about=np.array(self._about()),
-                voxels=self.voxels,
-                kinds=self.kinds,
-                labels=self.labels,
-                origin=self.origin,
-            )
+        with landing(path) as scratch:
+            with scratch.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    about=np.array(self._about()),
+                    voxels=self.voxels,
+                    kinds=self.kinds,
+                    labels=self.labels,
+                    origin=self.origin,
+                )
+            blank_zip_seal(scratch)
 
     @classmethod
     def load(cls, path: str | Path) -> DonorBank:
@@ -320,6 +323,7 @@ class DonorBank:
                 f"there is no donor bank {path}: 'gradcamo donors' makes one for a checkpoint, "
                 "--donors names one that lies elsewhere"
             )
+        check_seal(path)
         try:
             with np.load(path, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))

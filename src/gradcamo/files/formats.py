@@ -16,6 +16,7 @@ import pandas as pd
 from gradcamo.columns import TEXT
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
+from gradcamo.files.seal import BLANK
 from gradcamo.files.spreadsheets import NOTES, guarded, unguarded
 
 
@@ -144,6 +145,7 @@ def write_obs(
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         write_elem(file, "/", data)
+        file.attrs["seal"] = np.bytes_(BLANK)
     with landing(path) as scratch:
         scratch.write_bytes(buffer.getbuffer())
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
+from gradcamo.files.seal import BLANK, check_seal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,8 @@ def write_scores(
     from gradcamo.files.store import write_table
 
     run = secrets.token_hex(8)  # tells which maps belong to which scores
-    maps = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, {"run": run})
+    about = {"run": run, "seal": BLANK}
+    maps = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, about)
 
     def write(home: Path) -> None:
         with landing(_at(home, MAPS)) as scratch:
@@ -102,7 +104,8 @@ def write_marks(homes: Sequence[Path], marks: Mapping[str, Any]) -> Path:
 
     def write(home: Path) -> None:
         with landing(_at(home, MARKS)) as scratch:
-            scratch.write_text(json.dumps(marks, indent=1, ensure_ascii=False), "utf-8")
+            sealed = {**marks, "seal": BLANK}
+            scratch.write_text(json.dumps(sealed, indent=1, ensure_ascii=False), "utf-8")
 
     return _first_that_takes(homes, write)
 
@@ -139,6 +142,7 @@ def _read(
     paths = [path for home in homes if (path := _at(home, suffix)).is_file()]
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
+            check_seal(path)
             return read(path)
         except Exception as error:  # damage has many faces
             aside = path.with_name(f"{path.name}.damaged-{int(path.stat().st_mtime)}")

@@ -18,6 +18,7 @@ from gradcamo.files.landing import landing
 from gradcamo.files.linking import link_planes
 from gradcamo.files.masks import connected_pieces, refuse_mask
 from gradcamo.files.rawimage import RawImage
+from gradcamo.files.seal import TIFF_TAG, check_seal
 from gradcamo.files.stacks import ome_spacing
 from gradcamo.files.told import says_yes, told
 
@@ -137,6 +138,8 @@ def _read(
     path: str | Path, axes: str | None, stitch_threshold: float, connected: bool
 ) -> np.ndarray:
     labels = _whole_numbers(np.asarray(open_labels(path, axes)), path)
+    if Path(path).suffix.lower() in (".tif", ".tiff") and Path(path).is_file():
+        check_seal(path)
     if connected:
         return connected_pieces(labels)
     refuse_mask(labels, path)
@@ -255,4 +258,5 @@ def write_labels(
             compression="zlib",
             photometric="minisblack",
             metadata={"axes": "ZYX", **ome_spacing(spacing_um)},
+            extratags=[TIFF_TAG],
         )

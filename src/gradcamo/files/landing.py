@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.seal import seal
+
+_TOGETHER = ".together-"
 
 
 @contextmanager
 def landing(path: str | Path) -> Iterator[Path]:
-    """A scratch file beside ``path`` that takes its place once it is written whole.
+    """A scratch file beside ``path`` that takes its place once it is written whole, and sealed.
 
     Yields
     ------
@@ -35,6 +39,7 @@ def landing(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield scratch
+        seal(scratch)
         with scratch.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(scratch, path)  # noqa: PTH105
@@ -46,6 +51,38 @@ def landing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # below a file, or under a name too long, there is none
             scratch.unlink()
+
+
+@contextmanager
+def landing_together(folder: Path, last: str) -> Iterator[Path]:
+    """A scratch folder whose files take their places in ``folder`` once all of them are written.
+
+    What stood there stays whole while they are written. While they are moved the file ``last``
+    is missing, so that a new file never stands beside an old one of that name.
+
+    Raises
+    ------
+    GradcamoError
+        If a file cannot be written.
+    """
+    for left in folder.glob(f"{_TOGETHER}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    scratch = folder / f"{_TOGETHER}{secrets.token_hex(4)}"
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        (folder / last).unlink(missing_ok=True)
+        written = [path for path in scratch.rglob("*") if path.is_file()]
+        for path in sorted(written, key=lambda path: path.name == last):
+            place = folder / path.relative_to(scratch)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, place)  # noqa: PTH105
+    except OSError as error:
+        raise GradcamoError(
+            f"{folder} could not be written ({_reason(error)}): make room or choose another place"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def refuse_unwritable(

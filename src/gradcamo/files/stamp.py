@@ -11,6 +11,8 @@ from gradcamo.files.gaps import files_of, has_gaps
 from gradcamo.files.landing import to_json
 from gradcamo.files.xml_records import records_of
 
+_READ_WHOLE = 256_000_000
+
 
 def stamp(path: str | Path) -> list[int | str]:
     """Size and time of a file; of an image of several, their size and a hash of all of them.
@@ -26,6 +28,25 @@ def stamp(path: str | Path) -> list[int | str]:
     stats = [(os.path.relpath(file, root), file.stat()) for file in files if file.is_file()]
     stamps = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return [sum(size for _, size, _ in stamps), sha256(to_json(stamps).encode()).hexdigest()[:12]]
+
+
+def content_hash(path: str | Path) -> str:
+    """SHA-256 of what an image's files hold, "" where that is more than 256 MB to read.
+
+    The same wherever the image lies and whenever it was copied there.
+    """
+    one = Path(path)
+    files = sorted(file for file in image_files(path) if file.is_file())
+    if not files or sum(file.stat().st_size for file in files) > _READ_WHOLE:
+        return ""
+    root = one if one.is_dir() else one.parent
+    said = sha256()
+    for file in files:
+        said.update(f"{os.path.relpath(file, root)} {file.stat().st_size}\n".encode())
+        with file.open("rb") as opened:
+            while part := opened.read(1 << 22):
+                said.update(part)
+    return said.hexdigest()
 
 
 def size_of(path: str | Path) -> int:

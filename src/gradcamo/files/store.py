@@ -27,6 +27,7 @@ from gradcamo.files.formats import (
     write_obs,
 )
 from gradcamo.files.landing import ending_of, landing, refuse_unwritable, to_json
+from gradcamo.files.seal import BLANK, TIFF_TAG, check_seal
 from gradcamo.files.stacks import ome_spacing
 
 __all__ = [
@@ -101,11 +102,17 @@ def write_table(
 
         arrow = pa.Table.from_pandas(whole, preserve_index=False)
         arrow = arrow.replace_schema_metadata(
-            {**(arrow.schema.metadata or {}), "recipe": to_json(recipe), "gradcamo": notes}
+            {
+                **(arrow.schema.metadata or {}),
+                "recipe": to_json(recipe),
+                "gradcamo": notes,
+                "seal": BLANK,
+            }
         )
         with landing(path) as scratch:
             text = [name for name in table if storage_type(table[name]) == "text"]
-            pq.write_table(arrow, scratch, use_dictionary=text)  # numbers seldom repeat
+            # numbers seldom repeat
+            pq.write_table(arrow, scratch, use_dictionary=text, write_page_checksum=True)
 
 
 def write_cytomining(
@@ -264,6 +271,7 @@ def write_maps(
                 compression="zlib",
                 photometric="minisblack",
                 metadata=metadata,
+                extratags=[TIFF_TAG],
             )
         written.append(Path(folder) / f"{int(label)}.ome.tif")
     return written
@@ -275,6 +283,8 @@ def _reading(path: str | Path) -> Iterator[tuple[Path, str]]:
     if not path.is_file():
         raise GradcamoError(f"there is no table {path}: check the path")
     try:
+        if suffix != ".csv":  # which people edit
+            check_seal(path)
         yield path, suffix
     except GradcamoError:
         raise

@@ -18,6 +18,7 @@ from gradcamo.cells.crops import refuse_planes
 from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
+from gradcamo.files.seal import BLANK
 from gradcamo.networks.blocks import Inference
 from gradcamo.networks.checkpoint_file import packed, unpacked
 from gradcamo.networks.efficientnet import (
@@ -314,7 +315,7 @@ class Checkpoint:
         """SHA-256 of weights and settings, the same for the same file."""
         return sha256(self._to_bytes()).hexdigest()
 
-    def _to_bytes(self) -> bytes:
+    def _to_bytes(self, **further: str) -> bytes:
         described: dict[str, Any] = {
             "architecture": dict(self.architecture),
             "classes": self.classes,
@@ -331,7 +332,7 @@ class Checkpoint:
             described["reshape"] = getattr(self.reshape, "__qualname__", repr(self.reshape))
         if self.outputs != "classes":  # else it goes without saying
             described["outputs"] = self.outputs
-        return packed(described, self.network.state_dict())
+        return packed({**described, **further}, self.network.state_dict())
 
     def save(self, path: str | Path) -> None:
         """Write weights and settings as one safetensors file, whole or not at all.
@@ -347,7 +348,7 @@ class Checkpoint:
                 "state dict of your own network instead"
             )
         with landing(path) as scratch:
-            scratch.write_bytes(self._to_bytes())
+            scratch.write_bytes(self._to_bytes(seal=BLANK))
 
     @classmethod
     def load(cls, path: str | Path) -> Checkpoint:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.seal import check_seal
 
 FORMAT = "gradcamo-checkpoint-1"
 
@@ -40,6 +41,7 @@ def unpacked(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path} does not exist: give the path of a checkpoint (.safetensors); "
             "'gradcamo train' makes one"
         )
+    check_seal(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

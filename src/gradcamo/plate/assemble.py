@@ -15,7 +15,7 @@ from gradcamo.auditing.cautions import facts_of_stacks, with_cautions
 from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.columns import ONLY_COLUMNS
 from gradcamo.errors import GradcamoError
-from gradcamo.files.landing import landing
+from gradcamo.files.landing import landing, landing_together
 from gradcamo.files.store import read_profiles, write_table
 from gradcamo.plate.folder import PlateFolder, stack_name
 from gradcamo.plate.splits import splits_of
@@ -76,30 +76,31 @@ def finish(
     recipe |= {"control": _control(found.table, folder), "facts": [*recipe["facts"], *found.said]}
     recipe = with_cautions(found.table, recipe)
     cells = found.table.assign(umap_1=found.layout[:, 0], umap_2=found.layout[:, 1])
-    write_table(cells, folder.out / "cells.parquet", recipe)
-    _write_profiles(found, cells, folder, recipe)
-    uses = _write_uses(cells, folder, recipe)
-    confounding, costs = measure(found, folder)
-    write_table(confounding, folder.out / "confounding.csv", recipe)
-    write_table(costs, folder.out / "cutoffs.csv", recipe)
-    _draw(found.table, folder)
-    write_plate_report(folder.out, failed)
+    with landing_together(folder.out, last="report.html") as out:
+        write_table(cells, out / "cells.parquet", recipe)
+        _write_profiles(found, cells, out / "profiles.h5ad", recipe)
+        uses = _write_uses(cells, out, recipe)
+        confounding, costs = measure(found, folder)
+        write_table(confounding, out / "confounding.csv", recipe)
+        write_table(costs, out / "cutoffs.csv", recipe)
+        _draw(found.table, out / "figures", folder.settings.audit.cutoff)
+        write_plate_report(folder.out, failed, out)
+        if uses is None:  # what is there is of a run before, on other wells
+            (folder.out / "uses.csv").unlink(missing_ok=True)
     causal = summarise_causal(cells, uses) if "causal_effect" in cells else ""
     return Assembled(len(table), tuple(recipe["cautions"]), causal)
 
 
 def _write_uses(
-    cells: pd.DataFrame, folder: PlateFolder, recipe: Mapping[str, Any]
+    cells: pd.DataFrame, folder: Path, recipe: Mapping[str, Any]
 ) -> pd.DataFrame | None:
     """What held-out wells are called with one region real, where they were asked."""
     from gradcamo.causal.uses import uses_table
 
-    path = folder.out / "uses.csv"
     if "only_nothing" not in cells:
-        path.unlink(missing_ok=True)  # of a run before, on other wells
         return None
     uses = uses_table(cells.fillna(dict.fromkeys(ONLY_COLUMNS, "")))
-    write_table(uses.reset_index(), path, recipe)
+    write_table(uses.reset_index(), folder / "uses.csv", recipe)
     return uses
 
 
@@ -144,7 +145,8 @@ def gather_stacks(
         from gradcamo.cells.null import q_values
 
         cells["q_value"] = q_values(cells["p_value"].to_numpy())
-    of_stack = ("image", "inputs", "spacing_um", "stack", "network_cautions", "cautions", "run")
+    of_stack = {"image", "inputs", "spacing_um", "stack", "network_cautions", "cautions"}
+    of_stack |= {"pictures", "run"}
     recipe = {name: value for name, value in recipes[0].items() if name not in of_stack}
     if "causal" in recipe:
         recipe["causal"] = {k: v for k, v in recipe["causal"].items() if k != "medians"}
@@ -153,7 +155,11 @@ def gather_stacks(
     recipe["plate"] = folder.settings.model_dump(mode="json", exclude={"audit"})
     recipe["stacks"] = len(done)
     recipe["facts"] = [*facts_of_stacks(recipes), *said]
-    recipe["pictures"] = [str(folder.thumbnails(name).relative_to(folder.out)) for name in landed]
+    recipe["pictures"] = {
+        str(row["image"]): str(folder.thumbnails(name).relative_to(folder.out))
+        for _, row in plate.iterrows()
+        if (name := stack_name(row)) in done
+    }
     recipe["input_files"] = [str(image) for image in plate["image"]]
     return cells, np.concatenate(profiles), recipe
 
@@ -256,14 +262,14 @@ def _pictured(labels: pd.Series, thumbnails: Path) -> pd.Series:
 
 
 def _write_profiles(
-    found: PlateProfiles, cells: pd.DataFrame, folder: PlateFolder, recipe: Mapping[str, Any]
+    found: PlateProfiles, cells: pd.DataFrame, path: Path, recipe: Mapping[str, Any]
 ) -> None:
     """AnnData of the whole cells: X as activated, a layer ``whitened``, the map in obsm."""
     import h5py
     from anndata.io import write_elem
 
     profiled = cells.iloc[found.rows].reset_index(drop=True)
-    with landing(folder.out / "profiles.h5ad") as scratch:
+    with landing(path) as scratch:
         write_table(profiled, scratch, recipe, found.profiles)
         with h5py.File(scratch, "a") as file:
             if found.whitened is not None:
@@ -271,12 +277,11 @@ def _write_profiles(
             write_elem(file, "obsm/X_umap", found.layout[found.rows])
 
 
-def _draw(table: pd.DataFrame, folder: PlateFolder) -> None:
+def _draw(table: pd.DataFrame, folder: Path, cutoff: float) -> None:
     from gradcamo import figures
 
-    folder_of_figures = folder.out / "figures"
     pictures = {
-        "scores": lambda: figures.scores_by_dose_and_site(table, folder.settings.audit.cutoff),
+        "scores": lambda: figures.scores_by_dose_and_site(table, cutoff),
         "attention": lambda: figures.attention_budget(table),
         "confusion": lambda: figures.confusion_matrix(table[whole(table)]),
     }
@@ -285,5 +290,5 @@ def _draw(table: pd.DataFrame, folder: PlateFolder) -> None:
             figure = draw()
         except GradcamoError:
             continue  # nothing to draw, and the cautions say why
-        with landing(folder_of_figures / f"{name}.png") as scratch:
+        with landing(folder / f"{name}.png") as scratch:
             figure.savefig(scratch, format="png", dpi=150)

@@ -6,6 +6,7 @@ Results of different settings or checkpoints lie in folders of different names a
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,15 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import to_json
-from gradcamo.files.stamp import stamp
+from gradcamo.files.seal import check_seal
+from gradcamo.files.stamp import content_hash, stamp
 from gradcamo.files.told import TOLD, told
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
+    from gradcamo.causal.bank import DonorBank
     from gradcamo.networks.checkpoint import Checkpoint
 
-FORMAT = 1
+FORMAT = 2
 _HARMLESS = {"batch_size", "cutoff", "device"}  # change nothing that a stack's file holds
 
 
@@ -102,15 +106,61 @@ class PlateFolder:
         return self.out / "labels" / short_hash(self.segment_recipe) / f"{name}.ome.tif"
 
     def landed(self, name: str, inputs: Mapping[str, Any]) -> bool:
-        """Whether the stack's file is there and was made from these very inputs."""
+        """Whether the stack's files are there as they were written, from these very inputs."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if self.damaged(name):
+            return False
         try:
             metadata = pq.read_schema(self.cells(name)).metadata or {}
-            return bool(json.loads(metadata[b"recipe"])["inputs"] == inputs)
-        except (OSError, KeyError, ValueError, pa.ArrowException):
+            kept = json.loads(metadata[b"recipe"])
+            pictured = not kept["pictures"] or self.thumbnails(name).is_file()
+            return pictured and self.unchanged(kept["inputs"], inputs)
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
             return False
+
+    def damaged(self, name: str) -> list[Path]:
+        """Files of a stack that do not hold what was written."""
+        return [path for path in (self.cells(name), self.thumbnails(name)) if _broken(path)]
+
+    def with_content(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """`stack_inputs` with what tells files again after they were moved or copied."""
+        files = {
+            column: [*inputs[column], content_hash(inputs[column][0]), self._way_to(column, inputs)]
+            for column in ("image", "labels")
+            if column in inputs
+        }
+        return {**inputs, **files}
+
+    def unchanged(self, kept: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+        """Whether inputs are those that were kept `with_content`.
+
+        A file is the same if its size and time are, and its path, or its path seen from this
+        folder; else if its content is.
+        """
+        if kept.keys() != inputs.keys():
+            return False
+        for column, now in inputs.items():
+            if column not in ("image", "labels"):
+                if kept[column] != now:
+                    return False
+                continue
+            path, size, time, content, way = kept[column]
+            if size != now[1]:
+                return False
+            moved_along = path == now[0] or way == self._way_to(column, inputs)
+            if (time != now[2] or not moved_along) and (
+                not content or content != content_hash(now[0])
+            ):
+                return False
+        return True
+
+    def _way_to(self, column: str, inputs: Mapping[str, Any]) -> str:
+        try:
+            return os.path.relpath(inputs[column][0], self.out)
+        except ValueError:  # on another drive
+            return ""
 
     def sweep(self) -> None:
         """Remove scratch files that killed processes left; only while nothing runs."""
@@ -118,6 +168,54 @@ class PlateFolder:
             for path in (self.out / folder).rglob(".*"):
                 if re.match(r"\.[0-9a-f]{8}-", path.name):
                     path.unlink(missing_ok=True)
+
+
+def _broken(path: Path) -> bool:
+    try:
+        check_seal(path, required=True)
+    except GradcamoError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def load_named(path: Path) -> Checkpoint:
+    """A checkpoint from a folder of results, whose file name holds its hash.
+
+    Raises
+    ------
+    GradcamoError
+        As `Checkpoint.load`, and if it is another network than its name says.
+    """
+    from gradcamo.networks.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(path)
+    if not path.stem.endswith(checkpoint.hash[:12]):
+        raise GradcamoError(
+            f"{path} is another network ({checkpoint.hash[:12]}) than its name says: these results "
+            "are not its own; run the plate again, which writes the right one"
+        )
+    return checkpoint
+
+
+def load_donors(path: Path) -> DonorBank:
+    """A donor bank from a folder of results, whose file name holds its hash.
+
+    Raises
+    ------
+    GradcamoError
+        As `DonorBank.load`, and if it is another bank than its name says.
+    """
+    from gradcamo.causal.bank import DonorBank
+
+    bank = DonorBank.load(path)
+    if not path.stem.endswith(bank.hash[:12]):
+        raise GradcamoError(
+            f"{path} is another donor bank ({bank.hash[:12]}) than its name says: run the plate "
+            "again, which writes the right one"
+        )
+    return bank
 
 
 def short_hash(recipe: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ class PlateResults:
         import pyarrow.parquet as pq
 
         name = stack_name(self.cells[self.cells["image"] == image].iloc[0])
-        shelf = Path(self.recipe["pictures"][0]).parent.name
+        shelf = Path(next(iter(self.recipe["pictures"].values()))).parent.name
         path = self.folder / "cells" / shelf / f"{name}.parquet"
         try:
             recipe = json.loads((pq.read_schema(path).metadata or {})[b"recipe"])
@@ -116,7 +117,8 @@ class PlateResults:
                 f"{path} cannot be read: run the plate again, it goes on where files are missing"
             ) from error
         if given := recipe["inputs"].get("labels"):
-            return Path(given[0])
+            moved = os.path.normpath(self.folder / given[-1])  # as it was seen from here
+            return Path(given[0] if Path(given[0]).exists() else moved)
         made = short_hash(recipe["run"]["segment"])
         return self.folder / "labels" / made / f"{name}.ome.tif"
 

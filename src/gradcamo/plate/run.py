@@ -17,7 +17,7 @@ import pandas as pd
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
 from gradcamo.logs import hand_on
-from gradcamo.plate.folder import PlateFolder
+from gradcamo.plate.folder import PlateFolder, load_donors, load_named
 from gradcamo.plate.jobs import largest, stack_jobs
 from gradcamo.plate.lock import one_run
 from gradcamo.plate.rows import open_plate
@@ -118,6 +118,7 @@ def _steps(
     start = time.monotonic()
     settings = folder.settings
     jobs = stack_jobs(rows, folder)
+    mended = _without_damage(jobs, folder)
     waiting = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     outcomes: list[Outcome] = []
     trouble = ""
@@ -151,10 +152,20 @@ def _steps(
         trouble=trouble,
         cautions=made.cautions,
         causal=made.causal,
+        mended=mended,
     )
     write_summary(summary)
     logging.getLogger("gradcamo.plate").info("%s", summary)
     return summary
+
+
+def _without_damage(jobs: list[StackJob], folder: PlateFolder) -> tuple[str, ...]:
+    """Remove files that do not hold what was written, so that they are made again; which."""
+    damaged = [path for job in jobs for path in folder.damaged(job.name)]
+    for path in damaged:
+        logging.getLogger("gradcamo.plate").warning("%s was damaged: it is made again", path)
+        path.unlink(missing_ok=True)
+    return tuple(str(path.relative_to(folder.out)) for path in damaged)
 
 
 def _compute(
@@ -227,11 +238,23 @@ def open_folder(
     donors = bank.hash if bank is not None and settings.causal else ""
     folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings, donors)
     folder = replace(folder.with_layer(checkpoint), known=known_splits(checkpoint))
-    if not folder.checkpoint.is_file():
+    if not _holds(folder.checkpoint, lambda: load_named(folder.checkpoint)):
         checkpoint.save(folder.checkpoint)
-    if donors and bank is not None and not folder.donors.is_file():
+    if donors and bank and not _holds(folder.donors, lambda: load_donors(folder.donors)):
         bank.save(folder.donors)
     return folder
+
+
+def _holds(path: Path, load: Callable[[], Any]) -> bool:
+    """Whether a file is there and is what its name says; what is not is said, and written anew."""
+    if not path.is_file():
+        return False
+    try:
+        load()
+    except GradcamoError as error:
+        logging.getLogger("gradcamo.plate").warning("written anew: %s", error)
+        return False
+    return True
 
 
 def bank_of(checkpoint: str | Path | Checkpoint, settings: PlateSettings) -> DonorBank:

@@ -31,7 +31,8 @@ class PlateSummary:
 
     ``failed`` tells per stack why it failed; ``trouble`` what stopped the whole run, if anything
     did; ``computed`` is how many of the ``stacks`` were not there before; ``causal`` what causal
-    attention came to, in words, where it was asked.
+    attention came to, in words, where it was asked; ``mended`` files that were damaged and were
+    made again.
     """
 
     out: Path
@@ -44,6 +45,7 @@ class PlateSummary:
     trouble: str = ""
     cautions: tuple[str, ...] = ()
     causal: str = ""
+    mended: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -55,6 +57,7 @@ class PlateSummary:
         lines = [f"{landed} of {self.stacks} stacks, {self.cells:,} cells in {self.out}"]
         if earlier := landed - self.computed:
             lines[0] += f" ({earlier} stacks were there already)"
+        lines += [f"damaged, and made again: {path}" for path in self.mended]
         lines += [f"failed: {name}: {reason}" for name, reason in self.failed.items()]
         if self.trouble:
             lines.append(f"stopped: {self.trouble}")
@@ -76,6 +79,7 @@ def write_summary(summary: PlateSummary) -> None:
         "trouble": summary.trouble,
         "cautions": summary.cautions,
         "causal": summary.causal.splitlines(),
+        "mended": summary.mended,
         "exit_status": summary.exit_status,
     }
     # on a full disk the summary itself still says so

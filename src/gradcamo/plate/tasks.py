@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from logging import LogRecord
@@ -21,8 +22,9 @@ from gradcamo.auditing.causal import with_causal
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing, to_json
+from gradcamo.files.seal import BLANK, check_seal
 from gradcamo.logs import collected
-from gradcamo.plate.folder import PlateFolder
+from gradcamo.plate.folder import PlateFolder, load_donors, load_named
 
 if TYPE_CHECKING:
     from gradcamo.auditing.causal import CausalResult
@@ -107,11 +109,10 @@ def _outcome(job: StackJob, device: str | None) -> Outcome:
 @lru_cache(maxsize=1)
 def load_once(path: Path) -> Checkpoint:
     """The checkpoint, read once per process; its file name holds its hash."""
-    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.networks.memory import keep_buffers
 
     keep_buffers()
-    return Checkpoint.load(path)
+    return load_named(path)
 
 
 def _audit(job: StackJob, device: str | None) -> int:
@@ -129,6 +130,7 @@ def _audit(job: StackJob, device: str | None) -> int:
     labels = read_labels(job.row, like=stack) if job.labels else _segmented(job, stack, device)
     width = checkpoint.layers[settings.layer or checkpoint.layer].channels
     causal: dict[str, Any] = {}
+    pictures = 0
     if not np.any(labels):  # an empty field is a result, not a failure
         table, profiles = pd.DataFrame({name: [] for name in CELL_COLUMNS}), np.empty((0, width))
     else:
@@ -141,14 +143,15 @@ def _audit(job: StackJob, device: str | None) -> int:
         table, profiles = gather(batches)
         if not profiles.shape[1]:  # all cells are partial
             profiles = np.full((len(table), width), np.nan)
-        _write_thumbnails(job, stack, labels, checkpoint, batches)
+        pictures = _write_thumbnails(job, stack, labels, checkpoint, batches)
         if folder.settings.causal:
             asked = _asked_causally(job, crops, checkpoint, settings)
             table, causal = with_causal(table, asked.table), {"causal": asked.recipe}
             if job.held_out:
                 table = table.join(_called(job, crops, checkpoint, settings), on="label")
     recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings) | causal)
-    recipe |= {"run": folder.recipe, "inputs": dict(job.inputs)}
+    recipe |= {"run": folder.recipe, "inputs": folder.with_content(job.inputs)}
+    recipe["pictures"] = pictures
     write_table(table.drop(columns="flagged"), folder.cells(job.name), recipe, profiles)
     return len(table)
 
@@ -156,9 +159,7 @@ def _audit(job: StackJob, device: str | None) -> int:
 @lru_cache(maxsize=1)
 def donors_once(path: Path) -> DonorBank:
     """The donor bank, read once per process; its file name holds its hash."""
-    from gradcamo.causal.bank import DonorBank
-
-    return DonorBank.load(path)
+    return load_donors(path)
 
 
 def _asked_causally(
@@ -195,16 +196,22 @@ def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
 
     path = job.folder.labels(job.name)
     notes = path.with_name(f"{job.name}.json")
-    image = job.inputs["image"]
-    if path.is_file() and notes.is_file() and json.loads(notes.read_text())["image"] == image:
-        return read_labels(path)
+    image = {column: said for column, said in job.inputs.items() if column != "labels"}
+    with suppress(OSError, ValueError, KeyError, TypeError, GradcamoError):  # damaged: made anew
+        check_seal(path, required=True)
+        if job.folder.unchanged(json.loads(notes.read_text())["inputs"], image):
+            return read_labels(path)
     settings = job.folder.settings.segment
     settings = settings.model_copy(update={"device": device or settings.device})
     labels = segment(stack.in_memory(), settings)
     notes.unlink(missing_ok=True)  # never a note beside labels of another image
     write_labels(path, labels, stack.spacing_um)
     with landing(notes) as scratch:
-        scratch.write_text(to_json({"image": image, "segmentation": recipe(stack, settings)}))
+        made = {
+            "inputs": job.folder.with_content(image),
+            "segmentation": recipe(stack, settings),
+        }
+        scratch.write_text(to_json(made))
     return labels
 
 
@@ -214,8 +221,11 @@ def _write_thumbnails(
     labels: np.ndarray,
     checkpoint: Checkpoint,
     batches: list[AuditBatch],
-) -> None:
-    """Pictures of some cells, evenly from the best score to the worst."""
+) -> int:
+    """Pictures of some cells, evenly from the best score to the worst; how many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     from gradcamo.cells.crops import CellCrops
     from gradcamo.cells.overlap import fine_map
     from gradcamo.views import cell_view, thumbnail
@@ -238,10 +248,12 @@ def _write_thumbnails(
     for score, label, batch, i in (places[rank] for rank in ranks):
         crop = crops[int(index[label])]
         cam = fine_map(batch.maps[i], crop.labels.shape, batch.placement)
-        rows.append((job.image, label, score, thumbnail(cell_view(crop, cam))))
-    table = pd.DataFrame(rows, columns=["image", "label", "grad_camo", "jpeg"])
+        rows.append((label, score, thumbnail(cell_view(crop, cam))))
+    table = pa.Table.from_pandas(pd.DataFrame(rows, columns=["label", "grad_camo", "jpeg"]))
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), "seal": BLANK})
     with landing(job.folder.thumbnails(job.name)) as scratch:
-        table.to_parquet(scratch)
+        pq.write_table(table, scratch, write_page_checksum=True)
+    return len(rows)
 
 
 def _no_room(error: BaseException | None) -> bool:

@@ -57,14 +57,22 @@ def write_report(source: str | Path, out: str | Path) -> Path:
     return _write(out, read_table(table_path), source, _failed(source), source.name)
 
 
-def write_plate_report(folder: Path, failed: Mapping[str, str]) -> Path:
-    """``report.html`` in the folder of a plate, naming the stacks that miss, and why."""
-    table = read_table(folder / "cells.parquet")
-    return _write(folder / "report.html", table, folder, failed, folder.name)
+def write_plate_report(folder: Path, failed: Mapping[str, str], new: Path) -> Path:
+    """``report.html`` of a plate's folder, naming the stacks that miss, and why.
+
+    Written to ``new``, where its tables are that take their places in the folder with it.
+    """
+    table = read_table(new / "cells.parquet")
+    return _write(new / "report.html", table, folder, failed, folder.name, new)
 
 
 def _write(
-    out: Path, table: pd.DataFrame, folder: Path, failed: Mapping[str, str], title: str
+    out: Path,
+    table: pd.DataFrame,
+    folder: Path,
+    failed: Mapping[str, str],
+    title: str,
+    new: Path | None = None,
 ) -> Path:
     from jinja2 import Environment, PackageLoader, select_autoescape
     from plotly.offline import get_plotlyjs
@@ -72,7 +80,7 @@ def _write(
     recipe = dict(table.attrs.get("recipe", {}))
     table = _complete(table)
     cutoff = recipe.get("settings", {}).get("cutoff", AuditSettings().cutoff)
-    confounding, costs = _beside(folder, "confounding"), _beside(folder, "cutoffs")
+    confounding, costs = _beside(new or folder, "confounding"), _beside(new or folder, "cutoffs")
     summary = _beside(folder, "layer_summary")
     pictures = read_pictures(folder, table, recipe)
     shown = files("gradcamo.report")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.files.seal import check_seal
+
 MOST = 2_500
 """Pictures in a page; at about 4 KB each they are most of its size."""
 SHOWN = 12
@@ -24,7 +26,7 @@ def read_pictures(folder: Path, table: pd.DataFrame, recipe: Mapping[str, Any]) 
     files = _files(folder, recipe)
     if not files:
         return pd.DataFrame(columns=[*_CELL, "picture"])
-    kept = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
+    kept = pd.concat([_of(path, image) for image, path in files.items()], ignore_index=True)
     cells = table.merge(kept.drop(columns="grad_camo"), on=["image", "label"])
     cells = cells.sort_values("grad_camo", ascending=False, kind="stable", ignore_index=True)
     if len(cells) > MOST:
@@ -47,7 +49,15 @@ def galleries(pictures: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"name": name, "cells": cells.to_dict("records")} for name, cells in parts.items()]
 
 
-def _files(folder: Path, recipe: Mapping[str, Any]) -> list[Path]:
-    """The pictures that belong to this very table."""
-    names = recipe.get("pictures", [])
-    return [path for name in names if (path := folder / str(name)).is_file()]
+def _files(folder: Path, recipe: Mapping[str, Any]) -> dict[str, Path]:
+    """The pictures that belong to this very table, by image."""
+    names = recipe.get("pictures", {})
+    if not isinstance(names, Mapping):  # as 0.1.0 listed them: they tell their image
+        names = {str(name): name for name in names}
+    return {image: path for image, name in names.items() if (path := folder / str(name)).is_file()}
+
+
+def _of(path: Path, image: str) -> pd.DataFrame:
+    check_seal(path)
+    kept = pd.read_parquet(path)
+    return kept if "image" in kept else kept.assign(image=image)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gradcamo.files.landing import landing
+from gradcamo.files.seal import blank_zip_seal
 from gradcamo.progress import EpochResult, TrainingProgress, Watch
 from gradcamo.training.state import TrainingState
 
@@ -109,6 +110,7 @@ class StateFile(Checkpoint):
             return
         with landing(self.state.path) as scratch:
             trainer.save_checkpoint(scratch)
+            blank_zip_seal(scratch)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]

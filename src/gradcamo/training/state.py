@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.seal import check_seal
 from gradcamo.settings import TrainSettings
 
 FREE = {"epochs", "patience", "workers", "device", "devices"}
@@ -69,6 +70,7 @@ class TrainingState:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    check_seal(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return dict(state["gradcamo"])

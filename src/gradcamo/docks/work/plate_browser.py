@@ -82,11 +82,11 @@ class PlateBrowser(QObject):
         known = self.session.checkpoint
 
         def steps() -> Iterator[Any]:
-            from gradcamo.networks.checkpoint import Checkpoint
+            from gradcamo.plate.folder import load_named
 
             checkpoint = known
             if checkpoint is None or checkpoint.hash != results.recipe["checkpoint"]:
-                checkpoint = Checkpoint.load(results.checkpoint)
+                checkpoint = load_named(results.checkpoint)
                 _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
             yield image, label, read_site(cell, path), checkpoint, results
 

@@ -1,0 +1,235 @@
+"""What is kept is kept: a flipped bit is found where a file is read, whatever it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from causal_cases import known
+from test_causal_bank import wells
+
+import gradcamo as gc
+from gradcamo import DonorBank, GradcamoError
+from gradcamo.files.kept import read_kept, write_marks
+from gradcamo.files.labels import read_labels, write_labels
+from gradcamo.files.seal import blank_zip_seal, check_seal, seal
+from gradcamo.files.store import read_profiles, write_maps, write_table
+from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.plate.folder import load_named
+
+
+def flipped(path, bit):
+    """Flip one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def some_bits(path, n, seed=0):
+    return np.random.default_rng(seed).integers(0, path.stat().st_size * 8, n).tolist()
+
+
+@pytest.fixture
+def table(random):
+    n = 40
+    columns = {"label": np.arange(1, n + 1), "grad_camo": random.random(n)}
+    return pd.DataFrame({**columns, "flagged": random.random(n) > 0.5, "well": ["B02"] * n})
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".h5ad"])
+def test_no_bit_of_a_table_flips_in_silence(table, random, tmp_path, suffix):
+    path, profiles = tmp_path / f"cells{suffix}", random.random((40, 16)).astype(np.float32)
+    write_table(table, path, {"layer": "block_2"}, profiles)
+    whole, silent = path.read_bytes(), 0
+    written = read_profiles(path)
+    for bit in some_bits(path, 200):
+        flipped(path, bit)
+        try:
+            read = read_profiles(path)
+        except GradcamoError:
+            pass
+        else:  # the bit was one of the mark before the seal, and of nothing else
+            same = np.array_equal(read.values, written.values) and read.table.equals(written.table)
+            silent += not (same and read.recipe == written.recipe)
+        path.write_bytes(whole)
+    assert silent == 0
+
+
+def _labels(folder):
+    write_labels(folder / "file.ome.tif", np.arange(2 * 9 * 9, dtype=np.uint16).reshape(2, 9, 9))
+    return read_labels
+
+
+def _bank(folder):
+    DonorBank.cut(wells(1), known(lambda o, u, b: o)).save(folder / "file.npz")
+    return DonorBank.load
+
+
+def _marks(folder):
+    marks = {"cutoff": 0.5, "flagged_by_hand": {"12": True}, "notes": {"12": "dim"}}
+    home = folder / "file"
+    write_marks([home], marks)
+
+    def read(path):
+        if (kept := read_kept([home])).damaged:
+            raise GradcamoError(kept.damaged[0])
+
+    return read
+
+
+def _state(folder):
+    torch.save({"gradcamo": {"settings": {}}, "w": torch.ones(8)}, folder / "file.state")
+    blank_zip_seal(folder / "file.state")
+    seal(folder / "file.state")
+    from gradcamo.training.state import _read
+
+    return _read
+
+
+def _map(folder):
+    (path,) = write_maps(folder, [7], [np.ones((2, 9, 9))], [(0, 0, 0)])
+    path.rename(folder / "file.ome.tif")
+    return check_seal
+
+
+@pytest.mark.parametrize("write", [_labels, _bank, _marks, _state, _map])
+def test_every_kind_of_file_knows_that_it_was_damaged(write, tmp_path):
+    read = write(tmp_path)
+    (path,) = tmp_path.iterdir()
+    read(path)
+    check_seal(path, required=True)
+    whole = path.read_bytes()
+    mark = whole.rfind(b"gradcamo-seal-")
+    for bit in some_bits(path, 25):
+        if mark <= bit // 8 < mark + 14:  # says no more that there is a seal, and nothing else
+            continue
+        flipped(path, bit)
+        with pytest.raises(GradcamoError):
+            read(path)
+        for other in tmp_path.iterdir():  # what was set aside
+            other.unlink()
+        path.write_bytes(whole)
+
+
+def test_a_checkpoint_with_another_weight_is_refused(tiny_model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoint = Checkpoint.load(tiny_model)
+    checkpoint.save(path)
+    assert Checkpoint.load(path).hash == checkpoint.hash
+    flipped(path, path.stat().st_size * 8 - 2)
+    with pytest.raises(GradcamoError, match="not what was written"):
+        Checkpoint.load(path)
+
+
+def test_files_of_other_tools_are_read_as_before(tmp_path):
+    pd.DataFrame({"label": [1], "grad_camo": [0.5]}).to_parquet(tmp_path / "cells.parquet")
+    assert len(gc.read_table(tmp_path / "cells.parquet")) == 1
+    with pytest.raises(GradcamoError, match="has no seal"):
+        check_seal(tmp_path / "cells.parquet", required=True)
+
+
+def test_what_was_edited_with_other_tools_is_no_longer_sealed(table, tmp_path):
+    path = tmp_path / "cells.parquet"
+    write_table(table, path)
+    pd.read_parquet(path).assign(mine=1).to_parquet(path)
+    assert "mine" in gc.read_table(path)
+
+
+@pytest.fixture
+def rerun(eight_stacks, tiny_model, finished, tmp_path):
+    """A folder of results, and how to run its plate again in this process."""
+    from distributed import LocalCluster
+
+    out = shutil.copytree(finished, tmp_path / "out")
+    settings = gc.PlateSettings(umap_cells=0, workers=2, thumbnails=3)
+
+    def again(plate=eight_stacks, out=out, model=tiny_model):
+        with LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster:
+            return gc.audit_plate(plate, model, out, settings, cluster.scheduler_address)
+
+    return out, again
+
+
+def contents(out):
+    """The bytes of all cells' files, and the plate's table."""
+    files = {path.name: path.read_bytes() for path in (out / "cells").rglob("*.parquet")}
+    return files, gc.read_table(out / "cells.parquet")
+
+
+def test_damaged_files_of_a_plate_are_named_and_made_again(rerun, finished):
+    out, again = rerun
+    cells, pictures = (sorted((out / of).rglob("*.parquet")) for of in ("cells", "thumbnails"))
+    (network,) = out.glob("checkpoint-*")
+    for path, at in ((cells[0], 0.3), (pictures[1], 0.5), (network, 0.9), (cells[2], 1)):
+        flipped(path, int(path.stat().st_size * 8 * at) - 9)
+    flipped(out / "cells.parquet", 80_000)
+    summary = again()
+    assert (summary.exit_status, summary.computed) == (0, 3)
+    assert set(summary.mended) == {
+        str(p.relative_to(out)) for p in (cells[0], pictures[1], cells[2])
+    }
+    assert f"damaged, and made again: {summary.mended[0]}" in str(summary)
+    pd.testing.assert_frame_equal(contents(out)[1], contents(finished)[1])
+    again = again()
+    assert (again.computed, again.mended) == (0, ())
+
+
+def test_a_network_under_anothers_name_is_not_used(rerun, tiny_model):
+    out, again = rerun
+    (path,) = out.glob("checkpoint-*")
+    right = path.read_bytes()
+    other = Checkpoint.load(tiny_model)
+    other.recipe["note"] = "another"
+    object.__setattr__(other, "channel_mean", tuple(m + 1 for m in other.channel_mean))
+    other.save(path)
+    with pytest.raises(GradcamoError, match="another network"):
+        load_named(path)
+    assert again().exit_status == 0
+    assert path.read_bytes() == right
+
+
+def test_a_folder_that_was_moved_or_copied_with_its_images_computes_nothing(
+    rerun, eight_stacks, tmp_path
+):
+    _, again = rerun
+    here = tmp_path / "here"
+    here.mkdir()
+    shutil.copytree(eight_stacks.parent, here / "plate")
+    assert again(here / "plate" / "plate.csv", here / "out").computed == 8
+    moved = here.rename(tmp_path / "there")
+    summary = again(moved / "plate" / "plate.csv", moved / "out")
+    assert (summary.computed, summary.exit_status) == (0, 0)
+    table = gc.read_table(moved / "out" / "cells.parquet")
+    assert all(Path(path).exists() for path in table["image"])
+    assert table["pictured"].any()
+    assert "data:image/jpeg" in (moved / "out" / "report.html").read_text()
+    copied = shutil.copytree(moved, tmp_path / "copied", copy_function=shutil.copy)  # new times
+    summary = again(copied / "plate" / "plate.csv", copied / "out")
+    assert summary.computed == 0
+    image = Path(gc.read_plate(copied / "plate" / "plate.csv")["image"][0])
+    flipped(image, image.stat().st_size * 4)  # one voxel
+    assert again(copied / "plate" / "plate.csv", copied / "out").computed == 1
+
+
+def test_new_tables_never_stand_beside_an_old_report(rerun, monkeypatch):
+    out, again = rerun
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    import gradcamo.report as report
+
+    def full(*_):
+        raise GradcamoError("no room")
+
+    monkeypatch.setattr(report, "write_plate_report", full)
+    flipped(next((out / "cells").rglob("*.parquet")), 999)
+    summary = again()
+    assert summary.trouble == "no room"
+    after = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert json.loads(after.pop("summary.json"))["trouble"] == "no room"
+    before.pop("summary.json")
+    assert after == before
+    assert not list(out.glob(".together-*"))
