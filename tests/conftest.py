@@ -149,3 +149,16 @@ def finished(eight_stacks, tiny_model, once) -> Path:
         assert result.exit_code == 0, result.output
 
     return once("finished", run)
+
+
+@pytest.fixture(scope="session")
+def reference_folder(golden_state, once) -> Path:
+    """Where the examples of the public names run, see the head of the reference."""
+    import torch
+    from examples import run_head_of_reference
+
+    def fill(folder):
+        run_head_of_reference(folder)
+        torch.save(golden_state, folder / "published.pth")
+
+    return once("reference", fill)

@@ -25,3 +25,22 @@ def test_the_reference_shows_every_public_name():
     shown = re.findall(r"^::: (gradcamo\.[\w.]+)$", page.read_text(encoding="utf-8"), re.M)
     names = [name.rpartition(".")[2] for name in shown]
     assert sorted(names) == sorted(set(gc.__all__) - {"__version__"})
+
+
+def test_help_lists_the_fields_of_settings_with_defaults_and_bounds():
+    told = gc.PlateSettings.__doc__
+    assert (
+        "\nretries : int, default: 1\n    further attempts at a stack that failed; at least 0\n"
+        in told
+    )
+    assert "\nlabels_stitch : float, default: 0.05\n" in told  # of a model that it inherits from
+    audit = "\naudit : AuditSettings, default: AuditSettings()\n    How cells are explained"
+    assert audit in told
+    assert "\nrescale : {'min-max', 'percentile'}, default: 'min-max'\n" in gc.CropSettings.__doc__
+
+
+def test_a_stack_shows_what_it_is_without_its_voxels(field):
+    stack, _ = field
+    assert repr(stack) == (
+        "<ZStack 2 × 6 × 60 × 70 uint16 (DNA, actin), 0.6 × 0.35 × 0.35 µm, field.tif>"
+    )

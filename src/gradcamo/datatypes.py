@@ -45,13 +45,13 @@ class ZStack:
 
     Parameters
     ----------
-    data : array-like, (C, Z, Y, X)
-        NumPy, memory-mapped or Dask array. A 2D image has one plane.
+    data : array-like
+        (C, Z, Y, X): NumPy, memory-mapped or Dask array. A 2D image has one plane.
     channels : tuple of str
         One name per channel, each different.
-    spacing_um : tuple of float or None (z, y, x), optional
-        Voxel size in µm, None along each axis that the file says nothing of; None where it says
-        nothing at all.
+    spacing_um : tuple of float or None, optional
+        Voxel size (z, y, x) in µm, None along each axis that the file says nothing of; None where
+        it says nothing at all.
     source : str
         Where it came from; the ``image`` column of every table.
     lacking : callable, optional
@@ -61,6 +61,15 @@ class ZStack:
     ------
     GradcamoError
         If the array is not (C, Z, Y, X), has an empty axis, or names and sizes do not fit it.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import numpy as np
+    >>> voxels = np.zeros((2, 5, 64, 64), np.uint16)
+    >>> stack = gc.ZStack(voxels, channels=("DNA", "ER"), spacing_um=(1.0, 0.3, 0.3))
+    >>> stack.select(("ER",)).shape
+    (1, 5, 64, 64)
     """
 
     data: Any
@@ -94,6 +103,14 @@ class ZStack:
                     f"a voxel size is three positive lengths (z, y, x) in µm, got {spacing}"
                 )
             object.__setattr__(self, "spacing_um", spacing if known else None)
+
+    def __repr__(self) -> str:
+        """Without the voxels, which would have to be read, and fill the screen."""
+        size = " × ".join(map(str, self.shape))
+        return (
+            f"<ZStack {size} {self.data.dtype} ({', '.join(self.channels)}), "
+            f"{spacing_text(self.spacing_um)}, {self.source or 'of no file'}>"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -161,12 +178,32 @@ def _is_constant(planes: Iterable[np.ndarray]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class CellCrop:
-    """One cell in its window, cut when it is looked at.
+    """One cell in its window, cut when it is looked at, as `CellCrops` hold it.
 
-    ``image`` is (C, Z, Y, X) float32, each channel min-max rescaled to [0, 1]; ``labels`` is
-    (Z, Y, X); ``start_zyx`` is the window's first voxel in the stack and may be negative.
-    ``cut_raw`` gives the image before it is rescaled, where float32 holds it exactly and all of
-    its window lies inside the stack.
+    Attributes
+    ----------
+    label : int
+        The cell's number in the label image.
+    start_zyx : tuple of int
+        The window's first voxel (z, y, x) in the stack; it may be negative.
+    touches_border : bool
+        Whether the cell is cut off at the image's border.
+    image : ndarray
+        (C, Z, Y, X) float32, each channel rescaled to [0, 1], 0 outside the stack.
+    labels : ndarray
+        (Z, Y, X), the labels of the cell and of its neighbours.
+    cut_raw : callable, optional
+        Gives the image before it is rescaled, where float32 holds it exactly and all of its window
+        lies inside the stack.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
+    >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
+    >>> cell = gc.CellCrops(stack, labels, gc.CropSettings(size_yx=(64, 64)))[0]
+    >>> cell.label, cell.image.shape, cell.labels.shape
+    (1, (6, 9, 64, 64), (9, 64, 64))
     """
 
     label: int
@@ -187,10 +224,27 @@ class CellCrop:
 
 @dataclass(frozen=True, eq=False)
 class CamResult:
-    """Localization maps and profiles of N cells, as tensors.
+    """Localization maps and profiles of N cells, as tensors; what `grad_cam` returns.
 
-    ``logits`` (N, K), ``predicted`` and ``target`` (N,), and per layer ``maps`` (N, *grid) after
-    equation 3 and ``profiles`` (N, C').
+    Attributes
+    ----------
+    logits : Tensor
+        (N, K) float32, before softmax.
+    predicted, target : Tensor
+        (N,), the class that the network calls and the one that is explained.
+    maps : mapping of str to Tensor
+        By layer, ``(N, *grid)`` after equation 3: not negative, not scaled.
+    profiles : mapping of str to Tensor
+        By layer, (N, C'), the mean of each channel over the grid.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import torch
+    >>> network = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.1)
+    >>> seen = gc.grad_cam(network, torch.rand(1, 2, 64, 64, 64), layers=["block_4", "head"])
+    >>> {layer: tuple(cam.shape) for layer, cam in seen.maps.items()}
+    {'block_4': (1, 4, 4, 4), 'head': (1, 1, 1, 1)}
     """
 
     logits: Tensor
@@ -202,9 +256,29 @@ class CamResult:
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """Morphological profiles and the table they belong to, row by row.
+    """Morphological profiles and the table they belong to, row by row, as `read_profiles` returns.
 
-    ``values`` is (N, d); ``table`` has N rows and says image, label and layer of each.
+    Parameters
+    ----------
+    values : ndarray
+        (N, d), one row a cell.
+    table : DataFrame
+        N rows, which say image, label and layer of each.
+    recipe : mapping, optional
+        How they were made.
+
+    Raises
+    ------
+    GradcamoError
+        If there are not as many profiles as rows.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> profiles = gc.read_profiles("cells.h5ad")
+    >>> whole = ~profiles.table["touches_border"]
+    >>> bool((profiles.values[whole] >= 0).any())
+    True
     """
 
     values: np.ndarray

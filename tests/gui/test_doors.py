@@ -9,6 +9,7 @@ import napari
 import numpy as np
 import pytest
 import tifffile
+from examples import run_examples
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from test_autosave import saved
@@ -283,6 +284,12 @@ def test_python_opens_a_window_with_arrays_and_shows_others_in_it(field, checkpo
     assert gc.open_window(channel, viewer=viewer) is viewer
     assert list(session.channel_layers) == list(stack.channels[1:])
     assert window_made == [viewer]
+
+
+def test_the_example_of_a_window_opens_one(window_made, reference_folder, monkeypatch):
+    monkeypatch.chdir(reference_folder)
+    run_examples(gc.open_window)
+    assert len(window_made) == 1
 
 
 @pytest.mark.parametrize(

@@ -237,11 +237,11 @@ def find_bank(
         If there is none.
     """
     from gradcamo.causal.bank import DonorBank, bank_beside
-    from gradcamo.networks.checkpoint import BUNDLED
+    from gradcamo.networks.checkpoint import BUNDLED, checkpoint_path
 
     if donors is not None:
         return DonorBank.load(donors)
-    beside = bank_beside(checkpoint_file)
-    if bundled is not None and Path(checkpoint_file) == BUNDLED:
+    path = checkpoint_path(checkpoint_file)
+    if bundled is not None and path == BUNDLED:
         return bundled()
-    return DonorBank.load(beside)
+    return DonorBank.load(bank_beside(path))

@@ -61,24 +61,44 @@ def audit(
     Parameters
     ----------
     stack : ZStack
-    labels : integer array, (Z, Y, X)
+        (C, Z, Y, X).
+    labels : array of int
+        (Z, Y, X), 0 outside cells.
     checkpoint : Checkpoint
         A network of your own comes in ``Checkpoint.around(network, channels, layer, input_size)``.
-    settings : AuditSettings
-    only : labels to audit; all by default
+    settings : AuditSettings, optional
+        Layer, alignment, target and the like.
+    only : collection of int, optional
+        Labels to audit; all by default.
 
     Returns
     -------
-    DataFrame with the columns `CELL_COLUMNS`; ``attrs["recipe"]`` says how it was made and holds
-    its ``cautions`` (`gradcamo.auditing.cautions`), which come as warnings, too. Cells that touch
-    the y or x border are partial: they have a row, but no score. So do cells in pieces of which
-    their crop holds none (``cell_in_crop`` 0). With ``settings.permutations``, ``p_value`` and
-    ``q_value`` (`gradcamo.cells.null`) follow.
+    DataFrame
+        With the columns `CELL_COLUMNS`; ``attrs["recipe"]`` says how it was made and holds its
+        ``cautions``, which come as warnings, too. Cells that touch the y or x border are partial:
+        they have a row, but no score. So do cells in pieces of which their crop holds none
+        (``cell_in_crop`` 0). With ``settings.permutations``, ``p_value`` and ``q_value`` follow.
 
     Raises
     ------
     GradcamoError
         If stack, labels and checkpoint do not fit, there are no cells, or a channel holds NaN.
+
+    Notes
+    -----
+    Grad-CAMO is equation 5 of Gopalakrishnan, Ma and Xie (2024), see `attention_shares`.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
+    >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
+    >>> cells = gc.audit(stack, labels, gc.Checkpoint.load("bundled"))
+    >>> cells[["label", "grad_camo", "chance", "ceiling"]].round(2).head(3)
+       label  grad_camo  chance  ceiling
+    0      1       0.22    0.19     0.99
+    1      2       0.05    0.16     0.99
+    2      3       0.25    0.17     0.99
     """
     from gradcamo.networks.checkpoint import Checkpoint
 
@@ -126,7 +146,34 @@ def audit_batches(
     settings: AuditSettings | None = None,
     only: Collection[int] | None = None,
 ) -> Iterator[AuditBatch]:
-    """The same as `audit`, batch by batch, with profiles and maps. Checks come before the first."""
+    """The same as `audit`, batch by batch, with profiles and maps. Checks come before the first.
+
+    Parameters
+    ----------
+    stack, labels, checkpoint, settings, only
+        As in `audit`.
+
+    Yields
+    ------
+    AuditBatch
+        ``table`` of n cells, ``profiles`` (n, C'), coarse ``maps`` ``(n, *grid)``, ``starts``
+        (n, 3) of the crops in voxels (z, y, x); ``done`` of ``total`` cells are audited.
+
+    Raises
+    ------
+    GradcamoError
+        As `audit`.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
+    >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
+    >>> checkpoint = gc.Checkpoint.load("bundled")
+    >>> for batch in gc.audit_batches(stack, labels, checkpoint, only=[1, 2, 3]):
+    ...     print(f"{batch.done} of {batch.total}", batch.maps.shape)
+    3 of 3 (3, 4, 6, 6)
+    """
     return audit_crops(cells_of(stack, labels, checkpoint, settings), checkpoint, settings, only)
 
 

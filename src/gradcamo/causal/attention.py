@@ -59,28 +59,34 @@ def causal_attention(
 
     Regions of a crop are swapped for the same regions of other cells, donors of a contrasting
     class and of the same one, and the network is asked what it says then; Shapley values over the
-    three regions share the difference out (`gradcamo.causal.shares`). Forward passes only: any
-    network will do.
+    three regions share the difference out. Forward passes only: any network will do.
 
     Parameters
     ----------
     stack : ZStack
-    labels : integer array, (Z, Y, X)
+        (C, Z, Y, X).
+    labels : array of int
+        (Z, Y, X), 0 outside cells.
     checkpoint : Checkpoint
+        The network that is asked.
     bank : DonorBank
         Of training wells, with the same crop, planes and channels.
-    settings : CausalSettings
-    only : labels to ask about; all by default
-    plate, well : where the stack comes from, so that donors of its own well are left out; by
-        default the bank knows them if the stack is one of its own
+    settings : CausalSettings, optional
+        How often donors are drawn, and for which class.
+    only : collection of int, optional
+        Labels to ask about; all by default.
+    plate, well : str, optional
+        Where the stack comes from, so that donors of its own well are left out; by default the
+        bank knows them if the stack is one of its own.
 
     Returns
     -------
-    DataFrame with the columns `COLUMNS`, one row a cell, in ascending label. ``causal_own``,
-    ``causal_neighbour`` and ``causal_background`` sum to 1; they are NaN for cells that are not
-    answered, ``causal_reason`` says why where there was no game. Effects are in logits.
-    ``attrs["recipe"]`` says how it was made; its ``cautions`` what to know about the donors and
-    the network.
+    DataFrame
+        One row a cell, in ascending label. ``causal_own``, ``causal_neighbour`` and
+        ``causal_background`` sum to 1; they are NaN for cells that are not answered,
+        ``causal_reason`` says why where there was no game. Effects are in logits.
+        ``attrs["recipe"]`` says how it was made; its ``cautions`` what to know about the donors
+        and the network.
 
     Raises
     ------
@@ -90,10 +96,14 @@ def causal_attention(
 
     Examples
     --------
-    >>> bank = gc.DonorBank.load("model.donors.npz")  # doctest: +SKIP
-    >>> table = gc.causal_attention(stack, labels, checkpoint, bank)  # doctest: +SKIP
-    >>> table.loc[table["causal_answered"], "causal_own"].median()  # doctest: +SKIP
-    0.93
+    >>> import gradcamo as gc
+    >>> stack = gc.read_stack("plate/images/E03_s1.ome.tif")
+    >>> labels = gc.read_labels("plate/labels/E03_s1.ome.tif")
+    >>> bank = gc.DonorBank.load("donors.npz")
+    >>> network = gc.Checkpoint.load("bundled")
+    >>> asked = gc.causal_attention(stack, labels, network, bank, gc.CausalSettings(draws=1))
+    >>> len(asked), "causal_own" in asked
+    (18, True)
     """
     settings = settings or CausalSettings()
     crops = CellCrops(stack.select(checkpoint.channels).in_memory(), labels, checkpoint.crop)

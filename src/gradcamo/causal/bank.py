@@ -54,16 +54,33 @@ class DonorBank:
 
     Parameters
     ----------
-    voxels : (n, Z, Y, X, C), intensities as they were read, 0 outside the stack
-    kinds : (n, Z, Y, X) uint8, whose each voxel is (`gradcamo.causal.regions`)
-    labels : (n,), each cell's label in its stack
-    classes : (n,), each cell's treatment
-    origin : (n,), the number of its stack among ``stacks``
-    stacks : where they come from
-    channels : stains, in the order of the voxels' last axis
-    control : the control among the classes, "" where there is none
-    spacing_um : voxel size (z, y, x), where it is known
-    recipe : how the bank was made
+    voxels : ndarray
+        (n, Z, Y, X, C), intensities as they were read, 0 outside the stack.
+    kinds : ndarray
+        (n, Z, Y, X) uint8, whose each voxel is (`gradcamo.causal.regions`).
+    labels : ndarray
+        (n,), each cell's label in its stack.
+    classes : tuple of str
+        (n,), each cell's treatment.
+    origin : ndarray
+        (n,), the number of its stack among ``stacks``.
+    stacks : tuple of Origin
+        Where they come from.
+    channels : tuple of str
+        Stains, in the order of the voxels' last axis.
+    control : str
+        The control among the classes, "" where there is none.
+    spacing_um : tuple of float, optional
+        Voxel size (z, y, x) in µm, where it is known.
+    recipe : mapping, optional
+        How the bank was made.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> bank = gc.DonorBank.load("donors.npz")
+    >>> bank.control, sorted(set(bank.classes)), bank.voxels.shape[1:]
+    ('control', ['40.00x', 'control'], (9, 64, 64, 6))
     """
 
     voxels: np.ndarray
@@ -90,14 +107,21 @@ class DonorBank:
 
         Parameters
         ----------
-        stacks : of (stack, labels, {label: class, …}, plate, well)
-            Training wells only; stacks are read one after the other. Cells that are not named, or
-            whose class is empty, are left out.
+        stacks : iterable of tuple
+            (stack, labels, {label: class, …}, plate, well) of training wells only; they are read
+            one after the other. Cells that are not named, or whose class is empty, are left out.
         checkpoint : Checkpoint
             Says channels and crop; its network is not asked.
-        control : the control among the classes; found by its name by default, "" for none
-        per_class : cells of each class, at most
-        seed : of the lot
+        control : str, optional
+            The control among the classes; found by its name by default, "" for none.
+        per_class : int
+            Cells of each class, at most.
+        seed : int
+            Of the lot.
+
+        Returns
+        -------
+        DonorBank
 
         Raises
         ------
@@ -291,6 +315,11 @@ class DonorBank:
     def save(self, path: str | Path) -> None:
         """Write the bank as one compressed ``.npz``, whole or not at all.
 
+        Parameters
+        ----------
+        path : path
+            Ends in ``.npz``.
+
         Raises
         ------
         GradcamoError
@@ -311,6 +340,15 @@ class DonorBank:
     @classmethod
     def load(cls, path: str | Path) -> DonorBank:
         """Read a bank; nothing is unpickled.
+
+        Parameters
+        ----------
+        path : path
+            A file of `save`.
+
+        Returns
+        -------
+        DonorBank
 
         Raises
         ------

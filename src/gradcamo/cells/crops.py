@@ -100,8 +100,11 @@ class CellCrops(Sequence[CellCrop]):
     Parameters
     ----------
     stack : ZStack
-    labels : integer array, (Z, Y, X)
-    settings : CropSettings
+        (C, Z, Y, X).
+    labels : array of int
+        (Z, Y, X), 0 outside cells.
+    settings : CropSettings, optional
+        Size of the window in voxels, and how intensities are rescaled.
 
     Attributes
     ----------
@@ -111,11 +114,12 @@ class CellCrops(Sequence[CellCrop]):
         (voxels), start_z, start_y, start_x (voxels, may be negative), cell_in_crop (share of the
         cell's voxels that its window holds).
     window : tuple of int
-        Size (z, y, x) of every crop.
-    scorable : (N,) bool
-        Which cells can be trained on and scored: whole, and at least partly in their windows.
-    hot : (N, C) bool
-        Which channels of the crops cut so far hold hot voxels (`hot_channels`), where crops are
+        Size (z, y, x) of every crop, in voxels.
+    scorable : ndarray
+        (N,) bool: which cells can be trained on and scored: whole, and at least partly in their
+        windows.
+    hot : ndarray
+        (N, C) bool: which channels of the crops cut so far hold hot voxels, where crops are
         rescaled by them.
 
     Raises
@@ -127,6 +131,17 @@ class CellCrops(Sequence[CellCrop]):
     Notes
     -----
     Reading is the only thing a crop does, so crops may be cut in any order and from threads.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
+    >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
+    >>> crops = gc.CellCrops(stack, labels, gc.CropSettings(size_yx=(64, 64)))
+    >>> len(crops), int(crops.scorable.sum())
+    (18, 10)
+    >>> crops[0].image.shape
+    (6, 9, 64, 64)
     """
 
     def __init__(self, stack: ZStack, labels: Any, settings: CropSettings | None = None) -> None:

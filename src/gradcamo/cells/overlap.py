@@ -49,14 +49,24 @@ def upsample_cam(cam: Any, shape: Sequence[int], placement: Placement | None = N
 
     Parameters
     ----------
-    cam : tensor or array, (..., *grid)
-    shape : the crop's shape, as many axes as the grid
+    cam : Tensor or array
+        ``(..., *grid)``.
+    shape : sequence of int
+        The crop's shape, as many axes as the grid.
     placement : Placement, optional
         Where the grid lies in the crop; the published placement by default.
 
     Returns
     -------
-    (..., *shape), tensor or array as it came.
+    Tensor or array
+        ``(..., *shape)``, as it came.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import numpy as np
+    >>> gc.upsample_cam(np.array([[0.0, 1.0]]), shape=(4,)).round(2).tolist()
+    [[0.0, 0.25, 0.75, 1.0]]
     """
     maps = _as_maps(cam)
     matrices = _matrices(maps.shape[maps.ndim - len(shape) :], shape, placement, maps.device)
@@ -98,17 +108,28 @@ def grad_camo(cam: Any, mask: Any) -> Any:
 
     Parameters
     ----------
-    cam : (N, *shape), after ReLU and not min-max scaled
-    mask : (N, *shape), bool
+    cam : Tensor or array
+        ``(N, *shape)``, after ReLU and not min-max scaled.
+    mask : Tensor or array of bool
+        ``(N, *shape)``, which voxels are the cell's.
 
     Returns
     -------
-    (N,) in [0, 1]; NaN for an all-zero map: no attention is not background attention.
+    Tensor or array
+        (N,) in [0, 1]; NaN for an all-zero map: no attention is not background attention.
 
     Raises
     ------
     GradcamoError
         If the shapes differ or the maps hold negative, NaN or infinite values.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import numpy as np
+    >>> cam = np.array([[1.0, 3.0, 0.0, 4.0]])
+    >>> gc.grad_camo(cam, mask=np.array([[False, True, True, False]])).tolist()
+    [0.375]
     """
     maps, masks = _as_maps(cam), torch.as_tensor(mask)
     if maps.shape != masks.shape:
@@ -204,27 +225,39 @@ def attention_shares(
 
     Parameters
     ----------
-    cam : (N, *grid)
-        Maps after ReLU, not min-max scaled; 2D or 3D.
-    labels : integers, (N, *crop)
-        The label crop of each cell.
-    label : (N,)
-        Each cell's own id.
+    cam : Tensor or array
+        ``(N, *grid)``: maps after ReLU, not min-max scaled; 2D or 3D.
+    labels : array of int
+        ``(N, *crop)``: the label crop of each cell.
+    label : array of int
+        (N,): each cell's own id.
     placement : Placement, optional
         Where the grid lies in the crop; the published placement by default.
 
     Returns
     -------
-    dict of (N,) tensors (arrays, if ``cam`` is one)
-        ``grad_camo``, ``neighbour_share``, ``background_share`` (sum to 1; NaN for an all-zero
-        map), ``chance`` (what a flat map scores), ``ceiling`` (the best map on this grid),
-        ``attainable`` = (grad_camo - chance) / (ceiling - chance), NaN where both agree.
+    dict of str to Tensor or array
+        Each (N,): ``grad_camo`` (equation 5), ``neighbour_share``, ``background_share`` (sum to 1;
+        NaN for an all-zero map), ``chance`` (what a flat map scores), ``ceiling`` (the best map on
+        this grid), ``attainable`` = (grad_camo - chance) / (ceiling - chance), NaN where both
+        agree.
 
     Raises
     ------
     GradcamoError
         If labels are not whole numbers, shapes do not fit, a map is negative or not finite, or a
         crop lacks its own cell.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import numpy as np
+    >>> labels = np.zeros((1, 8, 8), int)
+    >>> labels[0, :, :4], labels[0, :, 6:] = 1, 2
+    >>> shares = gc.attention_shares(np.ones((1, 2, 2)), labels, np.array([1]))
+    >>> {name: round(float(value[0]), 2) for name, value in shares.items()}
+    {'grad_camo': 0.5, 'neighbour_share': 0.25, 'background_share': 0.25,
+     'chance': 0.5, 'ceiling': 0.88, 'attainable': 0.0}
     """
     maps, crops, ids = _as_maps(cam), _as_integers(labels), _as_integers(label)
     if maps.ndim != crops.ndim or len(maps) != len(crops):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gradcamo import settings as s
-from gradcamo.cli.bundled import bundled_bank, checkpoint_file
+from gradcamo.cli.bundled import bundled_bank
 from gradcamo.cli.options import CYTOMINING, FOLDER, IMAGE, OUT, settings_options
 from gradcamo.cli.terminal import caution, track_cells, track_swaps
 
@@ -53,12 +53,8 @@ def audit(
     row = row_of(image, reading, labels_path)
     stack = read_stack(row)
     labels = read_labels(row, like=stack)
-    checkpoint = Checkpoint.load(checkpoint_file(checkpoint_path))
-    bank = (
-        find_bank(swap.donors, checkpoint_file(checkpoint_path), bundled_bank)
-        if swap.causal
-        else None
-    )
+    checkpoint = Checkpoint.load(checkpoint_path)
+    bank = find_bank(swap.donors, checkpoint_path, bundled_bank) if swap.causal else None
     crops = cells_of(stack, labels, checkpoint, settings)
     batches = audit_crops(crops, checkpoint, settings)
     caution(facts(audit_recipe(stack, checkpoint, settings)))  # before long work

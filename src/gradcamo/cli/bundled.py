@@ -1,18 +1,10 @@
-"""``bundled`` names the network that comes with the package, as it does for Cellpose."""
+"""Donors for ``bundled``, the network that comes with the package."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from gradcamo.cli.terminal import progress_bar, shown_by
-
-
-def checkpoint_file(path: Path) -> Path:
-    """The file of a checkpoint that was named on the command line."""
-    from gradcamo.networks.checkpoint import BUNDLED
-
-    return BUNDLED if str(path) == "bundled" else path
 
 
 def bundled_bank() -> Any:

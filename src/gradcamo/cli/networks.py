@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from gradcamo import settings as s
-from gradcamo.cli.bundled import checkpoint_file
 from gradcamo.cli.options import FOLDER, OUT, settings_options
 from gradcamo.cli.terminal import caution, track_cells
 
@@ -70,7 +69,7 @@ def layers(
     from gradcamo.auditing.cautions import coarse_layers
     from gradcamo.networks.checkpoint import Checkpoint
 
-    checkpoint = Checkpoint.load(checkpoint_file(checkpoint_path))
+    checkpoint = Checkpoint.load(checkpoint_path)
     if plate is not None:
         _audit_layers(plate, checkpoint, out, settings)
         return

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gradcamo import settings as s
-from gradcamo.cli.bundled import bundled_bank, checkpoint_file
+from gradcamo.cli.bundled import bundled_bank
 from gradcamo.cli.options import FOLDER, KEYS, OUT, settings_options
 from gradcamo.cli.terminal import plate_line
 
@@ -46,7 +46,6 @@ def plate(
     """
     from gradcamo.auditing.causal import find_bank
 
-    checkpoint_path = checkpoint_file(checkpoint_path)
     bank = find_bank(settings.donors, checkpoint_path, bundled_bank) if settings.causal else None
     if dry_run:
         from gradcamo.plate.plan import plan_plate

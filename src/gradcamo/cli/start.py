@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from gradcamo import settings as s
-from gradcamo.cli.bundled import checkpoint_file
 from gradcamo.cli.options import FOLDER, settings_options
 from gradcamo.cli.terminal import track
 
@@ -45,4 +44,4 @@ def open_(
     from gradcamo.files.told import row_of
 
     row = None if image is None else row_of(image, reading, labels)
-    open_window(row, labels, checkpoint and checkpoint_file(checkpoint), run=True)
+    open_window(row, labels, checkpoint, run=True)

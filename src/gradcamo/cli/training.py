@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from gradcamo import settings as s
-from gradcamo.cli.bundled import checkpoint_file
 from gradcamo.cli.options import OUT, settings_options
 from gradcamo.cli.terminal import ctrl_c, progress_bar, shown_by, training_bar
 
@@ -53,7 +52,7 @@ def donors(plate: Path, checkpoint_path: Path, out: Path | None, settings: s.Don
         )
     out = out or bank_beside(checkpoint_path)
     refuse_unwritable(out, (".npz",), [plate, checkpoint_path])
-    checkpoint = Checkpoint.load(checkpoint_file(checkpoint_path))
+    checkpoint = Checkpoint.load(checkpoint_path)
     with progress_bar("Reading stacks") as bar:
         bank = plate_donors(plate, checkpoint, settings, shown_by(bar))
     bank.save(out)

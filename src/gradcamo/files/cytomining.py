@@ -39,14 +39,21 @@ def cytomining_names(
 
     Plate, well, site and label become ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Site`` and
     ``Metadata_ObjectNumber``; flagged becomes ``Metadata_cqc_gradcamo_is_outlier``; every other
-    column ``Metadata_…``. Where plate, well and site are known, `cell_keys` come first, as
+    column ``Metadata_…``. Where plate, well and site are known, the key comes first, as
     ``Metadata_plate_well_site_objectnumber``.
 
     Parameters
     ----------
-    table : DataFrame, one row per cell
-    profiles : (cells, features), optional
-        They follow as ``Cells_…``, the prefix by which features are told from metadata.
+    table : DataFrame
+        One row per cell.
+    profiles : array or DataFrame, optional
+        (cells, features). They follow as ``Cells_…``, the prefix by which features are told from
+        metadata.
+
+    Returns
+    -------
+    DataFrame
+        The same rows in the same order, with the same ``attrs``.
 
     Raises
     ------
@@ -55,10 +62,16 @@ def cytomining_names(
 
     Examples
     --------
+    >>> import gradcamo as gc
     >>> import pandas as pd
     >>> cells = pd.DataFrame({"plate": "P1", "well": ["B02"], "site": 3, "label": 7})
-    >>> list(cytomining_names(cells).iloc[0])
-    ['P1_B02_3_7', 'P1', 'B02', 3, 7]
+    >>> gc.cytomining_names(cells).iloc[0]
+    Metadata_plate_well_site_objectnumber    P1_B02_3_7
+    Metadata_Plate                                   P1
+    Metadata_Well                                   B02
+    Metadata_Site                                     3
+    Metadata_ObjectNumber                             7
+    Name: 0, dtype: object
     """
     renamed = table.rename(columns=lambda name: _renamed(str(name)))
     if (keys := cell_keys(table)) is not None:

@@ -40,27 +40,28 @@ def read_labels(
 
     Parameters
     ----------
-    path : path, or a row of `read_plate`
+    path : path or row of a plate
         As `read_stack`, PNG or npy; a label image inside OME-Zarr is
         ``image.ome.zarr/labels/cells``. A path with a gap, ``"masks_{z}.npy"``, stands for one
-        mask for each plane. Of a row, ``labels`` is read as its columns labels_axes, labels_stitch,
-        labels_coarser and connected tell.
+        mask for each plane. Of a row of `read_plate`, ``labels`` is read as its columns
+        labels_axes, labels_stitch, labels_coarser and connected tell.
     axes : str, optional
         As `read_stack`. Labels have neither channels nor time points: where there is one axis
         beside Y and X, it holds planes, whatever the file calls it.
     stitch_threshold : float
         Masks of one plane each are numbered within their planes: those of neighbouring planes that
-        overlap so much (intersection over union) become one cell. 0: they have the same numbers in
-        all planes.
+        overlap so much (intersection over union; 0.05 by default) become one cell. 0: they have
+        the same numbers in all planes.
     like : ZStack, optional
         A stack whose size labels of a coarser level are brought to, voxel by voxel.
     connected : bool
-        Whether every connected piece becomes a cell of its own, see `connected_pieces`: for masks,
-        in which all cells have one number.
+        Whether every connected piece becomes a cell of its own, for masks, in which all cells
+        have one number.
 
     Returns
     -------
-    numpy.ndarray, (Z, Y, X), integer
+    ndarray
+        (Z, Y, X), integer.
 
     Raises
     ------
@@ -68,6 +69,13 @@ def read_labels(
         As `read_stack`, and if there are several channels, negative numbers or fractions, if they
         are a mask, if the file holds pickled objects, or its size is no whole part of that of
         ``like``.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
+    >>> labels.shape, int(labels.max())
+    ((9, 160, 160), 18)
     """
     if not isinstance(path, str | Path):
         return _of_row(path, axes, stitch_threshold, like, connected)

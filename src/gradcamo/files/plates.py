@@ -36,7 +36,7 @@ def read_plate(
         A CSV with the columns image, plate, well, site, treatment, optionally labels, cells (a
         CSV of label, treatment for single cells), axes, channel_names, spacing_um and any others;
         paths in it are relative to it and may have gaps, as in `read_stack`.
-        Or a folder of files, see `plate_from_folder`, or an OME-Zarr plate.
+        Or a folder of files, whose layout is recognised, or an OME-Zarr plate.
     pattern : str, optional
         How the files of a folder are named, such as ``"{well}_s{site}_z{z}_{channel}.tif"``. By
         default the layout is recognised; ``attrs["recognised"]`` says how.
@@ -48,9 +48,10 @@ def read_plate(
         match however they are padded.
     axes : str, optional
         Order of the axes of every file, such as ``"ZYX"``, where files do not declare it.
-    channels : sequence of str, or mapping of old to new names, optional
-    spacing_um : (z, y, x), optional
-        Voxel size in µm, for all stacks.
+    channels : sequence of str or mapping, optional
+        Names of the channels in order, or new names by old ones.
+    spacing_um : tuple of float, optional
+        Voxel size (z, y, x) in µm, for all stacks.
     well_column, treatment_column : str, optional
         Columns of the layout. Default: by their usual names (well, well_position, Metadata_Well;
         treatment, compound and the like).
@@ -70,8 +71,16 @@ def read_plate(
 
     Examples
     --------
-    >>> plate = read_plate("4711_Plate_12", layout="platemap.csv")  # doctest: +SKIP
-    >>> stack = read_stack(plate.iloc[0])  # doctest: +SKIP
+    >>> import gradcamo as gc
+    >>> plate = gc.read_plate("plate/plate.csv")
+    >>> plate[["well", "site", "treatment"]]
+      well site treatment
+    0  D02    1   control
+    1  E02    1    40.00x
+    2  D03    1   control
+    3  E03    1    40.00x
+    >>> gc.read_stack(plate.iloc[1]).shape
+    (6, 9, 160, 160)
     """
     path = Path(path)
     columns = LayoutColumns(well_column, treatment_column)

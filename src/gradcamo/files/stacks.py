@@ -32,20 +32,21 @@ def read_stack(
 
     Parameters
     ----------
-    path : path, or a row of `read_plate`
+    path : path or row of a plate
         TIFF, ImageJ hyperstack, OME-TIFF, or an OME-Zarr image. 2D images become one plane. A path
         with gaps stands for many files: ``"r02c03f01p{z}-ch{channel}.tiff"`` has one for each plane
-        and channel, in natural order; ``*`` stands for anything within a name. Of a row, ``image``
-        is read, and what its columns axes, channel_names and spacing_um tell.
+        and channel, in natural order; ``*`` stands for anything within a name. Of a row of
+        `read_plate`, ``image`` is read, and what its columns axes, channel_names and spacing_um
+        tell.
     axes : str, optional
         One letter per dimension (C channels, Z planes, Y rows, X columns, T time), such as
         ``"CZYX"``, of each file. Default: what the file declares. It is never guessed.
-    channels : sequence of str, or mapping, optional
+    channels : sequence of str or mapping, optional
         Names of the file's channels in order, or new names by old ones. Default: from its metadata,
         else ``channel 0`` and so on.
-    spacing_um : (z, y, x), optional
-        Voxel size in µm. Default, for each axis left out (None) too: from the metadata, else
-        None.
+    spacing_um : tuple of float, optional
+        Voxel size (z, y, x) in µm. Default, for each axis left out (None) too: from the metadata,
+        else None.
 
     Returns
     -------
@@ -58,6 +59,15 @@ def read_stack(
         If the file is missing, damaged, truncated, no image or more than one, or if its axes are
         undeclared or cannot be brought to (C, Z, Y, X); if planes of a stack of many files are
         missing, there twice or not alike.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> gc.read_stack("plate/images/E02_s1.ome.tif").shape
+    (6, 9, 160, 160)
+    >>> renamed = gc.read_stack("plate/images/E02_s1.ome.tif", channels={"Hoechst": "DNA"})
+    >>> renamed.channels
+    ('DNA', 'concanavalin', 'SYTO14', 'WGA', 'phalloidin', 'MitoTracker')
     """
     if isinstance(path, str | Path):
         return _read(path, axes, channels, spacing_um)
@@ -130,8 +140,9 @@ def write_stack(path: str | Path, stack: ZStack, labels: np.ndarray | None = Non
     path : path
         ``.zarr`` for OME-Zarr 0.5, written slab by slab; anything else for OME-TIFF.
     stack : ZStack
-    labels : integer array (Z, Y, X), optional
-        Stored in the OME-Zarr as ``labels/cells``; an OME-TIFF has no room for them.
+        (C, Z, Y, X), of any type that the format holds.
+    labels : array of int, optional
+        (Z, Y, X); stored in the OME-Zarr as ``labels/cells``; an OME-TIFF has no room for them.
 
     Raises
     ------
@@ -141,8 +152,13 @@ def write_stack(path: str | Path, stack: ZStack, labels: np.ndarray | None = Non
     Examples
     --------
     >>> import gradcamo as gc
-    >>> stack = gc.read_stack("B02_z{z}_{channel}.tif")  # doctest: +SKIP
-    >>> gc.write_stack("B02.ome.zarr", stack)  # doctest: +SKIP
+    >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
+    >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
+    >>> gc.write_stack("E02.ome.zarr", stack, labels)
+    >>> gc.read_stack("E02.ome.zarr").spacing_um
+    (0.6, 0.701, 0.701)
+    >>> gc.read_labels("E02.ome.zarr/labels/cells").shape
+    (9, 160, 160)
     """
     if Path(path).suffix.lower() == ".zarr":
         from gradcamo.files.zarr_writer import write_zarr

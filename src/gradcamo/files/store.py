@@ -178,12 +178,29 @@ def export_table(
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table of cells without its profiles; the recipe is in ``.attrs["recipe"]``.
+    """Read a table of cells without its profiles.
+
+    Parameters
+    ----------
+    path : path
+        A ``.csv``, ``.parquet`` or ``.h5ad`` that an audit wrote.
+
+    Returns
+    -------
+    DataFrame
+        One row per cell; the recipe that it was made by is in ``.attrs["recipe"]``.
 
     Raises
     ------
     GradcamoError
         If the file is missing, damaged or of another kind.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> cells = gc.read_table("cells.h5ad")
+    >>> len(cells), cells.attrs["recipe"]["settings"]["layer"]
+    (18, 'block_4')
     """
     with _reading(path) as (path, suffix):
         if suffix == ".csv":
@@ -207,10 +224,28 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def read_profiles(path: str | Path) -> Profiles:
     """Read the profiles of a table with the table and its recipe.
 
+    Parameters
+    ----------
+    path : path
+        As `read_table`.
+
+    Returns
+    -------
+    Profiles
+        ``values`` (N, d) float32, and the table of the same N cells. Cells without a score have
+        no profile: NaN.
+
     Raises
     ------
     GradcamoError
         As `read_table`, and if the table was written without profiles.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> profiles = gc.read_profiles("cells.h5ad")
+    >>> len(profiles.values) == len(profiles.table)
+    True
     """
     table = read_table(path)
     with _reading(path) as (path, suffix):

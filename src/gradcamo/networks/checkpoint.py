@@ -49,27 +49,58 @@ BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"
 """A small network trained on the built-in plate, for the demo and to try things."""
 
 
+def checkpoint_path(path: str | Path) -> Path:
+    """Where a checkpoint lies; ``bundled`` names the one that comes with this package."""
+    return BUNDLED if str(path) == "bundled" else Path(path)
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A network that knows how to prepare its own input.
 
     Parameters
     ----------
-    network : CNN from (N, C, *input_size) to logits
-    classes : name of each logit (the treatments); two for a network with one logit, the second
-        where it is above 0
-    channels : stains, in the order that the network expects
-    channel_mean, channel_std : statistics of the training crops, rescaled to [0, 1]
-    crop : the window around each cell
-    input_size : (z, y, x) that crops are resized to; (y, x) for a 2D network
-    layer : the layer that is explained by default
-    spacing_um : voxel size (z, y, x) of the training stacks in µm, where it is known
-    architecture : arguments of `efficientnet3d`; empty for a network of the user's own, which
-        can be used but not saved
-    recipe : how it was trained
-    reshape : for layers that give no map, from what they give to (N, C', *grid), as in `grad_cam`
-    outputs : "classes", of which a cell has one, or "independent", logits that each tell whether
-        a cell has one label (sigmoid, multi-label): then every audit names the one to explain
+    network : Module
+        From ``(N, C, *input_size)`` to logits (N, K).
+    classes : tuple of str
+        Name of each logit (the treatments); two for a network with one logit, the second where it
+        is above 0.
+    channels : tuple of str
+        Stains, in the order that the network expects.
+    channel_mean, channel_std : tuple of float
+        Statistics of the training crops, rescaled to [0, 1].
+    crop : CropSettings
+        The window around each cell.
+    input_size : tuple of int
+        (z, y, x) that crops are resized to, in voxels; (y, x) for a 2D network.
+    layer : str
+        The layer that is explained by default.
+    spacing_um : tuple of float, optional
+        Voxel size (z, y, x) of the training stacks in µm, where it is known.
+    architecture : mapping, optional
+        Arguments of `efficientnet3d`; empty for a network of the user's own, which can be used but
+        not saved.
+    recipe : mapping, optional
+        How it was trained.
+    reshape : callable, optional
+        For layers that give no map, from what they give to ``(N, C', *grid)``, as in `grad_cam`.
+    outputs : {"classes", "independent"}
+        "classes", of which a cell has one, or "independent", logits that each tell whether a cell
+        has one label (sigmoid, multi-label): then every audit names the one to explain.
+
+    Raises
+    ------
+    GradcamoError
+        If names are there twice, or statistics and channels do not fit.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> checkpoint = gc.Checkpoint.load("bundled")
+    >>> checkpoint.classes
+    ('control', '0.06x', '0.32x', '1.60x', '8.00x', '40.00x')
+    >>> checkpoint.layer, checkpoint.info(checkpoint.layer).grid
+    ('block_4', (4, 6, 6))
     """
 
     network: nn.Module
@@ -128,26 +159,55 @@ class Checkpoint:
 
         Parameters
         ----------
-        network : any CNN from (N, C, *input_size) to logits (N, K), or a vision transformer
-        channels : stains, in the order that the network expects
-        layer : the layer to explain, by name or as the module; None where no map is wanted, as for
-            causal attention, which takes any network (with ``classes`` named, also a scripted one)
-        input_size : (z, y, x), or (y, x) for a 2D network
-        crop : the window around each cell, 128 x 128 by default
-        classes : names of the logits; "0", "1", … by default. A network with one logit needs two,
-            the first where it is below 0
-        channel_mean, channel_std : statistics of crops rescaled to [0, 1]; by default 0 and 1,
-            for a network that was trained on rescaled crops
-        reshape : for layers that give something else than (N, C', *grid), a function to that, as in
-            `grad_cam`; it is used for ``layer`` and, where that makes maps of them, for others
-        outputs : "classes" where a cell has one of them (softmax, or the sign of one logit),
-            "independent" where each logit tells of a label of its own (multi-label)
+        network : Module
+            Any CNN from ``(N, C, *input_size)`` to logits (N, K), or a vision transformer.
+        channels : sequence of str
+            Stains, in the order that the network expects.
+        layer : str, Module or None
+            The layer to explain, by name or as the module; None where no map is wanted, as for
+            causal attention, which takes any network (with ``classes`` named, also a scripted
+            one).
+        input_size : sequence of int
+            (z, y, x) in voxels, or (y, x) for a 2D network.
+        crop : CropSettings, optional
+            The window around each cell, 128 x 128 by default.
+        classes : sequence of str, optional
+            Names of the logits; "0", "1", … by default. A network with one logit needs two, the
+            first where it is below 0.
+        channel_mean, channel_std : sequence of float, optional
+            Statistics of crops rescaled to [0, 1]; by default 0 and 1, for a network that was
+            trained on rescaled crops.
+        reshape : callable, optional
+            For layers that give something else than ``(N, C', *grid)``, a function to that, as in
+            `grad_cam`; it is used for ``layer`` and, where that makes maps of them, for others.
+        outputs : {"classes", "independent"}
+            "classes" where a cell has one of them (softmax, or the sign of one logit),
+            "independent" where each logit tells of a label of its own (multi-label).
+
+        Returns
+        -------
+        Checkpoint
 
         Raises
         ------
         GradcamoError
             If the network cannot take such an input, returns no logits or not as many as there are
             classes, or has no such layer, or the layer's grid is not proved.
+
+        Examples
+        --------
+        >>> import gradcamo as gc
+        >>> from torch import nn
+        >>> network = nn.Sequential(
+        ...     nn.Conv2d(2, 8, 3, stride=2, padding=1),
+        ...     nn.ReLU(),
+        ...     nn.AdaptiveAvgPool2d(1),
+        ...     nn.Flatten(),
+        ...     nn.Linear(8, 2),
+        ... )
+        >>> own = gc.Checkpoint.around(network, ("DNA", "ER"), layer="1", input_size=(64, 64))
+        >>> own.info("1").grid
+        (32, 32)
         """
         for what, names in {"channels": channels, "classes": classes}.items():
             if isinstance(names, str):
@@ -184,11 +244,15 @@ class Checkpoint:
 
         Parameters
         ----------
-        images : (N, C, Z, Y, X) float32, rescaled to [0, 1]
+        images : array or Tensor
+            (N, C, Z, Y, X) float32, rescaled to [0, 1].
+        device : device or str
+            Where to.
 
         Returns
         -------
-        (N, C, *input_size), standardised per channel.
+        Tensor
+            ``(N, C, *input_size)``, standardised per channel.
 
         Raises
         ------
@@ -337,6 +401,11 @@ class Checkpoint:
     def save(self, path: str | Path) -> None:
         """Write weights and settings as one safetensors file, whole or not at all.
 
+        Parameters
+        ----------
+        path : path
+            Ends in ``.safetensors``.
+
         Raises
         ------
         GradcamoError
@@ -354,12 +423,22 @@ class Checkpoint:
     def load(cls, path: str | Path) -> Checkpoint:
         """Read a checkpoint; nothing is unpickled.
 
+        Parameters
+        ----------
+        path : path
+            A file of `save`, or ``"bundled"`` for the small network that comes with this package.
+
+        Returns
+        -------
+        Checkpoint
+
         Raises
         ------
         GradcamoError
             If the file is missing or is not a checkpoint of this project.
         """
-        described, state = unpacked(Path(path))
+        path = checkpoint_path(path)
+        described, state = unpacked(path)
         try:
             network = efficientnet3d(**described["architecture"])
             network.load_state_dict(state)

@@ -30,17 +30,36 @@ VARIANTS = tuple(f"efficientnet-b{i}" for i in range(8))
 def efficientnet3d(
     name: str = "efficientnet-b0", in_channels: int = 6, num_classes: int = 6, width: float = 1.0
 ) -> nn.Module:
-    """The network of EfficientNet-PyTorch-3D with kernels in (z, y, x) order.
+    """The network of EfficientNet-PyTorch-3D with kernels in (z, y, x) order, untrained.
 
     Parameters
     ----------
-    name : ``efficientnet-b0`` … ``efficientnet-b7``
-    in_channels, num_classes : stains in, treatments out
-    width : factor on the variant's own width coefficient
+    name : str
+        ``efficientnet-b0`` … ``efficientnet-b7``.
+    in_channels : int
+        Stains in.
+    num_classes : int
+        Treatments out.
+    width : float
+        Factor on the variant's own width coefficient.
 
     Returns
     -------
-    Module from (N, in_channels, Z, Y, X), at least 64 voxels a side, to logits (N, num_classes).
+    Module
+        From (N, in_channels, Z, Y, X), at least 64 voxels a side, to logits (N, num_classes).
+
+    Raises
+    ------
+    GradcamoError
+        If there is no such variant.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import torch
+    >>> network = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.1).eval()
+    >>> network(torch.zeros(1, 2, 64, 64, 64)).shape
+    torch.Size([1, 3])
     """
     from monai.networks.nets.efficientnet import EfficientNet, efficientnet_params
 

@@ -136,7 +136,27 @@ def _untouched(layer: nn.Module) -> str:
 
 
 def layer_table(layers: Mapping[str, LayerInfo]) -> pd.DataFrame:
-    """One row a layer: layer, channels, grid, stride, offset (None where they are not known)."""
+    """The layers of a network that can be explained, from the input on.
+
+    Parameters
+    ----------
+    layers : mapping of str to LayerInfo
+        ``layers`` of a `Checkpoint`.
+
+    Returns
+    -------
+    DataFrame
+        One row a layer: layer, channels, grid (z, y, x), stride and offset in voxels of the
+        network's input (None where they are not known).
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> gc.layer_table(gc.Checkpoint.load("bundled").layers).head(2)[["layer", "grid", "stride"]]
+         layer          grid           stride
+    0  block_0  (16, 24, 24)  (4.0, 4.0, 4.0)
+    1  block_1   (8, 12, 12)  (8.0, 8.0, 8.0)
+    """
     rows = [
         (name, info.channels, info.grid, *(info.sight or (None, None)))
         for name, info in layers.items()

@@ -37,7 +37,7 @@ def grad_cam(
 ) -> CamResult:
     """Grad-CAM localization maps and profiles of every cell of a batch.
 
-    For class k and a layer's output A, (C', *grid)::
+    For class k and a layer's output A, ``(C', *grid)``::
 
         w_c = mean over the grid of dY_k / dA_c        (equation 4)
         G~  = ReLU(1 / C' sum_c w_c A_c)               (equation 3)
@@ -47,21 +47,28 @@ def grad_cam(
 
     Parameters
     ----------
-    network : any CNN that returns logits (N, K); one logit z, (N, 1), counts as two classes with
-        the scores -z and z. Cells should not see each other (BatchNorm without running statistics):
-        give such networks one cell at a time
-    x : (N, C, *spatial), 2D or 3D
-    layers : names (``block_0`` … ``head``, or module names) or modules
-    target : class to explain, an integer or (N,), or ``"every"``; the predicted one by default
-    gradients : "averaged" (Grad-CAM) or "local" (HiResCAM)
-    reshape : function from what a layer gives to (N, C', *grid), as pytorch-grad-cam's
+    network : Module
+        Any CNN that returns logits (N, K); one logit z, (N, 1), counts as two classes with the
+        scores -z and z. Cells should not see each other (BatchNorm without running statistics):
+        give such networks one cell at a time.
+    x : Tensor
+        ``(N, C, *spatial)``, 2D or 3D, as the network takes it.
+    layers : iterable of str or Module
+        Names (``block_0`` … ``head``, or module names) or modules.
+    target : int or array of int, optional
+        Class to explain, one for all or (N,), or ``"every"``; the predicted one by default.
+    gradients : {"averaged", "local"}
+        "averaged" (Grad-CAM) or "local" (HiResCAM).
+    reshape : callable, optional
+        From what a layer gives to ``(N, C', *grid)``, as pytorch-grad-cam's
         ``reshape_transform``, for layers that give something else (channels last, tokens, tuples):
-        ``lambda a: a.permute(0, 3, 1, 2)``. It may rearrange values and leave some out
+        ``lambda a: a.permute(0, 3, 1, 2)``. It may rearrange values and leave some out.
 
     Returns
     -------
-    CamResult with ``maps`` (N, *grid) and ``profiles`` (N, C') of each layer, float32; for every
-    class ``maps`` are (N, K, *grid) and ``target`` is (N, K).
+    CamResult
+        ``maps`` ``(N, *grid)`` and ``profiles`` (N, C') of each layer, float32; for every class
+        ``maps`` are ``(N, K, *grid)`` and ``target`` is (N, K).
 
     Raises
     ------
@@ -75,6 +82,16 @@ def grad_cam(
     of an EfficientNet the gradient is W_kc / |grid| and none is needed. Hooks, train flags and
     ``requires_grad`` are given back, also after an exception. Threads that explain with the same
     network take turns. Of a layer that is used several times in one pass, the last use counts.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import torch
+    >>> network = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.1)
+    >>> cells = torch.rand(2, 2, 64, 64, 64)
+    >>> seen = gc.grad_cam(network, cells, layers=["block_4"], target=1)
+    >>> seen.maps["block_4"].shape, seen.profiles["block_4"].shape
+    (torch.Size([2, 4, 4, 4]), torch.Size([2, 8]))
     """
     network = unwrapped(network)
     wanted = find_taps(network, layers)

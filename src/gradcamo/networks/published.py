@@ -170,14 +170,30 @@ def load_efficientnet_pytorch_3d(
 
     Parameters
     ----------
-    weights : state dict, or the path of a ``.pth`` that holds one
-        Kernels in the published order (y, x, z); channels and classes are read off them.
-    name, width : the variant that was trained
+    weights : path or mapping of str to Tensor
+        State dict, or a ``.pth`` that holds one. Kernels in the published order (y, x, z);
+        channels and classes are read off them.
+    name : str
+        The variant that was trained, ``efficientnet-b0`` … ``efficientnet-b7``.
+    width : float
+        Factor on its width that it was trained with.
+
+    Returns
+    -------
+    Module
+        From (N, C, Z, Y, X) to logits (N, K).
 
     Raises
     ------
     GradcamoError
         If the file holds anything but tensors, or weights of another network.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> network = gc.load_efficientnet_pytorch_3d("published.pth", width=0.25)
+    >>> network.training
+    False
     """
     state = published_state(weights)
     network = efficientnet3d(

@@ -25,11 +25,21 @@ def attention_last(attentions: Sequence[Tensor]) -> Tensor:
 
     Parameters
     ----------
-    attentions : one (N, heads, 1 + P, 1 + P) per layer, rows sum to 1, the class token first
+    attentions : sequence of Tensor
+        One (N, heads, 1 + P, 1 + P) per layer, rows sum to 1, the class token first.
 
     Returns
     -------
-    (N, P): one weight per patch.
+    Tensor
+        (N, P): one weight per patch.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import torch
+    >>> first, last = torch.rand(2, 1, 4, 10, 10).softmax(-1)  # of 1 cell, 4 heads, 9 patches
+    >>> gc.attention_last([first, last]).reshape(1, 3, 3).shape
+    torch.Size([1, 3, 3])
     """
     return at_least_single(attentions[-1]).mean(1)[:, 0, 1:]
 
@@ -40,6 +50,30 @@ def attention_rollout(attentions: Sequence[Tensor]) -> Tensor:
     Each layer passes on half of what it attends to and half of what it is given (the residual
     connection): R = prod over layers of (mean over heads of A + I) / 2. As `attention_last`, from
     R instead of the last layer's A.
+
+    Parameters
+    ----------
+    attentions : sequence of Tensor
+        One (N, heads, 1 + P, 1 + P) per layer, rows sum to 1, the class token first.
+
+    Returns
+    -------
+    Tensor
+        (N, P): one weight per patch.
+
+    Raises
+    ------
+    GradcamoError
+        If no attention was given.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import torch
+    >>> first, last = torch.rand(2, 1, 4, 10, 10).softmax(-1)  # of 1 cell, 4 heads, 9 patches
+    >>> seen = gc.attention_rollout([first, last])
+    >>> gc.grad_camo(seen, torch.ones(1, 9, dtype=bool))  # a cell that fills its crop
+    tensor([1.])
     """
     rolled: Tensor | None = None
     for attention in attentions:

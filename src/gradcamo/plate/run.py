@@ -47,32 +47,48 @@ def audit_plate(
     Parameters
     ----------
     plate : path or DataFrame
-        A CSV, an OME-Zarr plate or a folder of files, see `open_plate`. Stacks without labels are
-        segmented.
+        A CSV, an OME-Zarr plate or a folder of files, as `read_plate` takes them. Stacks without
+        labels are segmented.
     checkpoint : path or Checkpoint
-    out : folder
-        ``cells/`` one Parquet per stack, ``labels/``, ``cells.parquet``, ``profiles.h5ad``,
-        ``confounding.csv``, ``cutoffs.csv``, ``figures/``, ``report.html``, ``summary.json``.
-        Stacks that are there already, made from the same files by the same settings and
-        checkpoint, are not computed again.
-    settings : PlateSettings
-    scheduler : a Dask cluster, or the address of its scheduler, such as ``tcp://10.0.0.1:8786``
-        Its workers must see ``out`` and the images under the same paths. By default a local
-        cluster is started and stopped.
-    progress : called with a PlateProgress about once a second; an exception it raises stops the
-        run, and what landed stays
-    bank : donors for ``settings.causal``; by default those that the settings name, else those
-        beside the checkpoint's file
+        The network to audit.
+    out : path
+        A folder: ``cells/`` one Parquet per stack, ``labels/``, ``cells.parquet``,
+        ``profiles.h5ad``, ``confounding.csv``, ``cutoffs.csv``, ``figures/``, ``report.html``,
+        ``summary.json``. Stacks that are there already, made from the same files by the same
+        settings and checkpoint, are not computed again.
+    settings : PlateSettings, optional
+        What to do with each stack, and what to make of all.
+    scheduler : Cluster or str, optional
+        A Dask cluster, or the address of its scheduler, such as ``tcp://10.0.0.1:8786``. Its
+        workers must see ``out`` and the images under the same paths. By default a local cluster is
+        started and stopped.
+    progress : callable, optional
+        Called with a PlateProgress about once a second; an exception it raises stops the run, and
+        what landed stays.
+    bank : DonorBank, optional
+        Donors for ``settings.causal``; by default those that the settings name, else those beside
+        the checkpoint's file.
 
     Returns
     -------
-    PlateSummary, whose ``exit_status`` is 0 if every stack is in the table.
+    PlateSummary
+        What the run came to; ``exit_status`` is 0 if every stack is in the table.
 
     Raises
     ------
     GradcamoError
         If the plate or checkpoint cannot be read, no scheduler answers, or the folder cannot be
         written. A stack that fails is named in the summary and stops nothing.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> settings = gc.PlateSettings(workers=1, umap_cells=0)
+    >>> summary = gc.audit_plate("plate/plate.csv", "bundled", "results", settings)
+    >>> summary.stacks, summary.exit_status
+    (4, 0)
+    >>> len(gc.read_table("results/cells.parquet")) == summary.cells
+    True
     """
     steps = plate_steps(plate, checkpoint, out, settings, scheduler, bank)
     while True:

@@ -21,7 +21,23 @@ FEW_CONTROLS = 10  # per feature; fewer make a covariance shaky
 class Whitening:
     """A map of profiles after which the control cells vary alike in all directions.
 
-    ``mean`` (d,) and ``matrix`` (d, d), symmetric: profiles x become (x − mean) matrix.
+    Parameters
+    ----------
+    mean : ndarray
+        (d,), of the controls.
+    matrix : ndarray
+        (d, d), symmetric: profiles x become (x − mean) matrix.
+    epsilon : float
+        Share of the mean variance that was added to every direction.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> import numpy as np
+    >>> controls = np.random.default_rng(0).normal(size=(500, 2)) * [1, 100]
+    >>> whiten = gc.Whitening.fit(controls)
+    >>> np.cov(whiten(controls).T, bias=True).round(6).tolist() == np.eye(2).tolist()
+    True
     """
 
     mean: np.ndarray
@@ -34,10 +50,15 @@ class Whitening:
 
         Parameters
         ----------
-        controls : array, (N, d)
+        controls : array
+            (N, d), one row a cell.
         epsilon : float
             Share of the mean variance that is added to every direction. With 0 the whitened
             controls have covariance I; that takes more controls than features.
+
+        Returns
+        -------
+        Whitening
 
         Raises
         ------

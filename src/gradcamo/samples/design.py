@@ -19,7 +19,15 @@ Signal = Literal["dose", "own", "neighbour", "background", "own+background"]
 
 
 class PlateDesign(Settings):
-    """The recipe of a plate; the same recipe gives the same voxels."""
+    """The recipe of a plate; the same recipe gives the same voxels.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> design = gc.PlateDesign(rows=("D", "E"))
+    >>> {well: design.treatment(well) for well in design.wells}
+    {'D02': 'control', 'E02': '40.00x', 'D03': 'control', 'E03': '40.00x'}
+    """
 
     field_px: int = Field(224, ge=64, description="height and width of a stack, in pixels")
     planes: int = Field(21, ge=3, description="planes of a stack")

@@ -96,7 +96,8 @@ def make_plate(
     ----------
     folder : path
         Made if missing. Files are written beside it first and moved when all are there.
-    design : PlateDesign
+    design : PlateDesign, optional
+        Wells, size and signal; the whole built-in plate by default.
     progress : callable, optional
         Called with (stacks made, stacks in all); an exception that it raises cancels.
 
@@ -104,6 +105,18 @@ def make_plate(
     -------
     Path
         ``folder/plate.csv``: image, labels, plate, well, site, treatment (and cells).
+
+    Raises
+    ------
+    GradcamoError
+        If the design has rows that the built-in plate lacks.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> design = gc.PlateDesign(rows=("E",), columns=("02",), sites=1, field_px=96, planes=5)
+    >>> gc.make_plate("one well", design).name
+    'plate.csv'
     """
     design = design or PlateDesign()
     folder = Path(folder)

@@ -39,23 +39,35 @@ class PlaneMasks(NamedTuple):
 
 
 def segment(stack: ZStack, settings: SegmentSettings | None = None) -> np.ndarray:
-    """Label every cell of a stack.
+    """Label every cell of a stack with Cellpose, plane by plane, stitched along z.
 
     Parameters
     ----------
     stack : ZStack
-        (C, Z, Y, X); the channels used are those of :func:`choose_channels`.
-    settings : SegmentSettings
+        (C, Z, Y, X); the channels used are those that the settings name, or found by their names.
+    settings : SegmentSettings, optional
+        Model, diameter and thresholds; those of the paper by default.
 
     Returns
     -------
-    (Z, Y, X) int32
-        0 outside cells, 1 … n without gaps; all 0 where there is no cell.
+    ndarray
+        (Z, Y, X) int32: 0 outside cells, 1 … n without gaps; all 0 where there is no cell.
 
     Raises
     ------
     GradcamoError
         If channels cannot be told apart, intensities are not finite or weights are missing.
+
+    Examples
+    --------
+    One plane, for a quick look:
+
+    >>> import gradcamo as gc
+    >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
+    >>> plane = gc.ZStack(stack.data[:, 4:5], stack.channels, stack.spacing_um)
+    >>> labels = gc.segment(plane, gc.SegmentSettings(model="bundled"))
+    >>> labels.shape, bool(labels.max() > 10)
+    ((1, 160, 160), True)
     """
     settings = settings or SegmentSettings()
     return stitch((done.masks for done in segment_planes(stack, settings)), settings)

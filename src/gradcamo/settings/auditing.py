@@ -9,7 +9,15 @@ from gradcamo.settings.files import LabelReadSettings
 
 
 class AuditSettings(Settings):
-    """How cells are explained and scored."""
+    """How cells are explained and scored.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> settings = gc.AuditSettings(layer="block_4", gradients="local", permutations=1000)
+    >>> settings.cutoff
+    0.25
+    """
 
     layer: str | None = Field(
         None, description="layer to explain (default: the one the checkpoint names)"

@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from gradcamo.settings.docstrings import with_fields
+
 Alignment = Literal["paper", "receptive-field"]
 Gradients = Literal["averaged", "local"]
 Rescale = Literal["min-max", "percentile"]
@@ -47,6 +49,11 @@ class Settings(BaseModel):
     """A stage's settings: validated, frozen, nothing unknown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Let ``help`` and the reference list the fields."""
+        cls.__doc__ = with_fields(cls.__doc__, cls.model_fields)
 
     @classmethod
     def recorded(cls, recipe: Mapping[str, Any]) -> Self:

@@ -9,7 +9,14 @@ from gradcamo.settings.files import LabelReadSettings
 
 
 class CausalSettings(Settings):
-    """How regions are swapped, to see what a prediction owes to each."""
+    """How regions are swapped, to see what a prediction owes to each.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> gc.CausalSettings(draws=8, target="40.00x").draws
+    8
+    """
 
     draws: int = Field(
         4,

@@ -11,7 +11,14 @@ from gradcamo.settings.base import Rescale, Settings, positive
 
 
 class CropSettings(Settings):
-    """The window cut around every cell, and how its intensities are rescaled."""
+    """The window cut around every cell, and how its intensities are rescaled.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> gc.CropSettings(size_yx=(96, 96), rescale="percentile")
+    CropSettings(size_yx=(96, 96), rescale='percentile')
+    """
 
     size_yx: Annotated[tuple[int, int], AfterValidator(positive)] = Field(
         (128, 128), description="height and width of the window around each cell, in pixels"

@@ -11,7 +11,15 @@ from gradcamo.settings.segmentation import SegmentSettings
 
 
 class PlateSettings(FolderSettings, SwapSettings):
-    """Many stacks: what to do with each, and what to make of all."""
+    """Many stacks: what to do with each, and what to make of all.
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> settings = gc.PlateSettings(audit=gc.AuditSettings(layer="block_4"), control="DMSO")
+    >>> settings.audit.layer, settings.segment.model
+    ('block_4', None)
+    """
 
     audit: AuditSettings = AuditSettings()
     segment: SegmentSettings = SegmentSettings()

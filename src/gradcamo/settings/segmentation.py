@@ -8,7 +8,14 @@ from gradcamo.settings.base import Settings
 
 
 class SegmentSettings(Settings):
-    """Cellpose, plane by plane, stitched along z (the reference settings)."""
+    """Cellpose, plane by plane, stitched along z (the reference settings).
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> gc.SegmentSettings(model="bundled", diameter=40).stitch_threshold
+    0.05
+    """
 
     model: str | None = Field(
         None,

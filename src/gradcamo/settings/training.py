@@ -12,7 +12,15 @@ from gradcamo.settings.files import LabelReadSettings
 
 
 class TrainSettings(LabelReadSettings):
-    """Cross entropy on the cells of the training wells (the reference settings)."""
+    """Cross entropy on the cells of the training wells (the reference settings).
+
+    Examples
+    --------
+    >>> import gradcamo as gc
+    >>> settings = gc.TrainSettings(train_columns=("02", "03"), test_columns=("04",), epochs=20)
+    >>> settings.crop.size_yx, settings.input_size
+    ((128, 128), (64, 224, 224))
+    """
 
     network: str = Field("efficientnet-b0", description="efficientnet-b0 … efficientnet-b7")
     width: float = Field(1.0, gt=0, le=4, description="factor on the number of filters")

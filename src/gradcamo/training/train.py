@@ -55,7 +55,8 @@ def train(
     ----------
     plate_csv : path
         Table of stacks as `read_plate` takes it, with label images.
-    settings : TrainSettings
+    settings : TrainSettings, optional
+        Network, crop, wells and epochs; those of the paper by default.
     progress : callable, optional
         Called with a `TrainingProgress` after every batch.
     stop : callable, optional
@@ -78,6 +79,22 @@ def train(
     GradcamoError
         If the plate cannot be trained on (what is missing is named), or the training was stopped
         before its first epoch ended.
+
+    Examples
+    --------
+    A network far too small, for one epoch:
+
+    >>> import gradcamo as gc
+    >>> settings = gc.TrainSettings(
+    ...     width=0.1,
+    ...     input_size=(64, 64, 64),
+    ...     crop=gc.CropSettings(size_yx=(64, 64)),
+    ...     layer="block_4",
+    ...     epochs=1,
+    ... )
+    >>> checkpoint = gc.train("plate/plate.csv", settings)
+    >>> checkpoint.classes
+    ('control', '40.00x')
     """
     settings = settings or TrainSettings()
     watch = Watch(progress, stop)

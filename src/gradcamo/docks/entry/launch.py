@@ -30,19 +30,24 @@ def open_window(
 
     Parameters
     ----------
-    stack : ZStack, the path of an image, or a row of a plate
-        Name the channels of an array in ``gc.ZStack(array, channels=(…))``.
-    labels : integer array, (Z, Y, X), or the path of a label image
-        Painting in napari changes an array in place. Scores, flags and notes are kept, and found
-        again by what the labels hold.
-    checkpoint : Checkpoint, or its path
-    viewer : a window that is open already; what it works on makes room
-    audit : score all cells at once, in the background
-    run : come back only when the window is closed, for scripts
+    stack : ZStack, path or row of a plate, optional
+        (C, Z, Y, X). Name the channels of an array in ``gc.ZStack(array, channels=(…))``.
+    labels : array of int or path, optional
+        (Z, Y, X), 0 outside cells. Painting in napari changes an array in place. Scores, flags and
+        notes are kept, and found again by what the labels hold.
+    checkpoint : Checkpoint or path, optional
+        The network that is explained; ``"bundled"`` for the small one of this package.
+    viewer : Viewer, optional
+        A window that is open already; what it works on makes room.
+    audit : bool
+        Whether to score all cells at once, in the background.
+    run : bool
+        Whether to come back only when the window is closed, for scripts.
 
     Returns
     -------
-    The napari viewer.
+    Viewer
+        The napari viewer.
 
     Raises
     ------
@@ -53,7 +58,10 @@ def open_window(
     Examples
     --------
     >>> import gradcamo as gc
-    >>> viewer = gc.open_window(stack, labels, checkpoint, run=True)  # doctest: +SKIP
+    >>> image, labels = "plate/images/E02_s1.ome.tif", "plate/labels/E02_s1.ome.tif"
+    >>> viewer = gc.open_window(image, labels, "bundled")
+    >>> [layer.name for layer in viewer.layers][:2]
+    ['Hoechst', 'concanavalin']
     """
     site = None if stack is None else _site(stack, labels)
     alone, path = _labels(labels) if site is None else (None, None)
