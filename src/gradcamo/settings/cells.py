@@ -16,8 +16,8 @@ class CropSettings(Settings):
     Examples
     --------
     >>> import gradcamo as gc
-    >>> gc.CropSettings(size_yx=(96, 96), rescale="percentile")
-    CropSettings(size_yx=(96, 96), rescale='percentile')
+    >>> gc.CropSettings(size_yx=(96, 96), planes=16).window(planes=40)
+    (16, 96, 96)
     """
 
     size_yx: Annotated[tuple[int, int], AfterValidator(positive)] = Field(
