@@ -198,7 +198,6 @@ def networks(viewer: Any, camera: Camera, plate: Path) -> None:
 
 def trained(viewer: Any, camera: Camera) -> None:
     """The training of the docs' page on it, seen in a window of its own."""
-    from gradcamo.docks.parts.rows import put
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_plate
 
@@ -219,7 +218,7 @@ def trained(viewer: Any, camera: Camera) -> None:
         (train.main, "learning_rate", 0.001),
         (train.more, "brightness_probability", 0.0),
     ):
-        put(rows.inputs[name], value)
+        rows.inputs[name].value = value
     with contextlib.chdir(folder):
         press(train, "Train")
         wait(lambda: not train.job.running, 1200)

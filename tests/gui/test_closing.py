@@ -58,7 +58,7 @@ def test_an_audit_ends_with_the_step_it_is_in_and_its_flags_are_kept(
 @pytest.mark.shown
 def test_a_segmentation_ends_with_its_plane_and_adds_no_layer(session, viewer, qtbot):
     dock = docked(viewer, SegmentDock)
-    dock.rows.inputs["model"].setCurrentText("bundled")
+    dock.rows.inputs["model"].value = "bundled"
     layers = len(viewer.layers)
     dock.start()
     later = closed(viewer, qtbot, session.segmenting, 2)

@@ -40,9 +40,9 @@ def test_imported_weights_give_the_published_logits(
     assert "width 0.25" in dialog.found.text()
     assert "6 channels" in dialog.found.text()
     classes = [f"dose {k}" for k in range(len(golden["state/_fc.bias"]))]
-    dialog.names.inputs["classes"].setText(", ".join(classes))
-    dialog.names.inputs["channels"].setText(STAINS)
-    dialog.sizes.inputs["input_size"].setText("64, 96, 128")
+    dialog.names.inputs["classes"].native.setText(", ".join(classes))
+    dialog.names.inputs["channels"].native.setText(STAINS)
+    dialog.sizes.inputs["input_size"].native.setText("64, 96, 128")
     with qtbot.waitSignal(dialog.job.ended, timeout=60_000):
         qtbot.mouseClick(dialog.begin, Qt.MouseButton.LeftButton)
     checkpoint = window_of(viewer).session.checkpoint
@@ -57,15 +57,15 @@ def test_imported_weights_give_the_published_logits(
 
 
 def test_what_does_not_fit_is_said_and_nothing_is_written(dialog, viewer, weights, qtbot):
-    dialog.names.inputs["channels"].setText("DNA, actin")
-    dialog.sizes.inputs["input_size"].setText("64, 96, 96")
+    dialog.names.inputs["channels"].native.setText("DNA, actin")
+    dialog.sizes.inputs["input_size"].native.setText("64, 96, 96")
     with qtbot.waitSignal(dialog.job.ended, timeout=60_000):
         dialog.start()
     assert "6 channels, got 2 (DNA, actin)" in dialog.message.text()
     assert dialog.begin.isEnabled()
     assert not weights.with_suffix(".safetensors").exists()
     assert window_of(viewer).session.checkpoint is None
-    dialog.sizes.inputs["input_size"].setText("64, many")
+    dialog.sizes.inputs["input_size"].native.setText("64, many")
     dialog.start()
     assert "input_size" in dialog.message.text()
 
@@ -75,7 +75,7 @@ def test_means_and_deviations_are_measured_on_the_whole_cells(session, dialog, f
 
     stack, labels = field
     dialog._enable()
-    dialog.crop.inputs["size_yx"].setText("64, 64")
+    dialog.crop.inputs["size_yx"].native.setText("64, 64")
     with qtbot.waitSignal(dialog.job.ended, timeout=60_000):
         qtbot.mouseClick(dialog.measure, Qt.MouseButton.LeftButton)
     crops = CellCrops(stack, labels, CropSettings(size_yx=(64, 64)))
@@ -90,9 +90,9 @@ def test_folders_and_settings_come_back_at_the_next_launch(viewer, tmp_path):
     from gradcamo.docks.parts.preferences import ask_path
 
     dock = SegmentDock(viewer)
-    dock.rows.inputs["model"].setCurrentText("bundled")
-    dock.rows.inputs["diameter"].setValue(42)
-    dock.more.inputs["flow_threshold"].setValue(0.4)
+    dock.rows.inputs["model"].value = "bundled"
+    dock.rows.inputs["diameter"].value = 42
+    dock.more.inputs["flow_threshold"].value = 0.4
     again = SegmentDock(viewer)
     assert again.rows.settings(**again.more.values()).model_dump(
         include={"model", "diameter", "flow_threshold"}

@@ -36,8 +36,8 @@ def another(checkpoint):
 
 def audit_selected(session, explain, qtbot, labels) -> None:
     session.select(labels)
-    explain.rows.inputs["layer"].setCurrentText(OTHER.layer)
-    explain.rows.inputs["alignment"].setCurrentText(OTHER.alignment)
+    explain.rows.inputs["layer"].value = OTHER.layer
+    explain.rows.inputs["alignment"].value = OTHER.alignment
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
         qtbot.mouseClick(explain.audit_selected, Qt.MouseButton.LeftButton)
 
@@ -127,12 +127,12 @@ def test_some_cells_are_not_scored_with_another_network(audited, explain, anothe
 
 
 def test_some_cells_are_not_scored_for_another_treatment(audited, explain, qtbot):
-    explain.rows.inputs["target"].setCurrentText("low")
+    explain.rows.inputs["target"].value = "low"
     assert "another choice of treatment" in explain.missing.text()
     audited.select([scored_label(audited)])
     qtbot.mouseClick(explain.audit_selected, Qt.MouseButton.LeftButton)
     assert not audited.auditing.running
-    explain.rows.inputs["target"].setCurrentText("automatic")
+    explain.rows.inputs["target"].value = None
     assert not explain.missing.text()
 
 

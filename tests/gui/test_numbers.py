@@ -48,5 +48,5 @@ def test_a_voxel_size_is_taken_as_it_was_typed(country, text, session, qtbot):
 def test_numbers_of_settings_are_taken_as_they_were_typed(country, qtbot):
     rows = SettingRows(TrainSettings, ("width",))
     qtbot.addWidget(rows)
-    type_in(rows.inputs["width"].lineEdit(), "0.25", qtbot)
+    type_in(rows.inputs["width"].native.lineEdit(), "0.25", qtbot)
     assert rows.values()["width"] == 0.25

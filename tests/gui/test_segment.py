@@ -25,7 +25,7 @@ def bench(viewer):
     stack, _ = make_stack(DESIGN, "D02", 1)
     limits = [contrast_limits(channel) for channel in stack.data]
     window_of(viewer).session.set_stack(stack, show_stack(viewer, stack, limits))
-    bench.segment.rows.inputs["model"].setCurrentText("bundled")
+    bench.segment.rows.inputs["model"].value = "bundled"
     return bench
 
 
@@ -43,12 +43,12 @@ def test_the_labels_layer_holds_what_the_library_finds(bench, qtbot):
 
 def test_the_channel_pair_is_there_at_the_next_launch(session, viewer, qtbot):
     dock = SegmentDock(viewer)
-    dock.rows.inputs["cytoplasm"].setCurrentText("phalloidin")
-    dock.rows.inputs["nucleus"].setCurrentText("Hoechst")
+    dock.rows.inputs["cytoplasm"].value = "phalloidin"
+    dock.rows.inputs["nucleus"].value = "Hoechst"
     stack = session.stack
     session.stack = None  # the next launch begins without a stack
     again = SegmentDock(viewer)
-    again.rows.inputs["diameter"].setValue(31)  # this alone is changed before one is opened
+    again.rows.inputs["diameter"].value = 31  # this alone is changed before one is opened
     session.stack = stack.select(("Hoechst", "concanavalin"))
     session.stack_changed.emit()
     assert again.rows.values()["cytoplasm"] is None
@@ -97,7 +97,7 @@ def test_a_preview_is_what_the_stack_gives_in_that_plane(bench, viewer, qtbot):
 
 def test_a_model_that_nobody_has_is_reported_and_the_dock_goes_on(bench, qtbot):
     session = bench.session
-    bench.segment.rows.inputs["model"].setCurrentText("cito")
+    bench.segment.rows.inputs["model"].value = "cito"
     with qtbot.waitSignal(session.segmenting.ended, timeout=60_000):
         bench.segment.preview.click()
     assert "cito" in bench.segment.message.text()

@@ -94,7 +94,7 @@ def test_cells_of_a_stack_that_was_left_do_not_come_to_the_next(
     viewer, session, other, qtbot, window
 ):
     dock = SegmentDock(viewer)
-    dock.rows.inputs["model"].setCurrentText("bundled")
+    dock.rows.inputs["model"].value = "bundled"
     viewer.layers.remove(session.labels_layer)
     seen = []
     session.segmenting.stepped.connect(seen.append)

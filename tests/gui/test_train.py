@@ -29,11 +29,11 @@ MINUTES = 600_000
 def dock(viewer):
     dock = docked(viewer, TrainDock, name="Train")
     for name, value in (("epochs", 2), ("batch_size", 4), ("width", 0.1)):
-        dock.main.inputs[name].setValue(value)
-    dock.main.inputs["input_size"].setText("64 × 64 × 64")
-    dock.main.inputs["learning_rate"].setText("0.003")
-    dock.more.inputs["layer"].setText("block_4")
-    dock.crop.inputs["size_yx"].setText("40, 40")
+        dock.main.inputs[name].value = value
+    dock.main.inputs["input_size"].native.setText("64 × 64 × 64")
+    dock.main.inputs["learning_rate"].native.setText("0.003")
+    dock.more.inputs["layer"].native.setText("block_4")
+    dock.crop.inputs["size_yx"].native.setText("40, 40")
     return dock
 
 
@@ -66,8 +66,8 @@ def test_the_split_is_seen_before_the_training(ready):
 
 
 def test_a_plate_that_cannot_be_split_is_said_and_nothing_can_be_run(ready, qtbot):
-    ready.split.inputs["test_columns"].setText("02")
-    ready.split.inputs["test_columns"].editingFinished.emit()
+    ready.split.inputs["test_columns"].native.setText("02")
+    ready.split.inputs["test_columns"].native.editingFinished.emit()
     qtbot.waitUntil(lambda: not ready.plate.job.running, timeout=MINUTES)
     assert "both trained and tested on" in ready.plate.message.text()
     assert not ready.begin.isEnabled()
@@ -92,7 +92,7 @@ def test_a_training_draws_its_curves_and_hands_over_the_network(
     assert "in held-out wells" in ready.message.text()
     assert ready.picture.isVisible()
     assert "model</b> tells 2 treatments apart" in model.summary.text()
-    assert explain.rows.inputs["layer"].currentText() == "block_4"
+    assert explain.rows.inputs["layer"].value == "block_4"
     assert ready.begin.isEnabled()
 
 
@@ -117,7 +117,7 @@ def test_cancel_keeps_the_best_weights_and_the_training_can_go_on(ready, trained
 
 @pytest.mark.shown
 def test_a_window_closed_in_the_middle_keeps_the_best_weights(ready, viewer, qtbot, tmp_path):
-    ready.main.inputs["epochs"].setValue(1000)
+    ready.main.inputs["epochs"].value = 1000
     second = []
     ready.job.stepped.connect(lambda s: second.append(s) if getattr(s, "epoch", 0) > 1 else None)
     press(qtbot, ready.begin)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from qtpy.QtCore import QLocale, Qt
-from qtpy.QtGui import QDoubleValidator
+from qtpy.QtGui import QDoubleValidator, QValidator
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
@@ -76,15 +76,21 @@ class PointValidator(QDoubleValidator):
         return super().validate(text.replace(",", "."), at)
 
 
-class NumberBox(QDoubleSpinBox):
-    """A spin box whose numbers have a point in every country; a comma that is typed becomes one."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setLocale(QLocale.c())
+class _Points(QValidator):
+    """What a spin box takes, with a point for a comma."""
 
     def validate(self, text: str, at: int) -> Any:
-        return super().validate(text.replace(",", "."), at)
+        box: Any = self.parent()
+        if text == box.specialValueText():
+            return self.State.Acceptable, text, at
+        return box.validate(text.replace(",", "."), at)
+
+
+def with_points(box: QDoubleSpinBox) -> QDoubleSpinBox:
+    """Let a spin box show a point in every country; a comma that is typed becomes one."""
+    box.setLocale(QLocale.c())
+    box.lineEdit().setValidator(_Points(box))
+    return box
 
 
 class JobRow(QWidget):

@@ -79,7 +79,7 @@ class CellCard(QWidget):
 
     def show_cell(self, row: Any) -> None:
         """Show a row of the table, or that there is none."""
-        scored = row is not None and np.isfinite(row["grad_camo"])
+        scored = row is not None and bool(np.isfinite(row["grad_camo"]))
         self.bar.setVisible(scored)
         self.bar.show_row(row)
         if row is None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from gradcamo.cells.table import passes, whole
 from gradcamo.docks.canvas.colouring import score_range
 from gradcamo.docks.panels.steps.histogram import ScoreHistogram
-from gradcamo.docks.parts.widgets import Message, NumberBox
+from gradcamo.docks.parts.widgets import Message, with_points
 from gradcamo.docks.state.session import Session
 from gradcamo.settings import AuditSettings
 
@@ -76,7 +76,7 @@ class CutoffBox(QWidget):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, PARTS)
         self.slider.setToolTip(f"{help_}; nothing changes until it is applied")
-        self.value = NumberBox()
+        self.value = with_points(QDoubleSpinBox())
         self.value.setRange(0, 1)
         self.value.setDecimals(3)
         self.value.setSingleStep(0.01)

@@ -37,7 +37,8 @@ class ExplainDock(Dock):
         )
         for name in KEPT:
             choice = self.rows.inputs[name]
-            choice.setCurrentIndex(max(0, choice.findText(str(recall(name)))))
+            if recall(name) in choice.choices:
+                choice.value = recall(name)
         self.audit_all = QPushButton("Audit all cells")
         self.audit_all.setToolTip("explain and score every cell that lies in the stack whole")
         self.audit_selected = QPushButton("Audit selected")
@@ -66,7 +67,7 @@ class ExplainDock(Dock):
         self.rows.changed.connect(self._on_rows)
         session = self.session
         session.checkpoint_changed.connect(self._on_checkpoint)
-        session.layer_proposed.connect(self.rows.inputs["layer"].setCurrentText)
+        session.layer_proposed.connect(self.rows.inputs["layer"].set_value)
         for signal in (session.stack_changed, session.labels_changed, session.selection_changed):
             signal.connect(self._enable)
         for signal in (session.edited, session.results_changed):
@@ -104,13 +105,12 @@ class ExplainDock(Dock):
     def _on_checkpoint(self) -> None:
         checkpoint = self.session.checkpoint
         if checkpoint is not None:
-            self.rows.set_choices("layer", tuple(checkpoint.layers))
+            layer = self.rows.inputs["layer"]
+            layer.offer(checkpoint.layers)
             kept = recall("layer", {})
             known = kept.get(checkpoint.hash) if isinstance(kept, dict) else None
-            self.rows.inputs["layer"].setCurrentText(
-                known if known in checkpoint.layers else checkpoint.layer
-            )
-            self.rows.set_choices("target", checkpoint.classes)
+            layer.value = known if known in checkpoint.layers else checkpoint.layer
+            self.rows.inputs["target"].offer(checkpoint.classes)
         self._on_rows()
 
     def _on_rows(self) -> None:

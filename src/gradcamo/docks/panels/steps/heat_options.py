@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from gradcamo.docks.parts.preferences import keep, recall
-from gradcamo.docks.parts.rows import SettingRows, put
+from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.widgets import Fold, line_of
 from gradcamo.docks.state.look import RENDERINGS, Look
 
@@ -40,14 +40,16 @@ class HeatmapOptions(QWidget):
             Look, MORE, {"rendering": RENDERINGS}, TITLES, ("opacity", "hide_below")
         )
         self.inputs = {**self.first.inputs, **self.more.inputs}
-        self.inputs["rendering"].setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        whole = QComboBox.SizeAdjustPolicy.AdjustToContents
+        self.inputs["rendering"].native.setSizeAdjustPolicy(whole)
+        self.fold = Fold("Heatmap options", self.more, "heatmap options")
         self.pin = QPushButton("Pin")
         self.pin.setToolTip("keep this heatmap as a layer of its own, to compare it with others")
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        colours = self.inputs["colormap"]  # beside each other, not below
-        box.addLayout(line_of(self.inputs["shown"], colours, self.pin, widest=colours))
-        box.addWidget(Fold("Heatmap options", self.more, "heatmap options"))
+        shown, colours = self.inputs["shown"].native, self.inputs["colormap"].native
+        box.addLayout(line_of(shown, colours, self.pin, widest=colours))
+        box.addWidget(self.fold)
 
         try:
             look = Look.recorded({"settings": recall("heatmap", {})})
@@ -73,4 +75,4 @@ class HeatmapOptions(QWidget):
     def _on_look(self) -> None:
         with signals_blocked(self.first), signals_blocked(self.more):
             for name, widget in self.inputs.items():
-                put(widget, getattr(self.session.look, name))
+                widget.value = getattr(self.session.look, name)

@@ -65,7 +65,7 @@ class ImportDialog(Dialog):
         )
         self.sizes = SettingRows(ImportSettings, ("input_size", "spacing_um"), titles=TITLES)
         self.crop = SettingRows(CropSettings, ("size_yx", "planes", "rescale"), titles=TITLES)
-        self.crop.inputs["planes"].setSpecialValueText("all")
+        self.crop.inputs["planes"].native.setSpecialValueText("all")
         self.more = SettingRows(ImportSettings, ("layer", "network", "width"))
         self.out = QLineEdit()
         self.out.setToolTip("the checkpoint that is written (.safetensors)")
@@ -165,7 +165,7 @@ class ImportDialog(Dialog):
             self._offer(value)
         elif kind == "measured":
             for name, numbers in zip(("channel_mean", "channel_std"), value, strict=True):
-                self.numbers.inputs[name].setText(", ".join(f"{n:.4f}" for n in numbers))
+                self.numbers.inputs[name].value = [f"{n:.4f}" for n in numbers]
             self.message.say("measured on the whole cells of the open stack", GOOD)
         else:
             self.message.say("")
@@ -182,14 +182,14 @@ class ImportDialog(Dialog):
         )
         stack = self.session.stack
         classes, channels = self.names.inputs["classes"], self.names.inputs["channels"]
-        classes.setPlaceholderText(f"{found.names} names, separated by commas")
-        channels.setPlaceholderText(f"{found.channels} names, separated by commas")
+        classes.native.setPlaceholderText(f"{found.names} names, separated by commas")
+        channels.native.setPlaceholderText(f"{found.channels} names, separated by commas")
         if stack is not None and len(stack.channels) == found.channels:
-            if not channels.text():
-                channels.setText(", ".join(stack.channels))
+            if not channels.value:
+                channels.value = stack.channels
             spacing = self.sizes.inputs["spacing_um"]
-            if stack.spacing_um and not unknown_axes(stack.spacing_um) and not spacing.text():
-                spacing.setText(", ".join(f"{s:g}" for s in stack.spacing_um))
+            if stack.spacing_um and not unknown_axes(stack.spacing_um) and not spacing.value:
+                spacing.value = [f"{s:g}" for s in stack.spacing_um]
 
     def _enable(self, *_: Any) -> None:
         idle = not self.job.running

@@ -67,6 +67,7 @@ class ReviewDock(QWidget):
         box.addWidget(self.card)
         box.addWidget(self.cut)
         box.addLayout(form)
+        box.addWidget(self.heatmap.fold)  # across the dock: its rows are too wide beside a name
 
         session = self.session
         self.mode.activated.connect(self._on_mode)

@@ -37,7 +37,7 @@ class SegmentDock(Dock):
             ("model", "cytoplasm", "nucleus", "diameter"),
             choices={"model": offered_models(), "cytoplasm": (), "nucleus": ()},
         )
-        self.rows.inputs["model"].setEditable(True)
+        self.rows.inputs["model"].native.setEditable(True)
         self.more = SettingRows(
             SegmentSettings,
             ("flow_threshold", "cellprob_threshold", "stitch_threshold", "min_size"),
@@ -176,8 +176,8 @@ class SegmentDock(Dock):
     def _on_stack(self) -> None:
         stack = self.session.stack
         channels = stack.channels if stack else ()
-        self.rows.set_choices("cytoplasm", channels)
-        self.rows.set_choices("nucleus", channels)
+        self.rows.inputs["cytoplasm"].offer(channels)
+        self.rows.inputs["nucleus"].offer(channels)
         self._prepared = ()
         self._enable()
         if stack is None:
@@ -193,4 +193,4 @@ class SegmentDock(Dock):
     def _choose_model(self) -> None:
         path = ask_path(self, "Cellpose weights")
         if path:
-            self.rows.inputs["model"].setCurrentText(path)
+            self.rows.inputs["model"].value = path

@@ -64,7 +64,7 @@ class TrainDock(Dock):
         self.split = SettingRows(TrainSettings, SPLIT)
         self.main = SettingRows(TrainSettings, MAIN)
         self.crop = SettingRows(CropSettings, CROP, titles={"size_yx": "Crop size"})
-        self.crop.inputs["planes"].setSpecialValueText("all")
+        self.crop.inputs["planes"].native.setSpecialValueText("all")
         others = [
             name
             for name in TrainSettings.model_fields
@@ -94,7 +94,7 @@ class TrainDock(Dock):
         self.plate.changed.connect(self._on_plate)
         cut = (self.crop.inputs[name] for name in ("size_yx", "planes"))
         for widget in (*self.split.inputs.values(), self.main.inputs["batch_size"], *cut):
-            widget.editingFinished.connect(self.plate.check)
+            widget.native.editingFinished.connect(self.plate.check)
         self.job.stepped.connect(self._on_step)
         self.job.ended.connect(self._on_out)
         self.follow(self.job, self._enable)
@@ -131,8 +131,8 @@ class TrainDock(Dock):
                 (("Plate", plate), ("Network", settings), ("Training", training)), 1
             )
         ]
-        label = self.crop.form.labelForField(self.crop.inputs["size_yx"])
-        above = self.main.form.labelForField(self.main.inputs["learning_rate"])
+        label = self.crop.form.labelForField(self.crop.inputs["size_yx"].native)
+        above = self.main.form.labelForField(self.main.inputs["learning_rate"].native)
         label.setMinimumWidth(above.sizeHint().width())
         inside = QWidget()
         inside.setStyleSheet(NARROW)
