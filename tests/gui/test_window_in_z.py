@@ -87,7 +87,7 @@ def test_edits_on_planes_that_a_window_leaves_out_change_no_share(cut, session, 
 def test_a_training_is_told_how_many_planes(viewer):
     dock = docked(viewer, TrainDock, name="Train")
     planes = dock.crop.inputs["planes"]
-    assert planes.text() == "all"
+    assert planes.native.text() == "all"
     assert dock.settings().crop.planes is None
-    planes.setValue(9)
+    planes.value = 9
     assert dock.settings().crop.planes == 9
