@@ -15,7 +15,7 @@ NAMES = sorted(set(gc.__all__) - {"__version__"})
 SOURCE = Path(gc.__file__).parent
 WITH_EXAMPLES = [path for path in SOURCE.rglob("*.py") if ">>> " in path.read_text("utf-8")]
 SLOW = {"train", "audit_plate"}  # a training, and workers that start
-MADE_BY_HAND = sorted(set(NAMES) - {"CamResult", "CellCrop", "GradcamoError"})
+MADE_BY_HAND = sorted(set(NAMES) - {"CamResult", "CellCrop", "GradcamoError", "SingleCells"})
 
 
 @pytest.mark.parametrize(

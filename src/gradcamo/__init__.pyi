@@ -18,6 +18,11 @@ from .errors import GradcamoError as GradcamoError
 from .files.cytomining import cytomining_names as cytomining_names
 from .files.labels import read_labels as read_labels
 from .files.plates import read_plate as read_plate
+from .files.single_cells.cells import (
+    SingleCells as SingleCells,
+    read_single_cells as read_single_cells,
+)
+from .files.single_cells.writing import write_single_cells as write_single_cells
 from .files.stacks import read_stack as read_stack, write_stack as write_stack
 from .files.store import read_profiles as read_profiles, read_table as read_table
 from .networks.checkpoint import Checkpoint as Checkpoint

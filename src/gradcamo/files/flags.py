@@ -56,7 +56,7 @@ def read_flags(path: str | Path, image: str = "") -> pd.DataFrame:
         raise GradcamoError(f"{path} names cell {twice} twice: keep one row for each cell")
     found = pd.DataFrame(index=pd.Index(labels.astype("int64"), name="label"))
     if "flagged" in table:
-        found["flagged"] = [_yes_or_no(value, path) for value in table["flagged"]]
+        found["flagged"] = [yes_or_no(value, path) for value in table["flagged"]]
     if "note" in table:
         found["note"] = table["note"].fillna("").astype(str).to_numpy()
     return found
@@ -82,7 +82,8 @@ def _file_name(image: str) -> str:
     return image.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
-def _yes_or_no(value: Any, path: str | Path) -> bool:
+def yes_or_no(value: Any, path: str | Path) -> bool:
+    """What a table says of a flag, false where it says nothing."""
     word = str(value).strip().lower()
     if word in ("", "nan", "none", "<na>"):
         return False

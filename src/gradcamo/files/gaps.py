@@ -6,8 +6,8 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, pairwise
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,7 +193,46 @@ def read_gaps(path: str | Path, axes: str | None = None, labels: bool = False) -
         As `grid_of`, and if the files are not alike.
     """
     name = str(path)
-    grid = grid_of(files_of(path), name, name)
+    return _read_grid(grid_of(files_of(path), name, name), name, axes, labels)
+
+
+def read_channels(files: Mapping[str, str | Path], axes: str | None = None) -> RawImage:
+    """The stack whose channels, by name, lie in one file each: (C, Z, Y, X).
+
+    Parameters
+    ----------
+    files : mapping of channel to path
+    axes : str, optional
+        Of each file, as in `read_stack`.
+
+    Raises
+    ------
+    GradcamoError
+        If the files are not alike.
+    """
+    rows = tuple((str(path),) for path in files.values())
+    grid = Grid(tuple(files), ("",), rows)
+    raw = _read_grid(grid, name_of_channels(files), axes, False)
+    return replace(raw, channels=list(files))
+
+
+def name_of_channels(files: Mapping[str, str | Path]) -> str:
+    """Files of one channel each as one path: with a gap where their names differ."""
+    paths = [Path(path).as_posix() for path in files.values()]
+    if len(set(paths)) == 1:
+        return paths[0]
+    start = _common_start(paths)
+    end = _common_start([path[start:][::-1] for path in paths])
+    tail = paths[0][len(paths[0]) - end :]
+    return f"{paths[0][:start]}{{channel}}{tail}"
+
+
+def _common_start(texts: Sequence[str]) -> int:
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*texts, strict=False))
+    return sum(1 for _ in alike)
+
+
+def _read_grid(grid: Grid, name: str, axes: str | None, labels: bool) -> RawImage:
     gaps = {letter for letter, values in (("C", grid.channels), ("Z", grid.planes)) if values[0]}
     one_channel = "C" in gaps or labels
     opened = [[_opened(file, axes, one_channel) for file in row] for row in grid.files]

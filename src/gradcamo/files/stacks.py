@@ -12,7 +12,7 @@ import numpy as np
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
-from gradcamo.files.gaps import has_gaps, read_gaps
+from gradcamo.files.gaps import has_gaps, name_of_channels, read_channels, read_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage
@@ -36,8 +36,8 @@ def read_stack(
         TIFF, ImageJ hyperstack, OME-TIFF, or an OME-Zarr image. 2D images become one plane. A path
         with gaps stands for many files: ``"r02c03f01p{z}-ch{channel}.tiff"`` has one for each plane
         and channel, in natural order; ``*`` stands for anything within a name. Of a row of
-        `read_plate`, ``image`` is read, and what its columns axes, channel_names and spacing_um
-        tell.
+        `read_plate`, ``image`` is read, a path or one for each channel by its name, and what its
+        columns axes, channel_names and spacing_um tell.
     axes : str, optional
         One letter per dimension (C channels, Z planes, Y rows, X columns, T time), such as
         ``"CZYX"``, of each file. Default: what the file declares. It is never guessed.
@@ -85,12 +85,15 @@ def read_stack(
 
 
 def _read(
-    path: str | Path,
+    path: str | Path | Mapping[str, str],
     axes: str | None,
     channels: Sequence[str] | Mapping[str, str] | None,
     spacing_um: Sequence[float | None] | None,
 ) -> ZStack:
-    if has_gaps(path):
+    if isinstance(path, Mapping):
+        raw = read_channels(path, axes)
+        data, path = raw.data, name_of_channels(path)
+    elif has_gaps(path):
         raw = read_gaps(path, axes)
         data = raw.data
     else:

@@ -1,0 +1,1 @@
+"""Tables of single cells that other tools made: read, joined to labels, and written back."""
