@@ -96,7 +96,11 @@ class _Csv:
         if self._whole is None:
             with telling_damage(self._path):
                 self._whole = pd.read_csv(
-                    self._path, index_col=False, low_memory=False, **self._options
+                    self._path,
+                    index_col=False,
+                    low_memory=False,
+                    float_precision="round_trip",
+                    **self._options,
                 )
         return self._whole.iloc[rows]
 
