@@ -30,6 +30,21 @@ def cells(n: int = 600) -> pd.DataFrame:
     )
 
 
+def asked(n: int = 600) -> pd.DataFrame:
+    """Of which every fifth cell is not answered, and every seventh called otherwise."""
+    table, rng = cells(n), np.random.default_rng(1)
+    shares = rng.dirichlet((2, 1, 3), n)
+    shares[::5] = np.nan
+    table[["causal_own", "causal_neighbour", "causal_background"]] = shares
+    called = np.where(np.arange(n) % 7 == 0, "another", table["treatment"])
+    return table.assign(predicted=called, causal_effect=3.0, volume_own=0.15)
+
+
+def told(table: pd.DataFrame) -> pd.DataFrame:
+    number = np.arange(len(table))
+    return table[(number % 5 > 0) & (number % 7 > 0)]
+
+
 def crop() -> CellCrop:
     labels = np.zeros((5, 20, 20), np.int32)
     labels[1:4, 5:12, 6:14] = 3
@@ -139,16 +154,47 @@ def drawn_at(figure, width: float, height: float):
     return figure
 
 
-@pytest.mark.parametrize("draw", [figures.scores_by_dose_and_site, figures.attention_budget])
+def test_a_causal_budget_is_one_of_cells_that_are_answered_and_called_right():
+    axes = figures.causal_budget(asked()).axes[0]
+    names = [name.get_text().split()[0] for name in axes.get_xticklabels()]
+    assert names == DOSES
+    means = told(asked()).groupby("treatment")[["causal_own", "causal_neighbour"]].mean()
+    bars = [[bar.get_height() for bar in container] for container in axes.containers]
+    np.testing.assert_allclose(bars[0], means.loc[DOSES, "causal_own"])
+    np.testing.assert_allclose(bars[1], means.loc[DOSES, "causal_neighbour"])
+    np.testing.assert_allclose(np.sum(bars, 0), 1)
+    with pytest.raises(GradcamoError, match="no cell of this table is answered causally"):
+        figures.causal_budget(asked().assign(causal_own=np.nan))
+    with pytest.raises(GradcamoError, match="lacks causal_own"):
+        figures.causal_budget(cells())
+
+
+def test_maps_and_causes_are_points_of_the_same_cells():
+    axes = figures.maps_against_causes(asked()).axes[0]
+    drawn = {c.get_label(): np.asarray(c.get_offsets()) for c in axes.collections}
+    assert list(drawn) == DOSES
+    for name, cells_of in told(asked()).groupby("treatment"):
+        np.testing.assert_allclose(drawn[name], cells_of[["grad_camo", "causal_own"]])
+    with pytest.raises(GradcamoError, match="score and a causal answer"):
+        figures.maps_against_causes(asked().assign(grad_camo=np.nan))
+
+
+BY_GROUP = [figures.scores_by_dose_and_site, figures.attention_budget, figures.causal_budget]
+
+
+@pytest.mark.parametrize("draw", [*BY_GROUP, figures.maps_against_causes])
 @pytest.mark.parametrize("names", [DOSES, [*DRUGS, "latrunculin"]], ids=["6", "12"])
 @pytest.mark.parametrize("sites", [1, 4])
 def test_names_and_counts_can_be_read_in_a_narrow_dock_and_in_a_file(draw, names, sites):
-    table = cells(6000)
-    table["treatment"] = np.resize(names, len(table))
+    table = asked(6000)
+    table["treatment"] = table["predicted"] = np.resize(names, len(table))
+    table = table.fillna({"causal_own": 0.2, "causal_neighbour": 0.2, "causal_background": 0.6})
     table["site"] = np.arange(len(table)) // len(names) % sites
     narrow = max(376, 36 * len(names) + 60) / 80
     figure = drawn_at(draw(table, about="treatment", width=narrow), narrow, 5.5)
     assert illegible(figure) == []
+    if draw is figures.maps_against_causes:  # it has no groups along its axis
+        return
     said = " ".join(t.get_text() for t in figure.axes[0].get_xticklabels()).replace("\n", " ")
     assert said.count("500 cells" if len(names) == 12 else "1,000 cells") == len(names)
     whole = draw(table)

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
+from gradcamo.columns import CAUSAL_COLUMNS
 from gradcamo.datatypes import CellCrop
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
@@ -53,11 +55,53 @@ def cells(seed: int = 0) -> pd.DataFrame:
     )
 
 
+def asked(table: pd.DataFrame) -> pd.DataFrame:
+    """Half of the whole cells asked causally; some have no donors, some no answer."""
+    rng, n = np.random.default_rng(1), len(table)
+    drawn = (np.arange(n) % 2 == 0) & ~table["touches_border"].to_numpy()
+    lacking = drawn & (np.arange(n) % 8 == 0)
+    played = drawn & ~lacking
+    called = np.where(rng.random(n) < 0.8, table["treatment"], "0.06x")
+    table = table.assign(predicted=np.where(table["touches_border"], "", called))
+    shares = rng.dirichlet((1, 1, 6), n)
+    shares[~played | (np.arange(n) % 10 == 2) | (called != table["predicted"])] = np.nan
+    table[["causal_own", "causal_neighbour", "causal_background"]] = shares
+    reason = np.where(lacking, "it is of the only training well of x", "")
+    reason = np.where(drawn | table["touches_border"], reason, "it was not drawn")
+    names = [name for name in CAUSAL_COLUMNS if name not in table]
+    table = table.assign(**dict.fromkeys(names, np.nan)).assign(
+        causal_reason=reason,
+        causal_target=called,
+        causal_reference=np.where(called == "control", "40.0x", "control"),
+        causal_effect=np.where(played, 4.0, np.nan),
+        causal_draws=np.where(drawn, 4, 0),
+        volume_own=0.2,
+        volume_neighbour=0.3,
+        volume_background=0.5,
+    )
+    for k, name in enumerate(MEDIANS):
+        table[name] = np.where(played, 0.1 * (k + 1), np.nan)
+    return table
+
+
+MEDIANS = ("causal_layout", "causal_swap", "causal_limits", "causal_against")
+USES = pd.DataFrame(
+    {
+        "real": ["own", "background", "nothing", "all"],
+        "40.0x": [0.3, 0.9, 0.4, 0.98],
+        "control": [0.4, 0.94, 0.3, 1.0],
+        "balanced_accuracy": [0.35, 0.92, 0.35, 0.99],
+        "chance": 0.5,
+        "cells": [20, 20, 20, 20],
+    }
+)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """What 'gradcamo plate' leaves, small: table, pictures, measures, layers."""
     out = tmp_path_factory.mktemp("plate")
-    table = cells()
+    table = asked(cells())
     labels = np.zeros((3, 24, 24), np.int32)
     labels[:, 6:18, 6:18] = 1
     image = np.random.default_rng(0).random((2, 3, 24, 24))
@@ -93,6 +137,7 @@ def folder(tmp_path_factory) -> Path:
     whole = table[~table["touches_border"]]
     costs = cost_of_cutoffs(whole, 0.02, "control").assign(well_correlation=0.02)
     write_table(costs, out / "cutoffs.csv")
+    write_table(USES, out / "uses.csv")
     layers = pd.concat([table.assign(layer=name) for name in ("block_2", "block_4")])
     write_table(layers, out / "layers.parquet")
     audited = {"layer": ["block_2", "block_4"], "grid": ["8 12 12", "4 6 6"], "grad_camo": 0.3}
@@ -173,11 +218,11 @@ def test_the_page_opens_without_a_network_and_without_complaint(page):
 
 
 def test_every_section_is_drawn(page):
-    for name in ("plate", "scores", "budget", "map", "layers"):
+    for name in ("plate", "scores", "budget", "causal-budget", "agreement", "map", "layers"):
         box = js(page, f"document.querySelector('#{name} .main-svg').getBoundingClientRect()")
         assert box["width"] > 400, name
         assert box["height"] > 150, name
-        assert not js(page, f"document.getElementById('{name}-section').hidden")
+        assert js(page, f"document.getElementById('{name}').offsetParent !== null")
     text = js(page, "document.body.innerText")
     for said in (
         "Few controls </script>",
@@ -221,6 +266,114 @@ def test_measures_stand_in_tables_with_one_row_per_thing_compared(page, folder):
     assert [row[0] for row in layers] == ["block_2", "block_4 (explained here)"]
     assert [row[-1] for row in layers] == ["41 %", "73 %"]
     assert "Gradients local, maps placed as paper." in js(page, "document.body.innerText")
+
+
+def told_by_hand() -> pd.DataFrame:
+    """Whole cells that are asked, answered and called right."""
+    table = asked(cells())
+    whole = ~table["touches_border"] & (table["causal_effect"] > 0)
+    return table[whole & (table["predicted"] == table["treatment"]) & table["causal_own"].notna()]
+
+
+def test_the_verdict_comes_first_and_in_plain_words(page):
+    verdict = js(page, "document.querySelector('.verdict').innerText")
+    owes = told_by_hand()["causal_background"].mean()
+    assert verdict == (
+        "This network tells treatments apart by the background: its predictions owe "
+        f"{owes:.0%} to the background (which fills 50% of the crop); with real background and "
+        "borrowed cells it is right in 92% (guessing: 50%)."
+    )
+
+
+def test_what_maps_and_predictions_spend_stands_side_by_side(page):
+    told, table = told_by_hand(), asked(cells())
+    for by, columns in enumerate((["treatment"], ["site"], ["treatment", "site"])):
+        page.execute_script(
+            "const s = document.getElementById('budget-by'); s.value = arguments[0];"
+            "s.dispatchEvent(new Event('change'))",
+            str(by),
+        )
+        for plot, kept, shares, line in (
+            ("budget", table[table["grad_camo"].notna()], ["grad_camo", "neighbour_share"],
+             "chance"),
+            ("causal-budget", told, ["causal_own", "causal_neighbour"], "volume_own"),
+        ):  # fmt: skip
+            means = kept.groupby(columns)[[*shares, line]].mean()
+            data = js(page, f"document.getElementById('{plot}').data.map(t => [t.x, t.y])")
+            x = data[0][0]
+            names = list(zip(*x, strict=True)) if len(columns) == 2 else x
+            if by != 1:
+                order = list(dict.fromkeys(x[0] if len(columns) == 2 else x))
+                assert order == list(DOSES.values())
+            for drawn, name in zip((0, 1, 3), means.columns, strict=True):
+                expected = means[name].loc[list(names)]
+                np.testing.assert_allclose(data[drawn][1], expected, atol=1e-4)
+
+
+def test_causal_tables_count_asked_right_and_answered_cells(page):
+    table, told = asked(cells()), told_by_hand()
+    rows = rows_of(page, "Causal attention")
+    assert [row[0] for row in rows] == ["the cell itself", "the background", "nothing",
+                                        "all, as it is"]  # fmt: skip
+    assert rows[1][1:] == ["94 %", "90 %", "92 %", "20"]  # the control first
+    rows = rows_of(page, "Causal attention", 1)
+    assert [row[0] for row in rows] == list(DOSES.values())
+    whole = table[~table["touches_border"] & table["causal_effect"].notna()]
+    for name, *shown in rows:
+        mine = whole[whole["treatment"] == name]
+        right = mine[mine["predicted"] == name]
+        answered = told[told["treatment"] == name]
+        assert shown[:3] == [str(len(part)) for part in (mine, right, answered)]
+        owes = answered[["causal_own", "causal_neighbour", "causal_background"]].mean()
+        assert [text.split()[0] for text in shown[3:6]] == [f"{share:.2f}" for share in owes]
+        assert shown[3].endswith("fills 0.20")
+        assert shown[6:] == ["0.10", "0.20", "0.30", "0.40"]
+    text = js(page, "document.getElementById('causal').innerText")
+    lacking = (table["causal_reason"] == "it is of the only training well of x").sum()
+    assert f"{lacking}: it is of the only training well of x" in text
+    assert "over 4 draws" in text
+    assert "was not drawn" not in text
+    both = told[told["grad_camo"].notna()]
+    rho = spearmanr(both["grad_camo"], both["causal_own"])[0]
+    assert f"Spearman's ρ = {rho:.2f} over {len(both)} cells" in text
+    drawn = js(page, "document.getElementById('agreement').data.map(t => [t.name, t.x, t.y])")
+    assert [name for name, *_ in drawn] == list(DOSES.values())
+    for name, x, y in drawn:
+        mine = both[both["treatment"] == name]
+        np.testing.assert_allclose(x, mine["grad_camo"], atol=1e-4)
+        np.testing.assert_allclose(y, mine["causal_own"], atol=1e-4)
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_the_page_fits_a_phone_and_a_tablet(browser, folder, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": True},
+    )
+    try:
+        browser.get((folder / "report.html").as_uri())
+        assert js(browser, "document.documentElement.scrollWidth") <= width
+        wide = js(
+            browser,
+            "[...document.querySelectorAll('section, .plot, svg.main-svg')].filter("
+            "e => !e.closest('[hidden]') && e.getBoundingClientRect().right > innerWidth + 1)"
+            ".map(e => e.id || e.className.baseVal || e.innerText.slice(0, 20))",
+        )
+        assert wide == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_page_without_causal_columns_says_nothing_of_them(browser, tmp_path):
+    write_table(cells(), tmp_path / "cells.csv")
+    browser.get(write_report(tmp_path / "cells.csv", tmp_path / "report.html").as_uri())
+    assert js(browser, "document.querySelector('.verdict, #causal')") is None
+    assert not js(browser, "document.getElementById('budget-section').hidden")
+    assert js(browser, "document.getElementById('cause').hidden")
+    never = asked(cells()).assign(causal_effect=np.nan)
+    write_table(never, tmp_path / "cells.csv")
+    browser.get(write_report(tmp_path / "cells.csv", tmp_path / "report.html").as_uri())
+    assert js(browser, "document.querySelector('.verdict, #causal')") is None
 
 
 def test_the_cut_off_moves_the_line_and_the_counts(page, folder):
@@ -273,6 +426,8 @@ def test_the_map_is_coloured_by_choice_and_shows_the_cell_under_the_mouse(page):
     n = sum(js(page, "document.getElementById('map').data.map(t => t.x.length)"))
     assert n == cells()["grad_camo"].notna().sum()
     offered = js(page, "[...document.getElementById('map-colour').options].map(o => o.text)")
+    assert "causal own" in offered
+    assert not [name for name in offered if "phi" in name]
     assert offered[:4] == ["treatment", "score", "pass", "predicted"]
     assert "batch" in offered  # a column of the plate's own
     assert not {"layer", "image", "label"} & set(offered)  # one for all cells, or one per cell
@@ -361,8 +516,8 @@ def test_the_summary_in_words_agrees_with_the_table():
     assert f"{len(table)} cells of 12 stacks in 6 wells under 3 treatments" in said
     silent = whole["grad_camo"].isna().sum()
     assert silent > 0
-    assert f"{len(whole) - silent} lie whole in their stack and were scored" in said
-    assert f"{silent} lie whole in it but have no score" in said
+    assert f"{len(whole) - silent} whole ones with a score" in said
+    assert f"{silent} whole ones without a score" in said
     passing = (whole["grad_camo"] >= 0.25).sum()
     assert f"{passing} of {len(whole)} whole cells" in said
     assert f"{whole['grad_camo'].mean():.2f} ±" in said

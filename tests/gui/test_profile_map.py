@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
+from gradcamo.docks.panels.plates.figures_dock import FiguresDock
 from gradcamo.docks.panels.plates.palette import Colours
 from gradcamo.docks.panels.plates.profile_map_dock import ProfileMapDock
 from gradcamo.docks.window import window_of
@@ -271,3 +273,38 @@ def test_the_points_fill_the_plot_wherever_they_lie(far, viewer, qtbot):
     (left, right), (low, high) = plot.box.viewRange()
     assert right - left < 2 * np.ptp(places[:, 0])
     assert high - low < 2 * np.ptp(places[:, 1])
+
+
+def test_causal_figures_are_offered_where_cells_were_asked(viewer, results, qtbot, tmp_path):
+    from gradcamo.files.store import read_table, write_table
+
+    asked = tmp_path / "asked"
+    shutil.copytree(results, asked)
+    table = read_table(asked / "cells.parquet")
+    table = table.assign(treatment=table["predicted"], causal_effect=1.0, volume_own=0.2)
+    write_table(
+        table.assign(causal_own=0.5, causal_neighbour=0.3, causal_background=0.2),
+        asked / "cells.parquet",
+    )
+    dock = docked(viewer, FiguresDock)
+    assert dock.kind.findData("causal") < 0
+    dock.source.open(str(asked))
+    qtbot.waitUntil(lambda: dock.source.plate is not None, timeout=60_000)
+    for kind in ("causal", "agreement"):
+        dock.kind.setCurrentIndex(dock.kind.findData(kind))
+        before = dock.figure
+        dock.draw()
+        qtbot.waitUntil(
+            lambda before=before: not dock.job.running and dock.figure not in (None, before),
+            timeout=60_000,
+        )
+        axes = dock.figure.axes[0]
+        if kind == "causal":
+            assert axes.get_title() == "Causal budget"
+            assert axes.patches[0].get_height() == pytest.approx(0.5)
+    drawn = sum(len(part.get_offsets()) for part in axes.collections)
+    assert drawn == table["grad_camo"].notna().sum() > 0
+    dock.source.setCurrentIndex(0)
+    dock.source.activated.emit(0)
+    assert dock.kind.findData("causal") < 0
+    assert dock.kind.currentData() in ("scores", "budget")

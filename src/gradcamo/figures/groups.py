@@ -1,4 +1,4 @@
-"""Scores and attention by treatment, or by any other group."""
+"""Scores by treatment, or by any other group."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.cells.table import passes, scored, whole
-from gradcamo.colours import SHARES
 from gradcamo.figures.paper import (
     GREY,
+    ROOM,
     SITES,
     SMALL,
     grouped_cells,
@@ -23,8 +23,6 @@ from gradcamo.profiles.doses import in_dose_order
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-ROOM = 36  # points of a group; in less, numbers are written smaller
 
 
 def scores_by_dose_and_site(
@@ -108,60 +106,6 @@ def scores_by_dose_and_site(
         ncols=min(len(sites) + 2, max(2, int(inches / 0.75))),
         fontsize=SMALL,
         frameon=False,
-    )
-    return figure
-
-
-def attention_budget(
-    table: pd.DataFrame, group: str = "treatment", about: str = "", width: float | None = None
-) -> Figure:
-    """Mean share of the network's attention on the cell, its neighbours and the background.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With the three shares and the column to group by; ``chance`` where known.
-    group : another column to group by, such as ``predicted`` or ``well``
-    about : what to write below the groups
-    width : inches; wide enough for every group by default
-
-    Raises
-    ------
-    GradcamoError
-        If columns are missing or no cell has a score.
-    """
-    inside = grouped_cells(table, [*SHARES, group], group)
-    seen = inside[scored(inside)]
-    treatments = in_dose_order(seen[group])
-    means = seen.groupby(group)[list(SHARES)].mean().loc[treatments]
-    counts = seen[group].value_counts()
-    inches = width or max(5.0, 1.5 + 0.9 * len(treatments))
-    figure = sheet(inches, 3.8)
-    axes: Axes = figure.subplots()
-    base = np.zeros(len(treatments))
-    room = room_of(inches, len(treatments))
-    size = SMALL + 1 if room > ROOM else SMALL - 1
-    for column, (name, colour) in SHARES.items():
-        share = means[column].to_numpy()
-        axes.bar(range(len(treatments)), share, 0.7, base, color=colour, label=name)
-        for t, value in enumerate(share):
-            if value >= 0.06:
-                ink = "white" if column == "grad_camo" else "black"
-                middle = base[t] + value / 2
-                axes.text(
-                    t, middle, f"{value:.0%}", ha="center", va="center", color=ink, fontsize=size
-                )
-        base += share
-    if "chance" in seen:
-        chance = seen.groupby(group)["chance"].mean().loc[treatments]
-        middle = np.arange(len(treatments))
-        axes.hlines(chance, middle - 0.42, middle + 0.42, color="black", ls=":", label="chance")
-    axes.set(ylim=(0, 1), ylabel="mean share of attention", xlabel=about)
-    name_groups(axes, treatments, [counts[name] for name in treatments], room)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("Attention budget", fontsize=10)
-    figure.legend(
-        loc="outside lower center", ncols=2 if inches < 5 else 4, fontsize=SMALL, frameon=False
     )
     return figure
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SITES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
 GREY = "#555555"
 SMALL = 8  # points
+ROOM = 36  # points of a group; in less, numbers are written smaller
 
 
 def sheet(width: float, height: float) -> Figure:

@@ -283,6 +283,8 @@ def _draw(table: pd.DataFrame, folder: Path, cutoff: float) -> None:
     pictures = {
         "scores": lambda: figures.scores_by_dose_and_site(table, cutoff),
         "attention": lambda: figures.attention_budget(table),
+        "causal": lambda: figures.causal_budget(table),
+        "grad_camo_causal": lambda: figures.maps_against_causes(table),
         "confusion": lambda: figures.confusion_matrix(table[whole(table)]),
     }
     for name, draw in pictures.items():

@@ -14,6 +14,7 @@ from gradcamo.auditing.cautions import cautions
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
+from gradcamo.report.causal import causal_section, told_in
 from gradcamo.report.data import page_data
 from gradcamo.report.pictures import galleries, read_pictures
 from gradcamo.report.tables import cost_rows, neighbour_rows, variance_rows
@@ -78,7 +79,9 @@ def _write(
     from plotly.offline import get_plotlyjs
 
     recipe = dict(table.attrs.get("recipe", {}))
-    table = _complete(table)
+    given, table = table, _complete(table)
+    uses = _beside(folder, "uses")
+    uses = None if uses is None else uses.set_index("real")
     cutoff = recipe.get("settings", {}).get("cutoff", AuditSettings().cutoff)
     confounding, costs = _beside(new or folder, "confounding"), _beside(new or folder, "cutoffs")
     summary = _beside(folder, "layer_summary")
@@ -96,7 +99,8 @@ def _write(
         plotly=get_plotlyjs(),
         script=(shown / "page.js").read_text(encoding="utf-8"),
         style=(shown / "page.css").read_text(encoding="utf-8"),
-        data=page_data(table, cutoff, pictures, _beside(folder, "layers")),
+        data=page_data(table, cutoff, pictures, _beside(folder, "layers"), told_in(given)),
+        causal=causal_section(given, table["treatment"], uses),
         findings=findings(table, cutoff, recipe, confounding),
         cautions=recipe["cautions"] if "cautions" in recipe else cautions(table, recipe),
         galleries=galleries(pictures),

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.cells.table import scored, whole
-from gradcamo.colours import SHARES
+from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES
 from gradcamo.figures import SITES
 from gradcamo.files.wells import well_place
 from gradcamo.profiles.doses import in_dose_order
+from gradcamo.report.budgets import budgets, plain
+from gradcamo.report.causal import points
 
 STEPS = 100
 """The slider's steps: hundredths, of which the one nearest to the table's cut-off stands for it."""
@@ -21,7 +23,11 @@ MOST_NAMES = 40
 """Colours and shapes that a map's legend can tell apart."""
 _SAID = ("plate", "well", "site", "treatment", "predicted")
 _FIRST = ("treatment", "grad_camo", "predicted", "site", "well")
-_NO_COLOUR = ("umap_1", "umap_2", "image", "label", "picture", "cells")
+_CAUSAL = (*CAUSAL_SHARES, "causal_effect", "causal_layout")
+_NO_COLOUR = (
+    *("umap_1", "umap_2", "image", "label", "picture", "cells"),
+    *(name for name in CAUSAL_COLUMNS if name not in _CAUSAL),
+)
 
 
 def page_data(
@@ -29,8 +35,9 @@ def page_data(
     cutoff: float,
     pictures: pd.DataFrame,
     layers: pd.DataFrame | None = None,
+    told: pd.Series | None = None,
 ) -> dict[str, Any]:
-    """All that the page's script draws, as plain values."""
+    """All that the page's script draws, as plain values; ``told`` is of `told_in`."""
     inside, seen = table[whole(table)], table[scored(table)]
     treatments = in_dose_order(inside["treatment"])
     sites = sorted(seen["site"].unique(), key=lambda site: (len(site), site))
@@ -46,7 +53,8 @@ def page_data(
             {"name": name} | passing_at(inside[inside["treatment"] == name], steps)
             for name in treatments
         ],
-        "budget": _budget(seen, treatments),
+        "budgets": budgets(seen, None if told is None else table[told]),
+        "agreement": points(table, told),
         "cells": _cells(pictures),
         "layers": None if layers is None else _layers(layers),
     }
@@ -102,20 +110,6 @@ def _groups(seen: pd.DataFrame, treatments: list[str], sites: list[str]) -> list
     return groups
 
 
-def _budget(seen: pd.DataFrame, treatments: list[str]) -> dict[str, Any] | None:
-    if any(column not in seen for column in SHARES) or seen.empty:
-        return None
-    columns = [*SHARES, *(["chance"] if "chance" in seen else [])]
-    means = seen.groupby("treatment")[columns].mean().reindex(treatments)
-    return {
-        "shares": [
-            {"name": name, "colour": colour, "values": _plain(means[column])}
-            for column, (name, colour) in SHARES.items()
-        ],
-        "chance": _plain(means["chance"]) if "chance" in means else None,
-    }
-
-
 def _cells(pictures: pd.DataFrame) -> dict[str, Any] | None:
     """Cells with a place on the map and a picture, column by column.
 
@@ -129,7 +123,7 @@ def _cells(pictures: pd.DataFrame) -> dict[str, Any] | None:
     kinds = _kinds(placed.drop(columns=list(_NO_COLOUR), errors="ignore"))
     text = {"label", "picture", *_SAID} | {name for name in kinds if kinds[name] == "text"}
     numbers = {"umap_1", "umap_2", "grad_camo"} | (kinds.keys() - text)
-    columns: dict[str, Any] = {name: _plain(placed[name].astype(float)) for name in numbers}
+    columns: dict[str, Any] = {name: plain(placed[name].astype(float)) for name in numbers}
     said = placed[list(text)].astype(str).where(placed[list(text)].notna(), "")
     columns |= {str(name): values for name, values in said.to_dict("list").items()}
     return {**columns, "kinds": list(kinds.items())}
@@ -156,9 +150,5 @@ def _layers(layers: pd.DataFrame) -> list[dict[str, Any]]:
         quartiles = cells["grad_camo"].quantile([0.25, 0.5, 0.75])
         quartiles.index = pd.Index(["low", "median", "high"])
         found = pd.concat([quartiles, bounds])
-        rows.append({"layer": name, **dict(zip(found.index, _plain(found), strict=True))})
+        rows.append({"layer": name, **dict(zip(found.index, plain(found), strict=True))})
     return rows
-
-
-def _plain(values: pd.Series) -> list[float | None]:
-    return [round(float(v), 4) if np.isfinite(v) else None for v in values]

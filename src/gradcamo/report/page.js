@@ -113,23 +113,65 @@
     }));
   }
 
-  function drawBudget() {
-    if (!data.budget) return;
-    const traces = data.budget.shares.map((share) => ({ type: "bar", name: share.name,
-      x: data.treatments, y: share.values, marker: { color: share.colour },
+  function budgetOf(plot, budget, title, line) {
+    const groups = budget.groups;
+    const x = groups.length === 1 ? groups[0] : groups;
+    const name = (i) => groups.map((names) => names[i]).join(", ");
+    const part = budget[plot.id === "budget" ? "map" : "cause"];
+    const traces = part.shares.map((share) => ({ type: "bar", name: share.name, x,
+      y: share.values, marker: { color: share.colour },
       text: share.values.map((v) => (v === null || v < 0.05 ? "" : percent(v))),
       textposition: "inside", insidetextanchor: "middle",
-      hovertemplate: "%{x}: %{y:.1%}<extra>%{fullData.name}</extra>" }));
-    if (data.budget.chance) {
-      traces.push({ type: "scatter", mode: "markers", name: "chance", x: data.treatments,
-        y: data.budget.chance, marker: { symbol: "line-ew", size: 40,
-          line: { width: 2, color: "#000" } },
-        hovertemplate: "%{x}: %{y:.1%}<extra>chance</extra>" });
+      customdata: part.cells.map((n, i) => `${name(i)}, ${n.toLocaleString("en")} cells`),
+      hovertemplate: "%{customdata}: %{y:.1%}<extra>%{fullData.name}</extra>" }));
+    if (part.line) {
+      const size = Math.max(6, Math.min(40, 240 / part.line.length));
+      traces.push({ type: "scatter", mode: "markers", name: line, x, y: part.line,
+        marker: { symbol: "line-ew", size, line: { width: 2, color: "#000" } },
+        hovertemplate: `%{y:.1%}<extra>${line}</extra>` });
     }
-    Plotly.react(show("budget"), traces, layout({ barmode: "stack", height: 360,
-      xaxis: { type: "category", fixedrange: true },
-      yaxis: { title: { text: "mean share of attention" }, range: [0, 1], tickformat: ".0%",
-        fixedrange: true }, legend: { orientation: "h", y: -0.15, traceorder: "normal" } }), config);
+    Plotly.react(plot, traces, layout({ barmode: "stack", height: 380,
+      margin: { l: 50, r: 10, t: 10, b: 50 },
+      xaxis: { type: groups.length === 1 ? "category" : "multicategory", fixedrange: true,
+        automargin: true },
+      yaxis: { title: { text: title }, range: [0, 1], tickformat: ".0%", fixedrange: true },
+      legend: { orientation: "h", y: -0.22, yanchor: "top", traceorder: "normal" } }), config);
+  }
+
+  function drawBudgets() {
+    if (!data.budgets.length) return;
+    const budget = data.budgets[Number(byId("budget-by").value)];
+    budgetOf(show("budget"), budget, "mean share of attention", "chance");
+    if (!budget.cause) return;
+    byId("cause").hidden = false;
+    budgetOf(byId("causal-budget"), budget, "mean share of the prediction", "volume");
+    Plotly.Plots.resize(byId("budget")); // it has less room now
+  }
+
+  function drawAgreement() {
+    const cells = data.agreement;
+    if (!cells) return;
+    const names = data.treatments.filter((name) => cells.treatment.includes(name));
+    const traces = names.map((name, n) => {
+      const mine = cells.treatment.flatMap((t, i) => (t === name ? [i] : []));
+      const of = (column) => mine.map((i) => cells[column][i]);
+      return { type: "scatter", mode: "markers", name, x: of("map"), y: of("cause"),
+        text: mine.map((i) => `cell ${cells.label[i]}, well ${cells.well[i]}, site `
+          + `${cells.site[i]}`),
+        hovertemplate: "%{text}<br>Grad-CAMO %{x:.2f}, owed %{y:.2f}<extra>%{fullData.name}</extra>",
+        marker: { size: 6, opacity: 0.7, color: PALETTE[n % PALETTE.length],
+          symbol: SYMBOLS[Math.floor(n / PALETTE.length) % SYMBOLS.length] } };
+    });
+    const axis = { range: [-0.02, 1.02], gridcolor: "#eee", zeroline: false };
+    const plot = byId("agreement");
+    plot.hidden = false;
+    plot.style.maxWidth = "560px";
+    Plotly.react(plot, traces, layout({ height: 480, margin: { l: 60, r: 10, t: 10, b: 50 },
+      xaxis: { ...axis, title: { text: "Grad-CAMO: the map on the cell" } },
+      yaxis: { ...axis, title: { text: "the prediction owes to the cell" } },
+      showlegend: true, legend: { orientation: "h", y: -0.18, yanchor: "top" },
+      shapes: [{ type: "line", x0: 0, x1: 1, y0: 0, y1: 1,
+        line: { dash: "dot", width: 1, color: "#777" } }] }), config);
   }
 
   const kinds = new Map(data.cells ? data.cells.kinds : []); // JSON would sort an object's names
@@ -233,9 +275,12 @@
   byId("cutoff").addEventListener("input", cutoffMoved);
   byId("plate-colour").addEventListener("change", drawPlate);
   byId("map-colour").addEventListener("change", drawMap);
+  byId("budget-by").addEventListener("change", drawBudgets);
+  byId("budget-by").replaceChildren(...data.budgets.map((b, i) => new Option(b.by, i)));
   offerColours();
   cutoffMoved();
-  drawBudget();
+  drawBudgets();
+  drawAgreement();
   drawMap();
   drawLayers();
 })();

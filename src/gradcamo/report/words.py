@@ -9,6 +9,7 @@ import pandas as pd
 
 from gradcamo.cells.table import passes, scored, whole
 from gradcamo.profiles.doses import in_dose_order
+from gradcamo.words import counted
 
 NOT_DONE = "not done when the run ended: the same command goes on with it"
 
@@ -94,13 +95,14 @@ def _extent(table: pd.DataFrame) -> str:
     wells = table[["plate", "well"]].drop_duplicates()
     known = (wells["well"] != "").any()
     stacks = table["image"].nunique() if "image" in table else 1
-    where = f" in {len(wells)} wells under {table['treatment'].nunique()} treatments"
+    treatments = counted(table["treatment"].nunique(), "treatment")
+    where = f" in {counted(len(wells), 'well')} under {treatments}"
     inside, seen = int(whole(table).sum()), int(scored(table).sum())
-    rest = f"{inside - seen:,} lie whole in it but have no score, " * (seen < inside)
+    rest = f"{inside - seen:,} whole ones without a score, " * (seen < inside)
     return (
-        f"{len(table):,} cells of {stacks:,} {'stack' if stacks == 1 else 'stacks'}"
-        f"{where if known else ''}: {seen:,} lie whole in their stack and were scored, {rest}"
-        f"{len(table) - inside:,} are cut by its border and were not."
+        f"{counted(len(table), 'cell')} of {counted(stacks, 'stack')}{where if known else ''}: "
+        f"{seen:,} whole ones with a score, {rest}{len(table) - inside:,} cut by the border of "
+        "their stack, which are not scored."
     )
 
 

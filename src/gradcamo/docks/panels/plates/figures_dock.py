@@ -40,6 +40,8 @@ GROUPS = {
     "split": "training or test",
 }
 KINDS = {"scores": "Grad-CAMO scores", "budget": "attention budget"}
+CAUSAL = {"causal": "causal budget", "agreement": "Grad-CAMO against causal share"}
+"""Of cells that were asked causally."""
 NO_TREATMENTS = "predicted treatment\n(the cells' own treatments are not known here)"
 DPI = 80  # on the screen, where docks are narrow
 LEAST_WIDTH, LEAST_HEIGHT = 36, 300  # pixels of a group, and of the figure
@@ -61,7 +63,8 @@ class FiguresDock(Dock):
             self.kind.addItem(name, kind)
         self.kind.setToolTip(
             "scores with the cut-off and the share that passes, or where the "
-            "attention lies: own cell, neighbours, background"
+            "attention lies: own cell, neighbours, background; of cells that were asked causally, "
+            "what predictions owe to each, too"
         )
         keep_choice(self.kind, "figure")
         self.group = QComboBox()
@@ -123,12 +126,17 @@ class FiguresDock(Dock):
         width = max(least, self.paper.viewport().width()) / DPI
 
         def steps() -> Iterator[Any]:
-            from gradcamo.figures import attention_budget, scores_by_dose_and_site
+            from gradcamo import figures
 
             if kind == "scores":
-                figure = scores_by_dose_and_site(table, cutoff, group, about, width)
+                figure = figures.scores_by_dose_and_site(table, cutoff, group, about, width)
             else:
-                figure = attention_budget(table, group, about, width)
+                drawn = {
+                    "budget": figures.attention_budget,
+                    "causal": figures.causal_budget,
+                    "agreement": figures.maps_against_causes,
+                }
+                figure = drawn[kind](table, group, about, width)
             yield figure, least
 
         self.job.start(steps)
@@ -175,7 +183,16 @@ class FiguresDock(Dock):
             wanted = (before, recall("figure group"), _default(self.source.table()))
             places = [self.group.findData(column) for column in wanted]
             self.group.setCurrentIndex(next((place for place in places if place >= 0), 0))
+        self._offer_causal("causal_own" in columns)
         self.draw()
+
+    def _offer_causal(self, asked: bool) -> None:
+        for kind, name in CAUSAL.items():
+            place = self.kind.findData(kind)
+            if asked and place < 0:
+                self.kind.addItem(name, kind)
+            elif not asked and place >= 0:
+                self.kind.removeItem(place)
 
     def _show(self, item: tuple) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
