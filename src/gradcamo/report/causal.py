@@ -87,14 +87,15 @@ def _by_treatment(
 
 
 def _uses(uses: pd.DataFrame) -> dict[str, Any]:
-    treatments = [name for name in uses if name not in ("balanced_accuracy", "chance", "cells")]
+    numbers = ("balanced_accuracy", "chance", "cells")
+    treatments = in_dose_order(str(name) for name in uses if name not in numbers)
     return {
-        "treatments": in_dose_order(treatments),
+        "treatments": treatments,
         "chance": uses["chance"].iloc[0],
         "rows": [
             {
                 "real": _REAL.get(str(real), str(real)),
-                "shares": [row[name] for name in in_dose_order(treatments)],
+                "shares": [row[name] for name in treatments],
                 "balanced": row["balanced_accuracy"],
                 "cells": int(row["cells"]),
             }
