@@ -89,7 +89,7 @@ def test_a_plate_that_is_converted_reads_alike(tmp_path, form):
 def test_a_table_of_a_folder_is_written_and_the_folder_described(tmp_path):
     said = run("table", PLATES / "operetta", "-o", tmp_path / "plate.csv")
     assert "Operetta: 2 wells, 4 stacks" in said
-    assert "2 channels (HOECHST 33342,Alexa 488), 4 planes, voxels of 0.6,0.35,0.35 µm" in said
+    assert "2 channels (HOECHST 33342, Alexa 488), 4 planes, voxels of 0.6,0.35,0.35 µm" in said
     (tmp_path / "plate.csv").write_text(
         (tmp_path / "plate.csv").read_text().replace(",operetta,B03,1,,", ",operetta,B03,1,x,")
     )
@@ -97,7 +97,7 @@ def test_a_table_of_a_folder_is_written_and_the_folder_described(tmp_path):
         *("table", PLATES / "cellvoyager", "--spacing", "?,0.1,0.1"),
         *("--channel-names", "C01=DNA,C02=ER"),
     )
-    assert "2 channels (DNA,ER), 4 planes, voxels of ?,0.1,0.1 µm" in said
+    assert "2 channels (DNA, ER), 4 planes, voxels of ?,0.1,0.1 µm" in said
 
 
 def test_what_no_file_says_can_be_said_to_every_command(tmp_path):

@@ -11,6 +11,10 @@ import tifffile
 
 import gradcamo as gc
 from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.kept_plates import keep_told, kept_told
+from gradcamo.files.plates import untold_plate
+from gradcamo.progress import result_of
+from gradcamo.settings import FolderSettings
 
 CASES = Path(__file__).parent / "data" / "cases"
 TRUTH = json.loads((CASES / "truth.json").read_text())
@@ -100,6 +104,51 @@ def test_what_only_its_owner_knows_is_told_for_the_whole_plate():
     assert stack.channels == ("DNA", "ER")
     with pytest.raises(GradcamoError, match="C01, C02, and no C07"):
         gc.read_plate(folder, channels=["C07=x"])
+
+
+def test_a_voxel_size_told_in_part_leaves_what_the_index_says():
+    folder = CASES / "plates" / "operetta"
+    plate = gc.read_plate(folder, spacing_um=(2.0, None, None))
+    assert gc.read_stack(plate.iloc[0]).spacing_um == pytest.approx((2.0, 0.35, 0.35))
+    assert "voxels of 2,0.35,0.35 µm" in plate.attrs["recognised"]
+
+
+def test_channels_that_were_named_can_be_named_again(tmp_path):
+    plate = gc.read_plate(CASES / "plates" / "cellvoyager", channels={"C02": "ER"})
+    plate.assign(treatment="x").to_csv(tmp_path / "plate.csv", index=False)
+    for told, names in (({"ER": "RNA"}, ("C01", "RNA")), (["a", "b"], ("a", "b"))):
+        again = gc.read_plate(tmp_path / "plate.csv", channels=told)
+        assert gc.read_stack(again.iloc[0]).channels == names
+    with pytest.raises(GradcamoError, match="name of its own, 'C01' stands for 2 of"):
+        gc.read_plate(CASES / "plates" / "cellvoyager", channels={"C02": "C01"})
+
+
+def test_a_plate_is_read_step_by_step_and_says_how_far_it_is(tmp_path):
+    folder = CASES / "plates" / "imagexpress"
+    steps = untold_plate(folder, FolderSettings())
+    assert list(steps)[:2] == [
+        "32 files: which belong together",
+        "ImageXpress: 4 stacks, is each of them complete",
+    ]
+    plate = result_of(untold_plate(folder, FolderSettings()))
+    assert plate.equals(gc.read_plate(folder))
+    plate.assign(treatment="x").to_csv(tmp_path / "plate.csv", index=False)
+    table = result_of(untold_plate(tmp_path / "plate.csv", FolderSettings()))
+    assert "table: 2 wells, 4 stacks" in table.attrs["recognised"]
+    assert "2 channels (DAPI, FITC), 4 planes, voxels of 1.5,0.35,0.35" in table.attrs["recognised"]
+
+
+def test_what_was_told_of_a_plate_is_found_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    told = FolderSettings(channel_names=("C01=DNA", "C02=ER, rough"), spacing="1,?,0.1", axes="ZYX")
+    folder = CASES / "plates" / "cellvoyager"
+    assert kept_told(folder) == FolderSettings()
+    keep_told(folder, told)
+    assert kept_told(folder) == told
+    assert kept_told(folder.parent) == FolderSettings()
+    (home,) = (tmp_path / "data").rglob("*.json")
+    home.write_text(home.read_text()[:20])
+    assert kept_told(folder) == FolderSettings()
 
 
 def test_a_pattern_says_how_files_are_named():

@@ -1,11 +1,22 @@
-"""What a training tells while it runs, and how it is asked to end."""
+"""How long work tells how far it is, and how it is asked to end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Generator
+from typing import NamedTuple, TypeVar
 
 from gradcamo.errors import GradcamoError
+
+Result = TypeVar("Result")
+
+
+def result_of(steps: Generator[object, None, Result]) -> Result:
+    """Run steps to their end, for what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 class EpochResult(NamedTuple):

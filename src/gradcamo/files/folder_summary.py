@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradcamo.files.channel_names import names_of, pairs_of
+from gradcamo.files.voxel_size import filled
 from gradcamo.words import counted
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ def in_words(table: pd.DataFrame) -> str:
         f"{counted(sites, 'site')} a well at most",
     ]
     if found["channels"]:
-        names = _first(table, "channel_names") or ", ".join(found["channels"])
-        size = _first(table, "spacing_um") or found["spacing_um"]
+        names = ", ".join(channels_of(table))
+        size = spacing_in(table)
         parts += [
             f"{counted(len(found['channels']), 'channel')} ({names})",
             counted(found["planes"], "plane"),
@@ -38,6 +40,22 @@ def in_words(table: pd.DataFrame) -> str:
         f"{found['layout']}: {', '.join(filter(None, parts))}"
         f"{'; left out: ' + ', '.join(left) if left else ''}"
     )
+
+
+def channels_of(table: pd.DataFrame) -> list[str]:
+    """The channels of a plate's first stack, by the names that they have now."""
+    declared = table.attrs["found"]["channels"]
+    said = names_of(_first(table, "channel_names"))
+    pairs = pairs_of(said)
+    if pairs is None:
+        return said or declared
+    return [pairs.get(name, name) for name in declared]
+
+
+def spacing_in(table: pd.DataFrame) -> str:
+    """The voxel size (z, y, x) of a plate's first stack, empty where nothing of it is known."""
+    said, declared = _first(table, "spacing_um"), table.attrs["found"]["spacing_um"]
+    return filled(said, declared) if said and declared else said or declared
 
 
 def _first(table: pd.DataFrame, name: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Generator, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pandas as pd
 
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.channel_names import names_text
 from gradcamo.files.folder_summary import in_words
 from gradcamo.files.layouts.recognise import recognise
 from gradcamo.files.layouts.rules import Layout, StackFiles, check_stacks, row_letters
@@ -18,7 +21,9 @@ from gradcamo.files.patterns import checked_pattern, has_tokens
 from gradcamo.files.plate_checks import STACK
 from gradcamo.files.plate_layouts import LayoutColumns, laid_out
 from gradcamo.files.stacks import read_stack
-from gradcamo.files.told import names_text, spacing_text, with_told
+from gradcamo.files.told import with_told
+from gradcamo.files.voxel_size import spacing_text
+from gradcamo.progress import result_of
 
 
 def plate_from_folder(
@@ -63,11 +68,24 @@ def plate_from_folder(
         If no file fits, a plane, a channel or a well's treatment is missing, or a stack is there
         twice.
     """
+    return result_of(folder_steps(folder, pattern, labels, layout, axes, columns))
+
+
+def folder_steps(
+    folder: str | Path,
+    pattern: str | None = None,
+    labels: str | None = None,
+    layout: str | Path | None = None,
+    axes: str | None = None,
+    columns: LayoutColumns | None = None,
+) -> Generator[str, None, pd.DataFrame]:
+    """`plate_from_folder` step by step: yields how far it is in words, returns the table."""
     root = Path(folder)
     if not root.is_dir():
         raise GradcamoError(f"there is no folder {folder}: check the path")
     root = root.resolve()
-    found = recognise(root, pattern)
+    found = yield from recognise(root, pattern)
+    yield f"{found.name}: {len(found.stacks):,} stacks, is each of them complete"
     for stack in found.stacks:
         _complete(stack, root)
     for note in check_stacks(found.stacks):
@@ -76,12 +94,20 @@ def plate_from_folder(
     table = pd.DataFrame(rows).astype(str)
     if labels is not None:
         table["labels"] = _label_names(root, labels, found.stacks)
-    first = _first_readable(found, axes)
+    first, why = _first_readable((stack.name for stack in found.stacks), axes)
     table = with_told(table, axes, *_said(found, first))
     table = laid_out(table, layout, root, columns)
-    table.attrs["found"] = _found(found, first, labels)
-    table.attrs["recognised"] = in_words(table)
+    left_out = dict(found.left_out)
+    if labels is not None:
+        left_out.pop("label images", None)
+    _note(table, found.name, first, why, left_out)
     return table
+
+
+def note_first(table: pd.DataFrame, layout: str) -> None:
+    """Note channels, planes and voxel size of the first stack in a plate's attributes."""
+    rows = (row for _, row in table.iterrows())
+    _note(table, layout, *_first_readable(rows), {})
 
 
 def _complete(stack: StackFiles, root: Path) -> None:
@@ -109,14 +135,20 @@ def _label_names(root: Path, labels: str, stacks: list[StackFiles]) -> list[str]
     return [os.path.normpath(root / name) for name in names]
 
 
-def _first_readable(found: Layout, axes: str | None) -> ZStack | None:
-    """A stack that tells what all have in common; those that cannot be read are named later."""
-    for stack in found.stacks[:3]:
+def _first_readable(
+    stacks: Iterable[str | Mapping[str, Any] | pd.Series], axes: str | None = None
+) -> tuple[ZStack | None, str]:
+    """A stack that tells what all have in common, or why the first cannot be read.
+
+    Others that cannot are named when their turn comes.
+    """
+    why = ""
+    for stack in islice(stacks, 3):
         try:
-            return read_stack(stack.name, axes)
-        except GradcamoError:
-            continue
-    return None
+            return read_stack(stack, axes), ""
+        except GradcamoError as error:
+            why = why or str(error)
+    return None, why
 
 
 def _said(found: Layout, first: ZStack | None) -> tuple[str | None, str | None]:
@@ -132,17 +164,18 @@ def _said(found: Layout, first: ZStack | None) -> tuple[str | None, str | None]:
     return names_text(names) or None, spacing_text(spacing) or None
 
 
-def _found(found: Layout, first: ZStack | None, labels: str | None) -> dict[str, Any]:
-    left_out = dict(found.left_out)
-    if labels is not None:
-        left_out.pop("label images", None)
-    return {
-        "layout": found.name,
+def _note(
+    table: pd.DataFrame, layout: str, first: ZStack | None, why: str, left_out: dict[str, int]
+) -> None:
+    table.attrs["found"] = {
+        "layout": layout,
         "channels": list(first.channels) if first else [],
         "planes": first.shape[1] if first else 0,
         "spacing_um": spacing_text(first.spacing_um) if first else "",
+        "unread": why,
         "left_out": left_out,
     }
+    table.attrs["recognised"] = in_words(table)
 
 
 def plate_from_zarr(
@@ -200,8 +233,7 @@ def plate_from_zarr(
     if table["acquisition"].nunique() < 2:
         table = table.drop(columns="acquisition")
     table = laid_out(table, layout, path, columns)
-    table.attrs["found"] = {"layout": "OME-Zarr plate", "channels": [], "left_out": {}}
-    table.attrs["recognised"] = in_words(table)
+    note_first(table, "OME-Zarr plate")
     return table
 
 

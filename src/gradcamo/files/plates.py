@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +11,10 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.omezarr import is_zarr, ome_attributes
 from gradcamo.files.plate_checks import PATHS, REQUIRED, checked
 from gradcamo.files.plate_layouts import LayoutColumns
-from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
+from gradcamo.files.plate_sources import folder_steps, note_first, plate_from_zarr
 from gradcamo.files.text_tables import read_text_table
 from gradcamo.files.told import as_told, with_told
+from gradcamo.progress import result_of
 from gradcamo.settings import FolderSettings
 
 
@@ -82,20 +83,29 @@ def read_plate(
     >>> gc.read_stack(plate.iloc[1]).shape
     (6, 9, 160, 160)
     """
-    path = Path(path)
     columns = LayoutColumns(well_column, treatment_column)
+    table = result_of(_steps(Path(path), pattern, labels, layout, axes, columns))
+    return with_told(table, axes, channels, spacing_um)
+
+
+def _steps(
+    path: Path,
+    pattern: str | None,
+    labels: str | None,
+    layout: str | Path | None,
+    axes: str | None,
+    columns: LayoutColumns,
+) -> Generator[str, None, pd.DataFrame]:
     if not path.is_dir():
         if given := [k for k, v in (("pattern", pattern), ("layout", layout)) if v is not None]:
             raise GradcamoError(
                 f"{path} is a table, which names its images and treatments itself: {given[0]}=… is "
                 "for a folder of files"
             )
-        table = _from_csv(path)
-    elif is_zarr(path):
-        table = plate_from_zarr(path, labels, layout, columns)
-    else:
-        table = plate_from_folder(path, pattern, labels, layout, axes, columns)
-    return with_told(table, axes, channels, spacing_um)
+        return _from_csv(path)
+    if is_zarr(path):
+        return plate_from_zarr(path, labels, layout, columns)
+    return (yield from folder_steps(path, pattern, labels, layout, axes, columns))
 
 
 def _from_csv(path: Path) -> pd.DataFrame:
@@ -127,6 +137,26 @@ def plate_as_told(path: str | Path, settings: FolderSettings) -> pd.DataFrame:
         treatment_column=settings.treatment_column,
     )
     return as_told(table, settings)
+
+
+def untold_plate(path: str | Path, settings: FolderSettings) -> Generator[str, None, pd.DataFrame]:
+    """A plate found as settings tell, but for names and voxel size: as its files have them.
+
+    Yields how far it is in words. In ``attrs["found"]`` of the table that it returns stand the
+    channels, planes and voxel size of the first stack that can be read, of a CSV too.
+
+    Raises
+    ------
+    GradcamoError
+        As `read_plate`.
+    """
+    columns = LayoutColumns(settings.well_column, settings.treatment_column)
+    where = settings.pattern, settings.labels, settings.layout, settings.axes
+    table = yield from _steps(Path(path), *where, columns)
+    table = with_told(table, settings.axes)
+    if "found" not in table.attrs:
+        note_first(table, "table")
+    return table
 
 
 def is_plate(path: str | Path) -> bool:

@@ -12,11 +12,13 @@ import numpy as np
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
+from gradcamo.files.channel_names import named
 from gradcamo.files.gaps import has_gaps, name_of_channels, read_channels, read_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage
-from gradcamo.files.told import named, spacing_of, told
+from gradcamo.files.told import told
+from gradcamo.files.voxel_size import spacing_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcamo.datatypes import Spacing
-from gradcamo.errors import GradcamoError
+from gradcamo.files.channel_names import names_text, renamed
 from gradcamo.files.folder_summary import in_words
+from gradcamo.files.voxel_size import filled, spacing_text
 from gradcamo.settings import LabelReadSettings, ReadSettings
 
 if TYPE_CHECKING:
@@ -30,85 +27,6 @@ def told(row: Any, name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def names_of(text: str) -> list[str]:
-    """Names with commas between them; a name that holds a comma stands in quotes."""
-    return [part.strip() for part in next(csv.reader(io.StringIO(text), skipinitialspace=True), [])]
-
-
-def names_text(names: Sequence[str] | Mapping[str, str] | str) -> str:
-    """Names, or ``old=new`` pairs, as the text that stands in a table."""
-    if isinstance(names, str):
-        return names
-    if isinstance(names, Mapping):
-        names = [f"{old}={new}" for old, new in names.items()]
-    line = io.StringIO()
-    csv.writer(line).writerow(names)
-    return line.getvalue().strip()
-
-
-def named(
-    declared: Sequence[str], given: Sequence[str] | Mapping[str, str] | str, path: Any
-) -> list[str]:
-    """The names of channels after what was told: all in order, or ``old=new`` for some.
-
-    Raises
-    ------
-    GradcamoError
-        If there are more or fewer names than channels, or no channel has the old name.
-    """
-    if isinstance(given, str):
-        given = names_of(given)
-    if not isinstance(given, Mapping):
-        given = [str(name) for name in given]
-        pairs = [name.partition("=") for name in given]
-        if given and all(sign for _, sign, _ in pairs):
-            given = {old.strip(): new.strip() for old, _, new in pairs}
-    if isinstance(given, Mapping):
-        if unknown := [o for o, new in given.items() if o not in declared and new not in declared]:
-            raise GradcamoError(
-                f"{path} has the channels {', '.join(declared)}, and no {', '.join(unknown)}: name "
-                "them as old=new, or give all names in order"
-            )
-        return [given.get(name, name) for name in declared]
-    if len(given) != len(declared):
-        raise GradcamoError(
-            f"{path} has {len(declared)} channels, {len(given)} names were given ({given}): give "
-            "one per channel"
-        )
-    return list(given)
-
-
-def spacing_of(value: Sequence[float | None] | str) -> Spacing:
-    """A voxel size (z, y, x) in µm; ``?`` stands for a length that is not known.
-
-    Raises
-    ------
-    GradcamoError
-        If it is not three lengths.
-    """
-    parts: Sequence[Any] = value
-    if isinstance(value, str):
-        parts = re.split(r"[,;\s×x]+", value.strip().strip("()"))
-    try:
-        z, y, x = (None if part in (None, "?", "None") else float(part) for part in parts)
-    except (TypeError, ValueError) as error:
-        raise GradcamoError(
-            f"a voxel size is three lengths z,y,x in µm, such as 0.6,0.35,0.35 (? for one that is "
-            f"not known), got {value!r}"
-        ) from error
-    return z, y, x
-
-
-def spacing_text(spacing: Sequence[float | None] | str | None) -> str:
-    """A voxel size as the text that stands in a table, empty where nothing of it is known."""
-    if spacing is None:
-        return ""
-    lengths = spacing_of(spacing)
-    if lengths == (None, None, None):
-        return ""
-    return ",".join("?" if length is None else f"{length:.6g}" for length in lengths)
-
-
 def with_told(
     table: pd.DataFrame,
     axes: str | None = None,
@@ -116,22 +34,30 @@ def with_told(
     spacing_um: Sequence[float | None] | str | None = None,
 ) -> pd.DataFrame:
     """A plate's table whose stacks are all read with these."""
-    names = names_text(channels) if channels else ""
-    if channels and "channel_names" in table:
-        renamed = {
-            known: names_text(named(names_of(known), channels, "the plate")) if known else names
-            for known in table["channel_names"].unique()
-        }
-        table = table.assign(channel_names=table["channel_names"].map(renamed))
-        names = ""
-    given = {"axes": axes or "", "channel_names": names, "spacing_um": spacing_text(spacing_um)}
+    given: dict[str, str | list[str]] = {"axes": axes or ""}
+    if channels:
+        given["channel_names"] = _over(
+            table, "channel_names", names_text(channels), lambda known: renamed(known, channels)
+        )
+    if said := spacing_text(spacing_um):
+        given["spacing_um"] = _over(table, "spacing_um", said, lambda known: filled(said, known))
     return _assigned(table, given)
 
 
-def _assigned(table: pd.DataFrame, given: Mapping[str, str]) -> pd.DataFrame:
+def _over(
+    table: pd.DataFrame, name: str, said: str, merged: Callable[[str], str]
+) -> str | list[str]:
+    """What is told for a column, together with what stands in it already."""
+    if name not in table:
+        return said
+    known = (told(row, name) for row in table[[name]].to_dict("records"))
+    return [merged(text) if text else said for text in known]
+
+
+def _assigned(table: pd.DataFrame, given: Mapping[str, str | list[str]]) -> pd.DataFrame:
     """With what is given in columns, and what is known of the folder in words again."""
     about = dict(table.attrs)
-    table = table.assign(**{name: text for name, text in given.items() if text})
+    table = table.assign(**{name: said for name, said in given.items() if len(said)})
     table.attrs = about
     if said := in_words(table):
         table.attrs["recognised"] = said

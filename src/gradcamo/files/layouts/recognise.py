@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from gradcamo.errors import GradcamoError
@@ -22,11 +22,14 @@ _BY_NAME: tuple[Recogniser, ...] = (
     by_name.plane_files,
     by_name.whole_files,
 )
+_LISTED_AT_ONCE = 1000
 _IMAGES = (".tif", ".tiff", ".zarr", ".png")
 
 
-def recognise(folder: Path, pattern: str | None = None) -> Layout:
+def recognise(folder: Path, pattern: str | None = None) -> Generator[str, None, Layout]:
     """The stacks in a folder: those that a pattern describes, else of a layout that is known.
+
+    Yields how far it is in words; what it returns is the layout.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def recognise(folder: Path, pattern: str | None = None) -> Layout:
                 f"the pattern {pattern!r} should hold {{well}}, or {{row}} and {{col}}, such as "
                 "'{well}_s{site}.ome.tif'"
             )
-        files = list(walk(folder, pattern.count("/")))
+        files = yield from _listed(folder, pattern.count("/"))
         found = by_pattern(files, checked, folder)
         if not found.stacks:
             raise GradcamoError(
@@ -48,7 +51,7 @@ def recognise(folder: Path, pattern: str | None = None) -> Layout:
                 "the pattern"
             )
         return found
-    files = list(walk(folder))
+    files = yield from _listed(folder)
     layouts = [layout for known in _MICROSCOPES if (layout := known(files, folder))]
     if len(layouts) > 1:
         raise GradcamoError(
@@ -69,6 +72,16 @@ def recognise(folder: Path, pattern: str | None = None) -> Layout:
     if rest := [path for path in images if path not in layouts[0].used]:
         layouts[0].left_out[f"other images such as {rest[0]}"] = len(rest)
     return layouts[0]
+
+
+def _listed(folder: Path, depth: int | None = None) -> Generator[str, None, list[str]]:
+    files: list[str] = []
+    for path in walk(folder, depth):
+        files.append(path)
+        if len(files) % _LISTED_AT_ONCE == 0:
+            yield f"{len(files):,} files listed"
+    yield f"{len(files):,} files: which belong together"
+    return files
 
 
 def _some(files: Sequence[str]) -> str:
