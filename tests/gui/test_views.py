@@ -118,7 +118,7 @@ def test_wells_lie_where_they_lie_on_the_plate(viewer, tmp_path, qtbot):
     for line in lines:
         (tmp_path / line.split(",")[0]).touch()
     dock = docked(viewer, PlateDock)
-    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+    with qtbot.waitSignal(dock.plate.reading.ended, timeout=60_000):
         dock.load(tmp_path / "plate.csv")
     table = dock.wells
     rows = [table.verticalHeaderItem(row).text() for row in range(table.rowCount())]
@@ -138,7 +138,7 @@ def test_a_double_click_on_a_well_opens_its_site(viewer, qtbot, tmp_path):
         field_px=64, planes=5, cells_per_field=3, rows=("D", "E"), columns=("02",), sites=2
     )
     dock = docked(viewer, PlateDock)
-    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+    with qtbot.waitSignal(dock.plate.reading.ended, timeout=60_000):
         dock.load(make_plate(tmp_path, design))
     assert (dock.wells.rowCount(), dock.wells.columnCount()) == (2, 1)
     assert [dock.wells.item(row, 0).text() for row in range(2)] == ["control", "40.00x"]
@@ -149,7 +149,7 @@ def test_a_double_click_on_a_well_opens_its_site(viewer, qtbot, tmp_path):
     where = dock.wells.visualItemRect(dock.wells.item(1, 0)).center()
     viewport = dock.wells.viewport()
     qtbot.mouseClick(viewport, Qt.MouseButton.LeftButton, pos=where)
-    with qtbot.waitSignal(dock.job.ended, timeout=60_000):
+    with qtbot.waitSignal(dock.plate.opening.ended, timeout=60_000):
         qtbot.mouseDClick(viewport, Qt.MouseButton.LeftButton, pos=where)
     stack, labels = make_stack(design, "E02", 2)
     session = window_of(viewer).session

@@ -44,7 +44,7 @@ def audit(
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.stacks import read_stack
     from gradcamo.files.store import TABLE_SUFFIXES, write_cytomining, write_table
-    from gradcamo.files.told import TOLD, row_of
+    from gradcamo.files.told import row_of, said_of
     from gradcamo.networks.checkpoint import Checkpoint
 
     refuse_unwritable(out, TABLE_SUFFIXES, [image, labels_path, checkpoint_path])
@@ -61,8 +61,7 @@ def audit(
     if maps is not None:
         batches = _writing_maps(batches, maps, checkpoint, stack)
     table, profiles = gather(track_cells(batches))
-    recipe = audit_recipe(stack, checkpoint, settings)
-    recipe |= {name: row[name] for name in TOLD if name in row and name not in recipe}
+    recipe = said_of(row) | audit_recipe(stack, checkpoint, settings)
     if bank is not None:
         how = causal_settings(swap, settings)
         asked = ask_causally(crops, checkpoint, bank, how, track=track_swaps)

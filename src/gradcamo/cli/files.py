@@ -67,8 +67,9 @@ def convert(
     files, a CSV, or an OME-Zarr plate; its new folder holds a plate.csv.
     """
     from gradcamo.files.convert import convert_plate, convert_stack
+    from gradcamo.files.images import is_plate
     from gradcamo.files.landing import ending_of
-    from gradcamo.files.plates import is_plate, plate_as_told
+    from gradcamo.files.plates import plate_as_told
     from gradcamo.files.told import row_of
 
     if not is_plate(source):

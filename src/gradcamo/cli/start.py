@@ -29,19 +29,24 @@ def demo(out: Path, gui: bool, segment_all: bool) -> None:
 
 
 @click.command("open")
-@click.argument("image", type=click.Path(path_type=Path), required=False)
-@click.option("--labels", type=click.Path(path_type=Path), help="label image of its cells")
+@click.argument("image", metavar="[IMAGE|FOLDER]", type=click.Path(path_type=Path), required=False)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="network to explain")
-@settings_options(s.LabelReadSettings, "reading")
-def open_(
-    image: Path | None,
-    labels: Path | None,
-    checkpoint: Path | None,
-    reading: s.LabelReadSettings,
-) -> None:
-    """Open napari with the Grad-CAMO workbench and what is named loaded."""
+@settings_options(s.OpenSettings, "reading")
+def open_(image: Path | None, checkpoint: Path | None, reading: s.OpenSettings) -> None:
+    """Open napari with the Grad-CAMO workbench and what is named loaded.
+
+    Of the FOLDER of a plate (or its table) the stacks are listed, and opened one by one.
+    """
     from gradcamo.docks.entry.launch import open_window
+    from gradcamo.files.images import is_plate
     from gradcamo.files.told import row_of
 
-    row = None if image is None else row_of(image, reading, labels)
-    open_window(row, labels, checkpoint, run=True)
+    if image is not None and is_plate(image):
+        open_window(image, checkpoint=checkpoint, told=reading, run=True)
+        return
+    of_folders = ("pattern", "layout", "well_column", "treatment_column")
+    if given := [name for name in of_folders if getattr(reading, name) is not None]:
+        flag = given[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} is for the folder of a plate, got {image or 'none'}")
+    row = None if image is None else row_of(image, reading, reading.labels)
+    open_window(row, reading.labels, checkpoint, run=True)

@@ -25,6 +25,7 @@ from gradcamo.docks.work.explaining import Explaining
 from gradcamo.docks.work.found_cells import FoundCells
 from gradcamo.docks.work.intake import Intake
 from gradcamo.docks.work.plate_browser import PlateBrowser
+from gradcamo.docks.work.plate_on_disk import PlateOnDisk
 
 
 class Window:
@@ -48,6 +49,7 @@ class Window:
         self.autosave = Autosave(session, viewer)
         self.intake = Intake(session, viewer, self.sites)
         self.plate = PlateBrowser(session, self.sites, self.autosave.looking)
+        self.on_disk = PlateOnDisk(session, self.sites)
         self.closing = Closing(session, viewer)
         self.heatmap.wanted.connect(self.explaining.explain)
         self.explaining.explained.connect(self.heatmap.show_again)

@@ -33,3 +33,13 @@ def open_image(path: str | Path) -> RawImage:
     from gradcamo.files.tiffs import read_tiff
 
     return read_tiff(path)
+
+
+def is_plate(path: str | Path) -> bool:
+    """Whether a path is a plate rather than an image: a CSV, a folder, an OME-Zarr plate."""
+    from gradcamo.files.omezarr import is_zarr, ome_attributes
+
+    path = Path(path)
+    if path.is_dir() and is_zarr(path):
+        return "plate" in ome_attributes(path)
+    return path.is_dir() or path.suffix.lower() == ".csv"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.omezarr import is_zarr, ome_attributes
+from gradcamo.files.omezarr import is_zarr
 from gradcamo.files.plate_checks import PATHS, REQUIRED, checked
 from gradcamo.files.plate_layouts import LayoutColumns
 from gradcamo.files.plate_sources import folder_steps, note_first, plate_from_zarr
@@ -157,11 +157,3 @@ def untold_plate(path: str | Path, settings: FolderSettings) -> Generator[str, N
     if "found" not in table.attrs:
         note_first(table, "table")
     return table
-
-
-def is_plate(path: str | Path) -> bool:
-    """Whether a path is a plate rather than an image: a CSV, a folder, an OME-Zarr plate."""
-    path = Path(path)
-    if path.is_dir() and is_zarr(path):
-        return "plate" in ome_attributes(path)
-    return path.is_dir() or path.suffix.lower() == ".csv"

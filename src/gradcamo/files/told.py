@@ -27,6 +27,11 @@ def told(row: Any, name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def said_of(row: Any) -> dict[str, str]:
+    """What was told of a row, by its columns."""
+    return {name: said for name in TOLD if (said := told(row, name))}
+
+
 def with_told(
     table: pd.DataFrame,
     axes: str | None = None,

@@ -22,7 +22,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import to_json
 from gradcamo.files.seal import check_seal
 from gradcamo.files.stamp import content_hash, stamp
-from gradcamo.files.told import TOLD, told
+from gradcamo.files.told import said_of
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
@@ -237,4 +237,4 @@ def stack_inputs(row: Mapping[str, Any] | pd.Series) -> dict[str, Any]:
         for column in ("image", "labels")
         if row.get(column)
     }
-    return files | {column: said for column in TOLD if (said := told(row, column))}
+    return files | said_of(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -14,9 +14,6 @@ from gradcamo.plate.splits import splits_of
 from gradcamo.plate.tasks import StackJob
 from gradcamo.settings import PlateSettings
 
-if TYPE_CHECKING:
-    pass
-
 
 def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
     """One job per row of the plate.
@@ -26,7 +23,7 @@ def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
     GradcamoError
         If nothing lies where the settings say that wells were held out.
     """
-    from gradcamo.files.told import TOLD
+    from gradcamo.files.told import said_of
 
     shares, splits = _causal_shares(rows, folder.settings), splits_of(rows, folder)
     jobs = []
@@ -38,7 +35,7 @@ def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
         inputs = stack_inputs(row)
         held_out = folder.settings.causal and split == "test"
         inputs |= {"held_out": True} if held_out else {}
-        said = {column: inputs[column] for column in TOLD if column in inputs}
+        said = said_of(row)
         well = (str(row["plate"]), str(row["well"]))
         jobs.append(
             StackJob(

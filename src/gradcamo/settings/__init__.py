@@ -8,7 +8,7 @@ from gradcamo.settings.auditing import AuditSettings, CautionSettings, LayerAudi
 from gradcamo.settings.base import Alignment, Gradients, Outputs, Rescale, Settings
 from gradcamo.settings.causal import CausalSettings, DonorSettings, SwapSettings
 from gradcamo.settings.cells import CropSettings
-from gradcamo.settings.files import FolderSettings, LabelReadSettings, ReadSettings
+from gradcamo.settings.files import FolderSettings, LabelReadSettings, OpenSettings, ReadSettings
 from gradcamo.settings.networks import ImportSettings
 from gradcamo.settings.plate import PlateSettings
 from gradcamo.settings.segmentation import SegmentSettings
@@ -26,6 +26,7 @@ __all__ = [
     "ImportSettings",
     "LabelReadSettings",
     "LayerAuditSettings",
+    "OpenSettings",
     "Outputs",
     "PlateSettings",
     "ReadSettings",

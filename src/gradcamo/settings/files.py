@@ -68,3 +68,13 @@ class FolderSettings(LabelReadSettings):
     treatment_column: str | None = Field(
         None, description="column of the layout that holds treatments (default: likewise)"
     )
+
+
+class OpenSettings(FolderSettings):
+    """What is opened in a window: an image, or the folder of a plate."""
+
+    labels: str | None = Field(
+        None,
+        description="label image of IMAGE's cells; of a folder, how those in it are named, such as "
+        "'{well}_s{site}_labels.tif'",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from gradcamo.docks.canvas.layers import (
     show_stack,
     stack_from_layers,
 )
+from gradcamo.errors import GradcamoError
 from gradcamo.files.misfits import refuse_misfit
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Site:
     limits: Sequence[tuple[float, float]]
     labels: np.ndarray | None = None
     path: Path | None = None  # of the labels
+    told: Mapping[str, str] = field(default_factory=dict)  # what no file says
 
 
 def read_site(
@@ -50,17 +52,35 @@ def read_site(
     labels: Any = None,
     axes: str | None = None,
 ) -> Site:
-    """Read a stack or a row of a plate, and labels, which neither an empty path nor NaN names."""
+    """Read a stack or a row of a plate, and labels, which neither an empty path nor NaN names.
+
+    Raises
+    ------
+    GradcamoError
+        If one of them cannot be read; of a row of a plate, well and site are named.
+    """
+    from gradcamo.files.told import said_of
+
+    row: dict[str, Any] = {"image": image} if isinstance(image, str | Path) else {**image}
+    path = Path(labels) if isinstance(labels, (str, Path)) and str(labels) else None
+    try:
+        site = _read(row, path, axes)
+    except GradcamoError as error:
+        where = f"well {row.get('well')}, site {row.get('site')}: "
+        if not row.get("well") or str(error).startswith(where):
+            raise
+        raise type(error)(f"{where}{error}") from error
+    return replace(site, told=said_of(row) | ({"axes": axes} if axes else {}))
+
+
+def _read(row: dict[str, Any], labels: Path | None, axes: str | None) -> Site:
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
 
-    path = Path(labels) if isinstance(labels, (str, Path)) and str(labels) else None
-    stack = read_stack(image, axes=axes)
-    if path is None:
+    stack = read_stack(row, axes=axes)
+    if labels is None:
         return site_of(stack)
-    if isinstance(image, str | Path):
-        return site_of(stack, read_labels(path), path)
-    return site_of(stack, read_labels({**image, "labels": str(path)}, like=stack), path)
+    return site_of(stack, read_labels({**row, "labels": str(labels)}, like=stack), labels)
 
 
 def site_of(stack: ZStack, labels: np.ndarray | None = None, path: Path | None = None) -> Site:
@@ -104,12 +124,23 @@ class Sites(Follower):
         for name, layer in layers.items():
             layer.name = name
         self._made.update(layers.values())
-        session.set_stack(site.stack, layers)
+        session.set_stack(site.stack, layers, site.told)
         first = next(iter(layers.values()))
         go_to(viewer, first, [size // 2 for size in site.stack.shape[1:]], centre=False)
         viewer.reset_view()
         if site.labels is not None:
             self.show_labels(site.labels, path=site.path)
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give channels of the open stack other names, by those that they have."""
+        session = self.session
+        if session.stack is None:
+            return
+        channels = [names.get(name, name) for name in session.stack.channels]
+        layers = {names.get(name, name): layer for name, layer in session.channel_layers.items()}
+        session.set_stack(replace(session.stack, channels=tuple(channels)), layers, session.told)
+        for name, layer in layers.items():
+            layer.name = name
 
     def take_up(self, images: Sequence[Image]) -> None:
         """Work on the stack that these open layers make up, as they are shown.

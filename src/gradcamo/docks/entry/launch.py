@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.images import is_plate
 
 if TYPE_CHECKING:
     import napari
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gradcamo.datatypes import ZStack
     from gradcamo.docks.canvas.sites import Site
     from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.settings import FolderSettings
 
 
 def open_window(
@@ -25,13 +27,16 @@ def open_window(
     viewer: napari.Viewer | None = None,
     audit: bool = False,
     run: bool = False,
+    told: FolderSettings | None = None,
 ) -> napari.Viewer:
     """Open napari with the Grad-CAMO workbench and what is given in it.
 
     Parameters
     ----------
     stack : ZStack, path or row of a plate, optional
-        (C, Z, Y, X). Name the channels of an array in ``gc.ZStack(array, channels=(…))``.
+        (C, Z, Y, X). Name the channels of an array in ``gc.ZStack(array, channels=(…))``. Or a
+        plate, a folder of stacks or a table: its stacks are listed beside the window and opened one
+        by one; ``labels`` says how label images in the folder are named.
     labels : array of int or path, optional
         (Z, Y, X), 0 outside cells. Painting in napari changes an array in place. Scores, flags and
         notes are kept, and found again by what the labels hold.
@@ -43,6 +48,8 @@ def open_window(
         Whether to score all cells at once, in the background.
     run : bool
         Whether to come back only when the window is closed, for scripts.
+    told : FolderSettings, optional
+        Of a plate: how its files are named, and what they do not say.
 
     Returns
     -------
@@ -63,8 +70,11 @@ def open_window(
     >>> [layer.name for layer in viewer.layers][:2]
     ['Hoechst', 'concanavalin']
     """
-    site = None if stack is None else _site(stack, labels)
-    alone, path = _labels(labels) if site is None else (None, None)
+    plate = stack if isinstance(stack, str | Path) and is_plate(stack) else None
+    if plate is not None and labels is not None:
+        told = _with_labels(told, labels)
+    site = None if stack is None or plate is not None else _site(stack, labels)
+    alone, path = _labels(labels) if stack is None else (None, None)
     network, name = _network(checkpoint)
     if audit and (site is None or site.labels is None or network is None):
         raise GradcamoError("to score all cells, give a stack, its labels and a checkpoint")
@@ -78,7 +88,9 @@ def open_window(
         viewer = napari.Viewer(title="Grad-CAMO")
     viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     window = window_of(viewer)
-    if site is not None:
+    if plate is not None:
+        window.on_disk.read(plate, told)
+    elif site is not None:
         window.sites.show(site)
     elif alone is not None:
         window.sites.show_labels(alone, path=path)
@@ -112,6 +124,17 @@ def _site(
     if site.labels is not None:
         refuse_misfit(site.labels.shape, site.stack, site.path or "")
     return site
+
+
+def _with_labels(told: FolderSettings | None, labels: Any) -> FolderSettings:
+    from gradcamo.settings import FolderSettings
+
+    if not isinstance(labels, str | Path):
+        raise GradcamoError(
+            "labels of a plate are given by how they are named in its folder, such as "
+            f"'{{well}}_s{{site}}_labels.tif', got {type(labels).__name__}"
+        )
+    return (told or FolderSettings()).model_copy(update={"labels": str(labels)})
 
 
 def _labels(labels: np.ndarray | str | Path | None) -> tuple[np.ndarray | None, Path | None]:

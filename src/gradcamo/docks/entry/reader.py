@@ -10,13 +10,44 @@ import numpy as np
 
 from gradcamo.display import channel_layers, contrast_limits, placement_of
 from gradcamo.docks.canvas.sites import named_labels
+from gradcamo.errors import GradcamoError
+from gradcamo.files.images import is_plate
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
     """The reader for one path; several paths are left to others."""
-    return read_layers if isinstance(path, str) else None
+    if not isinstance(path, str):
+        return None
+    return read_plate_folder if Path(path).is_dir() and is_plate(path) else read_layers
+
+
+def read_plate_folder(path: str) -> list[tuple[None]]:
+    """Let the window that is open find the stacks in a folder; there are no layers yet.
+
+    Raises
+    ------
+    GradcamoError
+        If no window is open.
+    """
+    import napari
+
+    from gradcamo.docks.panels.plates.plate_dock import PlateDock
+    from gradcamo.docks.panels.steps.load import LoadDock
+    from gradcamo.docks.panels.steps.workbench import Workbench, open_docks
+    from gradcamo.docks.window import window_of
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise GradcamoError(
+            f"{path} is the folder of a plate, whose stacks are opened one by one in a window: "
+            "open napari first, or one of its stacks"
+        )
+    if not any(isinstance(dock, Workbench | LoadDock | PlateDock) for dock in open_docks(viewer)):
+        viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
+    window_of(viewer).on_disk.read(path)
+    return [(None,)]  # napari's word for: read, and nothing to add
 
 
 def read_layers(path: str) -> list[LayerData]:

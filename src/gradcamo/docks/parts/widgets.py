@@ -8,12 +8,14 @@ from typing import Any
 from qtpy.QtCore import QLocale, Qt
 from qtpy.QtGui import QDoubleValidator, QValidator
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
+    QTableView,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -63,6 +65,14 @@ def line_of(*widgets: QWidget, widest: QWidget | None = None) -> QHBoxLayout:
     for widget in widgets:
         line.addWidget(widget, int(widget is widest))
     return line
+
+
+def without_numbers(table: QTableView) -> None:
+    """Hide the numbers of a table's rows; the button above them is silenced with them."""
+    table.verticalHeader().hide()
+    table.setCornerButtonEnabled(False)
+    for corner in table.findChildren(QAbstractButton):
+        corner.setToolTip("choose all")
 
 
 class PointValidator(QDoubleValidator):

@@ -53,6 +53,7 @@ class Session(QObject):
         super().__init__()
         self.stack: ZStack | None = None
         self.channel_layers: dict[str, Any] = {}  # napari's image layers by channel
+        self.told: dict[str, str] = {}  # what the stack's files do not say themselves
         self.labels_layer: Any = None  # napari's labels layer that holds the cells
         self.version = 0  # what was worked out from stack and labels is old where this has grown
         self.checkpoint: Checkpoint | None = None
@@ -84,12 +85,14 @@ class Session(QObject):
         """Where the stack is from; empty where there is none."""
         return self.stack.source if self.stack else ""
 
-    def set_stack(self, stack: ZStack, layers: Mapping[str, Any]) -> None:
+    def set_stack(
+        self, stack: ZStack, layers: Mapping[str, Any], told: Mapping[str, str] | None = None
+    ) -> None:
         """Work on this stack, shown by these layers; what was known of another is dropped."""
         self.leaving.emit()
         self.segmenting.abandon()
         before, labels = self.stack, self.labels_layer
-        self.stack, self.channel_layers = stack, dict(layers)
+        self.stack, self.channel_layers, self.told = stack, dict(layers), dict(told or {})
         self.channels = None
         self.version += 1
         another = before is not None and before.source != stack.source

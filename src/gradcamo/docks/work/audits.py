@@ -44,7 +44,7 @@ class Audits(QObject):
             be scored with another network than the rest.
         """
         session = self.session
-        stack, _, checkpoint = session.needed()
+        (stack, _, checkpoint), told = session.needed(), session.told
         if only is not None:
             session.refuse_to_mix(settings)
         find = self.found.finder(settings)
@@ -58,7 +58,7 @@ class Audits(QObject):
             there = None if only is None else set(crops.table["label"].tolist()) & set(only)
             if there is None or there or not only:
                 for batch in audit_crops(crops, checkpoint, settings, there):
-                    self._recipe = audit_recipe(stack, checkpoint, settings)
+                    self._recipe = told | audit_recipe(stack, checkpoint, settings)
                     yield batch
 
         session.auditing.start(batches)

@@ -37,7 +37,7 @@ class Explaining(QObject):
             return
         settings = session.settings_for(label)
         try:
-            stack, _, checkpoint = session.needed()
+            (stack, _, checkpoint), told = session.needed(), session.told
             session.refuse_to_mix(settings)
         except GradcamoError as error:
             notify(error)
@@ -50,7 +50,8 @@ class Explaining(QObject):
             crops = find()
             if label in crops.table["label"].to_numpy():
                 for batch in audit_crops(crops, checkpoint, settings, only=[label]):
-                    yield batch, of, settings, audit_recipe(stack, checkpoint, settings)
+                    recipe = told | audit_recipe(stack, checkpoint, settings)
+                    yield batch, of, settings, recipe
 
         self._waiting = 0
         session.explaining.start(one_cell)

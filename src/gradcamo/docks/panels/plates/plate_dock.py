@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
     QPushButton,
     QTableWidget,
@@ -21,12 +19,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.canvas.sites import Site, read_site
+from gradcamo.docks.panels.plates.found_plate import FoundPlate
 from gradcamo.docks.panels.plates.palette import PALETTE
 from gradcamo.docks.parts.dock import Dock
+from gradcamo.docks.parts.path_line import PathLine
+from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.tint import GOOD
-from gradcamo.docks.parts.widgets import Message
-from gradcamo.docks.parts.worker import Job
+from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.files.wells import well_place
 
@@ -40,12 +39,14 @@ class PlateDock(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        window = window_of(napari_viewer)
-        self._door = window.sites
-        self.job = Job(self)
-        self.plate: pd.DataFrame | None = None
-        self.open = QPushButton("Open plate…")
+        self.plate = window_of(napari_viewer).on_disk
+        self.open = QPushButton("Open table…")
         self.open.setToolTip("a CSV with the columns image, labels, plate, well, site, treatment")
+        self.folder = QPushButton("Folder…")
+        self.folder.setToolTip("a folder of stacks, which is recognised, or an OME-Zarr plate")
+        self.path = PathLine("or type the path of a folder or table")
+        self.path.setToolTip("a folder, an OME-Zarr plate, or a table of stacks")
+        self.found = FoundPlate(self.plate)
         self.plates = QComboBox()
         self.plates.setToolTip("the plate to show")
         self.site = QComboBox()
@@ -55,57 +56,66 @@ class PlateDock(Dock):
         self.wells.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.wells.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.wells.setToolTip("double-click a well to open it")
-        self.message = Message("Open a plate to browse its wells.")
-        line = QHBoxLayout()
-        for part in (self.open, self.plates, self.site):
-            line.addWidget(part)
+        self._wells: dict[tuple[int, int], list[Any]] = {}  # one well may have two names
+        self.message.say("Open a plate to browse its wells.")
+        self.setAcceptDrops(True)
         box = QVBoxLayout(self)
-        box.addLayout(line)
+        box.addLayout(line_of(self.open, self.folder, self.path, widest=self.path))
+        box.addWidget(self.found)
+        box.addLayout(line_of(self.plates, self.site))
         box.addWidget(self.wells, 1)
         box.addWidget(self.message)
 
         self.open.clicked.connect(self._choose)
+        self.folder.clicked.connect(self._choose_folder)
+        self.path.entered.connect(self.load)
         self.plates.activated.connect(self._draw)
         self.wells.currentCellChanged.connect(self._on_well)
-        self.wells.cellDoubleClicked.connect(self._open_well)
-        self.job.stepped.connect(self._on_read)
-        self.job.failed.connect(self.message.fail)
+        self.wells.cellActivated.connect(self._open_well)
+        self.plate.changed.connect(self._on_plate)
+        self._on_plate()
+
+    def dragEnterEvent(self, event: Any) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Take a folder, or a table of stacks."""
+        event.acceptProposedAction()
+        self.load(event.mimeData().urls()[0].toLocalFile())
 
     def load(self, path: str | Path) -> None:
         """Read a plate in the background."""
-
-        def steps() -> Iterator[Any]:
-            from gradcamo.files.plates import read_plate
-
-            yield read_plate(path)
-
         with self.telling():
-            self.run(self.job, steps, f"reading {Path(path).name} …")
+            self.plate.read(path)
 
     def open_site(self, row: pd.Series) -> None:
         """Read one stack of the plate, and its labels where it has some."""
-
-        def steps() -> Iterator[Any]:
-            yield row, read_site(row, row.get("labels"))
-
         with self.telling():
-            self.run(self.job, steps, f"opening {row['well']} site {row['site']} …")
+            self.plate.open_site(row)
 
-    def _on_read(self, item: Any) -> None:
-        if isinstance(item, tuple):
-            self._show(*item)
-        else:
-            self.plate = item
-            self.plates.clear()
-            self.plates.addItems(list(dict.fromkeys(item["plate"].astype(str))))
-            self._draw()
+    def _on_plate(self) -> None:
+        table, before = self.plate.table, self.plates.currentText()
+        for part in (self.plates, self.site, self.wells):
+            part.setEnabled(table is not None)
+        self.path.setText(str(self.plate.path or ""))
+        self.plates.clear()
+        if table is None:
+            self.wells.clear()
+            self.wells.setRowCount(0)
+            self.message.setVisible(self.plate.path is None)
+            return
+        self.plates.addItems(list(dict.fromkeys(table["plate"].astype(str))))
+        self.plates.setCurrentIndex(max(0, self.plates.findText(before)))
+        self._draw()
 
     def _draw(self, *_: Any) -> None:
         wells = self._rows().drop_duplicates("well")
         places = {well: well_place(well) or (str(well), 0) for well in wells["well"]}
         rows = sorted({row for row, _ in places.values()}, key=lambda row: (len(row), row))
         columns = sorted({column for _, column in places.values()})
-        self._wells: dict[tuple[int, int], list[Any]] = {}  # one well may have two names
+        self._wells = {}
+        stacks = self._rows()["well"].value_counts()
         treatments = list(dict.fromkeys(wells["treatment"].astype(str)))
         self.wells.clear()
         self.wells.setRowCount(len(rows))
@@ -114,29 +124,32 @@ class PlateDock(Dock):
         self.wells.setHorizontalHeaderLabels([f"{n:02d}" if n else "" for n in columns])
         for well in wells.to_dict("records"):
             treatment = str(well["treatment"])
-            item = QTableWidgetItem(treatment)
+            sites = _count(int(stacks[well["well"]]), "site")
+            item = QTableWidgetItem(treatment or sites)
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             item.setForeground(QColor(PALETTE[treatments.index(treatment) % len(PALETTE)]))
-            item.setToolTip(f"{well['well']}: {treatment}")
+            item.setToolTip(f"{well['well']}: {treatment or 'no treatment'}, {sites}")
             letter, number = places[well["well"]]
             place = rows.index(letter), columns.index(number)
             self._wells.setdefault(place, []).append(well["well"])
             self.wells.setItem(*place, item)
         self.wells.setCurrentCell(*next(iter(self._wells)))
         self._on_well(self.wells.currentRow(), self.wells.currentColumn())
-        self.message.say(f"{len(wells)} wells, {len(self._rows())} stacks", GOOD)
+        self.message.say(
+            f"{_count(len(wells), 'well')}, {_count(len(self._rows()), 'stack')}", GOOD
+        )
 
     def _rows(self) -> pd.DataFrame:
-        plate = self.plate
-        assert plate is not None, "its rows are asked for once it is read"
-        return plate[plate["plate"].astype(str) == self.plates.currentText()]
+        table = self.plate.table
+        assert table is not None, "its rows are asked for once it is read"
+        return table[table["plate"].astype(str) == self.plates.currentText()]
 
     def _sites(self, row: int, column: int) -> pd.DataFrame:
         rows = self._rows()
         return rows[rows["well"].isin(self._wells.get((row, column), []))]
 
     def _on_well(self, row: int, column: int, *_: int) -> None:
-        if row < 0 or column < 0 or self.plate is None:
+        if row < 0 or column < 0 or self.plate.table is None:
             return
         before = self.site.currentText()
         self.site.clear()
@@ -149,12 +162,16 @@ class PlateDock(Dock):
         if len(sites):
             self.open_site(sites.iloc[max(0, self.site.currentIndex())])
 
-    def _show(self, row: pd.Series, site: Site) -> None:
-        with self.telling():
-            self._door.show(site)
-            self.message.say(f"{row['well']} site {row['site']}: {row['treatment']}", GOOD)
-
     def _choose(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a plate", "", "Plates (*.csv)")
+        path = ask_path(self, "Open a plate", filters="Plates (*.csv)")
         if path:
             self.load(path)
+
+    def _choose_folder(self) -> None:
+        path = ask_path(self, "Open the folder of a plate", QFileDialog.getExistingDirectory)
+        if path:
+            self.load(path)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -15,13 +15,17 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.datatypes import unknown_axes
+from gradcamo.docks.panels.plates.found_plate import FoundPlate
+from gradcamo.docks.panels.plates.site_list import SiteList
 from gradcamo.docks.panels.steps.labels_choice import LabelsChoice
 from gradcamo.docks.panels.steps.voxel_size import VoxelSize
 from gradcamo.docks.parts.dock import Dock
+from gradcamo.docks.parts.path_line import PathLine
 from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.tint import BAD, GOOD, WARN
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
+from gradcamo.files.images import is_plate
 from gradcamo.files.masks import MaskError
 
 if TYPE_CHECKING:
@@ -36,16 +40,25 @@ class LoadDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         window = window_of(napari_viewer)
-        self.session, self._intake = window.session, window.intake
+        self.session, self._intake, self._plate = window.session, window.intake, window.on_disk
         self.open_stack = QPushButton("Open file…")
         self.open_stack.setToolTip("TIFF, ImageJ hyperstack or OME-TIFF; one layer per channel")
-        self.open_zarr = QPushButton("OME-Zarr…")
-        self.open_zarr.setToolTip("choose the folder of an OME-Zarr image")
+        self.open_folder = QPushButton("Folder…")
+        self.open_folder.setToolTip(
+            "the folder of a plate, whose layout is recognised, or an OME-Zarr image"
+        )
         self.adopt = QPushButton("Use layers")
         self.adopt.setToolTip(
             "take the image layers that are open (or the selected ones) as the channels of one "
             "Z-stack, in the order of the layer list"
         )
+        self.path = PathLine("or type a path, such as B02_z{z}_{channel}.tif")
+        self.path.setToolTip(
+            "a file, a folder, a plate's table, or a stack of many files: {z} stands for the "
+            "plane, {channel} for the channel, * for anything"
+        )
+        self.plate = FoundPlate(window.on_disk)
+        self.sites = SiteList(window.on_disk)
         self.axes = QLineEdit()
         self.axes.setPlaceholderText("such as ZCYX")
         self.axes.setToolTip("the file's axes, where it does not declare them itself")
@@ -61,7 +74,9 @@ class LoadDock(Dock):
 
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addLayout(line_of(self.open_stack, self.open_zarr, self.adopt))
+        box.addLayout(line_of(self.open_stack, self.open_folder, self.adopt))
+        for part in (self.path, self.plate, self.sites):
+            box.addWidget(part)
         form = QFormLayout()
         form.addRow("Axes", self.axes)
         form.addRow("Voxel (µm)", self.spacing)
@@ -74,7 +89,9 @@ class LoadDock(Dock):
         form.setRowVisible(self.pieces, False)
 
         self.open_stack.clicked.connect(self._choose_stack)
-        self.open_zarr.clicked.connect(self._choose_zarr)
+        self.open_folder.clicked.connect(self._choose_folder)
+        self.path.entered.connect(self.open_path)
+        self._plate.changed.connect(self._on_plate)
         self.open_labels.clicked.connect(self._choose_labels)
         self.adopt.clicked.connect(self.use_open_layers)
         self.axes.returnPressed.connect(self._on_axes)
@@ -99,8 +116,19 @@ class LoadDock(Dock):
         """Take what is named so for labels, anything else for a Z-stack."""
         event.acceptProposedAction()
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
+        plates = [path for path in paths if is_plate(path)]
         with self.telling():
-            self._intake.open_files(paths)
+            if plates:
+                self._plate.read(plates[0])
+            self._intake.open_files([path for path in paths if path not in plates])
+
+    def open_path(self, path: str | Path) -> None:
+        """Read a plate, or a Z-stack, in the background."""
+        with self.telling():
+            if is_plate(path):
+                self._plate.read(path)
+            else:
+                self._intake.open_stack(path)
 
     def load_stack(self, path: str | Path, axes: str | None = None) -> None:
         """Read a Z-stack in the background and show it."""
@@ -134,6 +162,10 @@ class LoadDock(Dock):
         if why:
             self.message.say(why, WARN)
 
+    def _on_plate(self) -> None:
+        self.path.setText(str(self._plate.path))
+        self._describe()
+
     def _on_offered(self, name: str) -> None:
         self.message.say(f"{name} is open, too: choose it under Image to work on it.", WARN)
 
@@ -144,11 +176,17 @@ class LoadDock(Dock):
                 self._intake.with_axes(axes)
 
     def _describe(self) -> None:
-        stack = self.session.stack
+        stack, plate = self.session.stack, self._plate.table
+        images = set() if plate is None else set(plate["image"])
+        of_plate = stack.source in images if stack is not None else bool(images)
+        self.form.setRowVisible(self.spacing, not of_plate)  # typed once for the plate, above
+        if stack is None and images:
+            self.message.say("Double-click a site to open it.")
+            return
         if stack is None:
             self.message.say(
-                "Open a Z-stack, or try one: File ▸ Open Sample ▸ Grad-CAMO. Dropping a file on "
-                "the window works too."
+                "Open a Z-stack or the folder of a plate, or try one: File ▸ Open Sample ▸ "
+                "Grad-CAMO. Dropping it here works too."
             )
             return
         size = " × ".join(str(n) for n in stack.shape[1:])
@@ -164,7 +202,7 @@ class LoadDock(Dock):
 
     def _enable(self, *_: Any) -> None:
         idle = not self.session.loading.running
-        for button in (self.open_stack, self.open_zarr, self.open_labels, self.adopt):
+        for button in (self.open_stack, self.open_labels, self.adopt):
             button.setEnabled(idle)
 
     def _choose_stack(self) -> None:
@@ -172,10 +210,10 @@ class LoadDock(Dock):
         if path:
             self.load_stack(path)
 
-    def _choose_zarr(self) -> None:
-        path = ask_path(self, "Open an OME-Zarr image", QFileDialog.getExistingDirectory)
+    def _choose_folder(self) -> None:
+        path = ask_path(self, "Open a plate or an OME-Zarr image", QFileDialog.getExistingDirectory)
         if path:
-            self.load_stack(path)
+            self.open_path(path)
 
     def _choose_labels(self) -> None:
         path = ask_path(self, "Open cell labels", filters=FILES)
