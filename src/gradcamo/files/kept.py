@@ -12,7 +12,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +38,13 @@ class Kept:
     damaged: list[str] = field(default_factory=list)  # what was set aside, in words
 
 
-def fingerprint(labels: Any, image: str = "") -> str:
+def fingerprint(labels: Any, image: str | None = "") -> str:
     """The same for the same label in every voxel, whatever the integer type, of the same image.
 
-    An image is known by the name of its file, so that a folder may be moved.
+    An image is known by the name of its file, so that a folder may be moved. With None it is that
+    of labels alone, as the first versions had it.
     """
-    about = f"{tuple(labels.shape)} {Path(image).name}"
+    about = f"{tuple(labels.shape)}" + ("" if image is None else f" {Path(image).name}")
     seen = hashlib.blake2b(about.encode(), digest_size=12)
     for plane in labels:
         seen.update(np.ascontiguousarray(plane, np.int64).data)
@@ -121,6 +122,22 @@ def read_kept(homes: Sequence[Path]) -> Kept:
         if run == table.attrs["recipe"].get("run"):  # else of another audit
             kept.arrays = arrays
     return kept
+
+
+def find_kept(path: str | Path | None, labels: Any, image: str) -> tuple[list[Path], Kept]:
+    """Where labels of an image keep theirs, and what is there, or what the first versions left.
+
+    Those told labels apart by their voxels alone, so that their scores may be of another image.
+    """
+    homes = homes_of(path, fingerprint(labels, image))
+    kept = read_kept(homes)
+    if kept.table is None and not kept.marks:
+        older = read_kept(homes_of(path, fingerprint(labels, None)))
+        kept.damaged += older.damaged
+        named = () if older.table is None else older.table.get("image", ())
+        if {Path(name).name for name in named} <= {Path(image).name}:
+            return homes, replace(older, damaged=kept.damaged)
+    return homes, kept
 
 
 def _first_that_takes(homes: Sequence[Path], write: Callable[[Path], None]) -> Path:

@@ -13,7 +13,7 @@ from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.parts.writer import Writer
 from gradcamo.errors import GradcamoError
-from gradcamo.files.kept import fingerprint, homes_of, read_kept, write_marks, write_scores
+from gradcamo.files.kept import find_kept, fingerprint, homes_of, write_marks, write_scores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,12 +109,11 @@ class Autosave(QObject):
         self._again = self.looking.running
         if layer is None or self._again:
             return
-        image, find_homes = session.image, self._finding_homes()
+        labels, path, image = layer.data, path_of(layer), session.image
 
         def look() -> Iterator[Any]:
             self.writing.wait()  # what is being written may be what is looked for
-            homes = find_homes()
-            yield layer, image, homes, read_kept(homes)
+            yield layer, image, *find_kept(path, labels, image)
 
         self.looking.start(look)
 
@@ -155,18 +154,13 @@ class Autosave(QObject):
         if not self._edited:
             return lambda: None
         self._edited = False
-        find_homes = self._finding_homes()
-
-        def refresh() -> None:
-            homes[:] = find_homes()
-
-        return refresh
-
-    def _finding_homes(self) -> Callable[[], list[Path]]:
-        """What finds where the present labels of the present image keep theirs, in any thread."""
         layer = self.session.labels_layer
         labels, path, image = layer.data, path_of(layer), self.session.image
-        return lambda: homes_of(path, fingerprint(labels, image))
+
+        def refresh() -> None:
+            homes[:] = homes_of(path, fingerprint(labels, image))
+
+        return refresh
 
     def _on_audited(self, _: Any) -> None:
         if time.monotonic() - self._saved_at > SECONDS:
