@@ -185,7 +185,7 @@ def test_cells_that_were_not_drawn_say_so():
     causal["causal_reason"] = ""
     causal["causal_draws"] = 4
     joined = with_causal(audited, causal)
-    assert joined["causal_reason"].tolist() == ["it was not drawn", "", "it was not drawn"]
+    assert joined["causal_reason"].tolist() == ["it was not asked", "", "it was not asked"]
     assert joined["causal_draws"].tolist() == [0, 4, 0]
 
 
@@ -236,7 +236,7 @@ def test_a_plate_asks_some_cells_of_each_well(results, trained, bank, plate):
     right = (right["predicted"] == right["treatment"]).groupby(right["treatment"]).mean()
     assert uses.loc["all", "balanced_accuracy"] == pytest.approx(right.mean())
     assert uses["chance"].eq(0.5).all()
-    assert (cells.loc[cells["causal_draws"] == 0, "causal_reason"] == "it was not drawn").all()
+    assert (cells.loc[cells["causal_draws"] == 0, "causal_reason"] == "it was not asked").all()
     # the same numbers as one stack alone gives
     one = asked[(asked["well"] == "E03") & (asked["site"] == "1")]
     row = row_of(plate, "E03")
@@ -353,7 +353,7 @@ def test_why_cells_were_not_asked_is_said_in_one_line():
 
     one, other, third = few.format("a", 9), few.format("a", 8), few.format("b", 9)
     assert said(one, one, one, one) == f"4 cells could not be asked causally: {one}"
-    assert said(one, other, one, "it was not drawn") == (
+    assert said(one, other, one, "it was not asked") == (
         "3 cells could not be asked causally: too few donors of a are left"
     )
     assert said(one, third, other, "") == (

@@ -73,7 +73,9 @@ CAUSAL_COLUMNS = {
         "effect",
     ),
     "causal_effect_se": Column("standard error of the effect over the draws, in logits"),
-    "causal_answered": Column("the effect exceeds two standard errors and is of the prediction"),
+    "causal_answered": Column(
+        "the effect exceeds two standard errors and is of the prediction", "answered"
+    ),
     "causal_flips": Column("with all contents swapped for the reference's the call changes"),
     "causal_against": Column("share of the evidence that speaks against the prediction"),
     "causal_swap": Column("what swapping for its own class's contents changes, over the effect"),

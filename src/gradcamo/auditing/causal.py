@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gradcamo.cells.crops import CellCrops
     from gradcamo.networks.checkpoint import Checkpoint
 
-NOT_DRAWN = "it was not drawn"
+NOT_DRAWN = "it was not asked"
 
 
 def causal_settings(swap: SwapSettings, audit: AuditSettings) -> CausalSettings:

@@ -146,12 +146,14 @@ def causal_batches(
     plate: str | None = None,
     well: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    between: Callable[[], None] = lambda: None,
 ) -> Iterator[CausalBatch]:
     """The same as `causal_attention`, as cells are done, for crops found before.
 
     Parameters
     ----------
     progress : called with (donors asked, donors in all) while the network sees the bank
+    between : called before each crop that passes the network; an exception that it raises cancels
     """
     from gradcamo.causal.question import question
 
@@ -162,7 +164,7 @@ def causal_batches(
     if only is not None and (missing := sorted(set(only) - set(ids.tolist()))):
         raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")
     chosen = np.arange(len(ids)) if only is None else np.flatnonzero(np.isin(ids, list(only)))
-    return _run(crops, asks, bank, settings, chosen, plate, well, progress)
+    return _run(crops, asks, bank, settings, chosen, plate, well, progress, between)
 
 
 def _run(
@@ -174,6 +176,7 @@ def _run(
     plate: str | None,
     well: str | None,
     progress: Callable[[int, int], None],
+    between: Callable[[], None],
 ) -> Iterator[CausalBatch]:
     from gradcamo.causal.donors import donors_for
     from gradcamo.causal.game import Asked, play
@@ -193,7 +196,7 @@ def _run(
     place = place_of(crops, bank, plate, well)
     cells = (Asked(raw_cell(crops, i), place) for i in whole)
     trial = question.checkpoint.trial()
-    for game in play(cells, donors, question, settings, batch_size):
+    for game in play(cells, donors, question, settings, batch_size, between):
         done += 1
         row = _row(game, donors.classes, crops.stack.source, settings)
         said = (*donors.cautions, *(trial.cautions if trial else ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -56,6 +56,7 @@ def play(
     question: Question,
     settings: CausalSettings,
     batch_size: int,
+    between: Callable[[], None] = lambda: None,
 ) -> Iterator[Played]:
     """The games of cells, in their order.
 
@@ -66,18 +67,25 @@ def play(
     question : Question
     settings : CausalSettings
     batch_size : crops that pass the network at a time
+    between : called before each crop that passes; an exception that it raises ends the games
     """
+
+    def told(mixes: Iterable[Mix]) -> Iterator[Mix]:
+        for mix in mixes:
+            between()
+            yield mix
+
     coming = iter(cells)
     while group := list(islice(coming, batch_size)):
         cases = [case_of(donors, asked.cell) for asked in group]
         how = (donors.inputs, question, batch_size)
-        real = scores((case.real() for case in cases), *how)
+        real = scores(told(case.real() for case in cases), *how)
         plans = [
             _plan(donors, question, settings, asked, case, z)
             for asked, case, z in zip(group, cases, list(real), strict=True)
         ]
         ready = [plan for plan in plans if isinstance(plan, _Plan)]
-        answers = scores((mix for plan in ready for mix in plan.mixes(donors)), *how)
+        answers = scores(told(mix for plan in ready for mix in plan.mixes(donors)), *how)
         for plan in plans:
             yield plan if isinstance(plan, Played) else plan.played(donors, answers)
 

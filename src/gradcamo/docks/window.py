@@ -20,12 +20,16 @@ from gradcamo.docks.parts.tint import tint_again
 from gradcamo.docks.state.session import Session
 from gradcamo.docks.work.audits import Audits
 from gradcamo.docks.work.autosave import Autosave
+from gradcamo.docks.work.cautioning import Cautioning
 from gradcamo.docks.work.closing import Closing
+from gradcamo.docks.work.donor_banks import DonorBanks
+from gradcamo.docks.work.example import Example
 from gradcamo.docks.work.explaining import Explaining
 from gradcamo.docks.work.found_cells import FoundCells
 from gradcamo.docks.work.intake import Intake
 from gradcamo.docks.work.plate_browser import PlateBrowser
 from gradcamo.docks.work.plate_on_disk import PlateOnDisk
+from gradcamo.docks.work.swapping import Swapping
 
 
 class Window:
@@ -46,14 +50,18 @@ class Window:
         self.keys = Keys(session, viewer)
         self.audits = Audits(session, self.found, self.edits)
         self.explaining = Explaining(session, self.found)
+        self.swapping = Swapping(session, self.found, DonorBanks(session))
+        self.cautioning = Cautioning(session)
         self.autosave = Autosave(session, viewer)
         self.intake = Intake(session, viewer, self.sites)
         self.plate = PlateBrowser(session, self.sites, self.autosave.looking)
         self.on_disk = PlateOnDisk(session, self.sites)
+        self.example = Example(session, self.sites)
         self.closing = Closing(session, viewer)
         self.heatmap.wanted.connect(self.explaining.explain)
         self.explaining.explained.connect(self.heatmap.show_again)
         self.audits.left.connect(self.autosave.save_scores)
+        self.swapping.left.connect(self.autosave.save_scores)
         viewer.events.theme.connect(self._on_theme)
 
     @property

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gradcamo.datatypes import ZStack
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -17,15 +22,25 @@ def one_stack_with_labels() -> list[LayerData]:
     return _layers(with_labels=True)
 
 
-def _layers(with_labels: bool) -> list[LayerData]:
+def sample_stack() -> tuple[ZStack, np.ndarray]:
+    """The stack that is opened as a sample, and the exact labels of its cells.
+
+    It is of a well that the bundled network was not trained on, so that its donors hold none of
+    its cells.
+    """
     from dataclasses import replace
 
-    from gradcamo.display import channel_layers, contrast_limits, placement_of
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_stack
 
-    stack, labels = make_stack(PlateDesign(), "G02", 1)
-    stack = replace(stack, source=f"built-in plate {stack.source}")
+    stack, labels = make_stack(PlateDesign(), "E03", 1)
+    return replace(stack, source=f"built-in plate {stack.source}"), labels
+
+
+def _layers(with_labels: bool) -> list[LayerData]:
+    from gradcamo.display import channel_layers, contrast_limits, placement_of
+
+    stack, labels = sample_stack()
     limits = [contrast_limits(channel) for channel in stack.data]
     layers = [(data, keywords, "image") for data, keywords in channel_layers(stack, limits)]
     if with_labels:

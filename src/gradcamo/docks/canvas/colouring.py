@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.colours import CAUSAL_SHARES
 from gradcamo.docks.canvas.follower import Follower
 from gradcamo.docks.canvas.layers import set_visible
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from gradcamo.docks.state.session import Session
 
-MODES = ("label", "score", "flagged")
+MODES = ("label", "score", "flagged", "causal", "region")
 SCORE_COLORMAP = "viridis"
 STEPS = 64  # few colours keep the label texture small
 UNSCORED = (0.55, 0.55, 0.58, 0.35)
@@ -40,17 +41,32 @@ def score_colours(scores: np.ndarray, top: float) -> np.ndarray:
 
 
 def colormap_of(table: pd.DataFrame, mode: str) -> DirectLabelColormap:
-    """The colour of every label, by score or by flag; cells without a score are grey."""
+    """The colour of every label, as `MODES` says; cells without a score or answer are grey."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    scores = table["grad_camo"].to_numpy(float)
+    by_score = mode in ("score", "flagged")
+    scores = table["grad_camo" if by_score else "causal_own"].to_numpy(float)
     if mode == "score":
         colours = score_colours(scores, score_range(table)[1])
+    elif mode == "causal":
+        colours = score_colours(scores, 1.0)
+    elif mode == "region":
+        colours = region_colours(table)
     else:
         colours = np.where(table["flagged"].to_numpy(bool)[:, None], FLAGGED, PASSING)
     colours[np.isnan(scores)] = UNSCORED
     of_label = dict(zip(table["label"].tolist(), colours.astype(np.float32), strict=True))
     return DirectLabelColormap(color_dict={None: np.array(UNSCORED, np.float32), **of_label})
+
+
+def region_colours(table: pd.DataFrame) -> np.ndarray:
+    """RGBA (N, 4) of the region that each prediction owes most to."""
+    from napari.utils.colormaps.standardize_color import transform_color
+
+    of_region = transform_color([colour for _, colour in CAUSAL_SHARES.values()])
+    owes = table[list(CAUSAL_SHARES)].to_numpy(float)
+    colours: np.ndarray = of_region[np.nan_to_num(owes).argmax(1)]
+    return colours
 
 
 def warm_up(dtype: np.dtype) -> None:
@@ -76,7 +92,7 @@ class LabelColours(Follower):
         session.results_changed.connect(self.apply)
 
     def set_mode(self, mode: str) -> None:
-        """Colour by ``label``, ``score`` or ``flagged``."""
+        """Colour by one of `MODES`: label, score, flag, causal share, or the region owed most."""
         self.mode = mode
         self.apply()
 
@@ -95,7 +111,8 @@ class LabelColours(Follower):
         if layer is None or layer is not self._layer:
             return
         table = session.results.table
-        if self.mode == "label" or "grad_camo" not in table or not len(table):
+        needed = "causal_own" if self.mode in ("causal", "region") else "grad_camo"
+        if self.mode == "label" or needed not in table or not len(table):
             if self._plain is not None and layer.colormap is not self._plain:
                 layer.colormap = self._plain
             return

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -13,7 +15,10 @@ if TYPE_CHECKING:
 
 CENTROID = ("centroid_z", "centroid_y", "centroid_x")
 # said on every hover: only what tells cells apart
-LEFT_OUT = ("image", "layer", "alignment", "gradients", *CENTROID)
+LEFT_OUT = (
+    *("image", "layer", "alignment", "gradients", *CENTROID),
+    *(name for name in CAUSAL_COLUMNS if name not in CAUSAL_SHARES),
+)
 WAIT_MS = 400  # after the last change: never while somebody types
 
 

@@ -95,7 +95,8 @@ def open_window(
     elif alone is not None:
         window.sites.show_labels(alone, path=path)
     if network is not None:
-        window.session.set_checkpoint(network, name)
+        path = Path(checkpoint) if isinstance(checkpoint, (str, Path)) else None
+        window.session.set_checkpoint(network, name, path)
     if audit:
         window.audits.start(AuditSettings())
     if run:

@@ -141,6 +141,16 @@ class JobRow(QWidget):
         if not self._job.cancelling:
             self.text.say(f"{done} of {total} {self._unit}{self._left()}")
 
+    def show_steps(self, unit: str, done: int, total: int) -> None:
+        """The same of another unit; with a total of 0 nobody knows how many there are."""
+        if unit != self._unit:
+            self._unit, self._done = unit, 0
+        if total:
+            self.show_progress(done, total)
+        elif not self._job.cancelling:
+            self.bar.setRange(0, 0)
+            self.text.say(f"{unit} …")
+
     def _left(self) -> str:
         done = self._done - getattr(self, "_first", 0)
         if done <= 0 or self._done >= self._total:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcamo.cells.table import fails, passes, scored, whole
-from gradcamo.columns import KNOWN
+from gradcamo.columns import CAUSAL_COLUMNS, KNOWN
 from gradcamo.datatypes import voxel_um3
 from gradcamo.docks.state.explained_cells import (
     ExplainedCell,
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from gradcamo.settings import AuditSettings
 
 KINDS = ("cells", "whole", "border", "scored", "passing", "outside", "silent", "flagged")
+QUESTION = ("target", "reference", "seed")  # of the settings of causal attention
 
 
 class Results:
     """Scores, maps and profiles of the cells of one labels image.
 
     ``table`` has one row per audited cell, indexed by label, in ascending order. Its ``flagged``
-    column follows the cut-off, except for cells that somebody flagged or cleared by hand.
+    column follows the cut-off, except for cells that somebody flagged or cleared by hand. Where
+    cells were asked causally, their columns stand beside.
     """
 
     def __init__(self, cutoff: float) -> None:
@@ -44,6 +46,8 @@ class Results:
         self.stale: set[int] = set()
         self._cutoff = cutoff
         self._cells: dict[int, ExplainedCell] = {}
+        self.causal_recipe: dict[str, Any] = {}  # how cells were asked causally
+        self._causal: pd.DataFrame | None = None  # what they answered, by label
         self._parts: list[pd.DataFrame] = []
         self._carried: pd.DataFrame | None = None  # a plate's columns, which no audit knows
         self._table: pd.DataFrame | None = None
@@ -60,10 +64,49 @@ class Results:
         self.stale.difference_update(table["label"].tolist())
         self._cells.update(cells)
 
-    def fresh(self) -> Results:
-        """The flags and notes alone."""
+    def add_causal(self, table: pd.DataFrame, recipe: Mapping[str, Any]) -> None:
+        """Take in what cells were asked causally, a table of `causal_attention`.
+
+        Cells that were asked otherwise before (another network, bank, target or channels) are let
+        go: a table keeps to one question.
+        """
+        import pandas as pd
+
+        before = self._causal
+        if before is not None and _question(recipe) != _question(self.causal_recipe):
+            before = None
+        said = [*(self.causal_recipe.get("cautions", ()) if before is not None else ())]
+        said += [one for one in recipe.get("cautions", ()) if one not in said]
+        self.causal_recipe = {**recipe, "cautions": said}
+        asked = table.set_index("label")[list(CAUSAL_COLUMNS)]
+        if before is not None:
+            asked = pd.concat([before.drop(index=asked.index, errors="ignore"), asked])
+        self._causal = asked
+        self._table = None
+
+    def draws_of(self, label: int) -> int:
+        """With how many draws a cell was asked causally, 0 where it was not."""
+        asked = self._causal
+        if asked is None or label not in asked.index:
+            return 0
+        return int(asked.at[label, "causal_draws"])
+
+    def _forget_causal(self, labels: set[int]) -> None:
+        if self._causal is not None and labels:
+            self._causal = self._causal.drop(index=list(labels), errors="ignore")
+            self._table = None
+
+    def fresh(self, recipe: Mapping[str, Any] | None = None) -> Results:
+        """The flags and notes alone; what cells owe to their regions stays for the same question.
+
+        Parameters
+        ----------
+        recipe : of the audit that comes; without one nothing else stays
+        """
         results = Results(self._cutoff)
         results.marked, results.notes = self.marked, self.notes
+        if recipe and self._causal is not None and _asks_like(self.causal_recipe, recipe):
+            results._causal, results.causal_recipe = self._causal, self.causal_recipe
         return results
 
     def differ_from(self, checkpoint: Checkpoint, settings: AuditSettings) -> str:
@@ -85,7 +128,8 @@ class Results:
     def respace(self, before: Spacing | None, after: Spacing | None) -> None:
         """Volumes for another voxel size; where it was not known, the next audit counts them."""
         if len(self):
-            self.table["volume_um3"] *= voxel_um3(after) / voxel_um3(before)
+            self._gathered()["volume_um3"] *= voxel_um3(after) / voxel_um3(before)
+            self._table = None
             self.recipe = {**self.recipe, "spacing_um": after and list(after)}
 
     def expire(self, labels: set[int]) -> None:
@@ -93,6 +137,7 @@ class Results:
         self.stale |= labels
         for label in labels:
             self._cells.pop(label, None)
+        self._forget_causal(labels)
 
     def outdate(self, places: np.ndarray) -> None:
         """The shares of the cells whose crops hold any of these voxels are out of date.
@@ -115,16 +160,18 @@ class Results:
         low, high = places.min(0), places.max(0)
         near = np.flatnonzero(((first <= high) & (last >= low)).all(1))
         sees = [((places >= first[row]) & (places <= last[row])).all(1).any() for row in near]
-        self.stale.update(inside["label"].to_numpy()[near[sees]].tolist())
+        seen = set(inside["label"].to_numpy()[near[sees]].tolist())
+        self.stale |= seen
+        self._forget_causal(seen)  # whose every voxel is has changed
 
     def forget(self, labels: set[int]) -> None:
         """These cells are no more."""
         if not labels:
             return
-        table = self.table
         self.expire(labels)
         self.stale -= labels
-        if len(table):
+        if len(self):
+            table = self._gathered()
             self._parts = [table[~table["label"].isin(labels)]]
             self._table = None
 
@@ -137,8 +184,12 @@ class Results:
         if "predicted" in table:  # files write missing text as empty text
             named = table["predicted"] != ""
             table = table.assign(predicted=table["predicted"].where(named, None))
+        recipe = table.attrs.get("recipe", {})
+        results.recipe = {k: v for k, v in recipe.items() if k not in ("run", "causal")}
+        if "causal_effect" in table:
+            results._causal, table = _without_causal(table)
+            results.causal_recipe = dict(recipe.get("causal") or {})
         results._parts = [table]
-        results.recipe = {k: v for k, v in table.attrs.get("recipe", {}).items() if k != "run"}
         results.audited = True
         results._cells = from_arrays(arrays or {}, table)
         others = [name for name in table if name not in KNOWN]
@@ -166,13 +217,24 @@ class Results:
         if self._table is None:
             if not self._parts:
                 return pd.DataFrame({"label": np.zeros(0, np.int64)}, index=pd.Index([], name="id"))
+            self._table = self._gathered()
+            if self._causal is not None:
+                from gradcamo.auditing.causal import with_causal
+
+                self._table = with_causal(self._table, self._causal.reset_index())
+            self.reflag()
+        return self._table
+
+    def _gathered(self) -> pd.DataFrame:
+        """The rows of all audits, by label."""
+        import pandas as pd
+
+        if len(self._parts) > 1 or self._parts[0].index.name != "id":
             table = pd.concat(self._parts, ignore_index=True)
             table = table.drop_duplicates("label", keep="last").sort_values("label")
             table.index = pd.Index(table["label"].to_numpy(), name="id")
             self._parts = [table]
-            self._table = table
-            self.reflag()
-        return self._table
+        return self._parts[0]
 
     @property
     def cutoff(self) -> float:
@@ -300,3 +362,30 @@ class Results:
             if row >= 0:
                 notes[row] = text
         table["note"] = notes
+
+
+def _without_causal(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of a table that was kept: what cells answered causally, by label, and the rest."""
+    from gradcamo.auditing.causal import NOT_DRAWN
+
+    there = [name for name in CAUSAL_COLUMNS if name in table]
+    asked = table.loc[table["causal_reason"] != NOT_DRAWN, ["label", *there]].set_index("label")
+    answers = {name: "boolean" for name in ("causal_answered", "causal_flips") if name in there}
+    asked = asked.astype(answers).reindex(columns=list(CAUSAL_COLUMNS))
+    return asked, table.drop(columns=there)
+
+
+def _question(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes answers comparable; more draws only make them sharper."""
+    of = {name: recipe.get(name) for name in ("checkpoint", "bank", "stack_channels")}
+    settings = {k: v for k, v in recipe.get("settings", {}).items() if k in QUESTION}
+    return {**of, **settings}
+
+
+def _asks_like(causal: Mapping[str, Any], audit: Mapping[str, Any]) -> bool:
+    """Whether cells were asked causally of the network, target and channels of an audit."""
+    return (
+        causal.get("checkpoint") == audit["checkpoint"]
+        and causal.get("stack_channels", audit["channels"]) == audit["channels"]
+        and causal.get("settings", {}).get("target") == audit["settings"].get("target")
+    )

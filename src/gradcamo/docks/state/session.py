@@ -48,6 +48,7 @@ class Session(QObject):
     spacing_changed = Signal()
     layer_proposed = Signal(str)  # a layer of the network to explain at
     look_changed = Signal()  # heatmaps are drawn otherwise
+    cautions_changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,11 +59,13 @@ class Session(QObject):
         self.version = 0  # what was worked out from stack and labels is old where this has grown
         self.checkpoint: Checkpoint | None = None
         self.checkpoint_name = ""
+        self.checkpoint_path: Path | None = None  # where it was read from
         self.channels: tuple[str, ...] | None = None  # the stack's, where names differ
         self.audit_settings: AuditSettings | None = None  # of the scores that are there
         self.planned = AuditSettings()  # what the rows of Explain say
         self.trained_on: Path | None = None  # the plate of a training in this window
         self.results = Results(cutoff=CUTOFF)
+        self.cautions: list[str] = []  # about the scores that are there
         self.cell = 0
         self.selection = np.zeros(0, np.int64)
         self.order = np.zeros(0, np.int64)  # labels as the table shows them, from top to bottom
@@ -73,6 +76,7 @@ class Session(QObject):
         self.segmenting = Job(self)
         self.auditing = Job(self)
         self.explaining = Job(self)
+        self.swapping = Job(self)
         self.training = Job(self)
         self.layer_auditing = Job(self)
         application = QCoreApplication.instance()
@@ -134,9 +138,12 @@ class Session(QObject):
         self.spacing_changed.emit()
         self.results_changed.emit()
 
-    def set_checkpoint(self, checkpoint: Checkpoint | None, name: str = "") -> None:
-        """Explain with this network."""
+    def set_checkpoint(
+        self, checkpoint: Checkpoint | None, name: str = "", path: Path | None = None
+    ) -> None:
+        """Explain with this network; its donor bank is looked for beside ``path``."""
         self.checkpoint, self.checkpoint_name = checkpoint, name
+        self.checkpoint_path = path
         self.channels = None
         seen = {} if self.results.audited else self.results.recipe
         if checkpoint and seen and seen["checkpoint"] != checkpoint.hash:
@@ -242,10 +249,12 @@ class Session(QObject):
 
     def recipe(self) -> dict[str, Any]:
         """How the scores were made, with the present cut-off."""
-        recipe = self.results.recipe
+        recipe, causal = self.results.recipe, self.results.causal_recipe
         if not recipe:
             return {}
-        return {**recipe, "settings": {**recipe["settings"], "cutoff": self.results.cutoff}}
+        asked = {"causal": causal} if causal else {}
+        settings = {**recipe["settings"], "cutoff": self.results.cutoff}
+        return {**recipe, **asked, "settings": settings}
 
     def choose(self, label: int, chooser: str) -> None:
         """Look at this cell, wherever it was chosen."""

@@ -79,7 +79,7 @@ class Audits(QObject):
         session = self.session
         if self._replacing:  # only now: an audit that fails at its checks takes nothing away
             self._replacing = False
-            session.results = session.results.fresh()
+            session.results = session.results.fresh(self._recipe)
         results = session.results
         said = {"network_cautions": self._recipe["network_cautions"]}  # by the first cells
         results.recipe = (results.recipe or self._recipe) | said

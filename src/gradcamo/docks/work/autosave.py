@@ -47,6 +47,7 @@ class Autosave(QObject):
         session.auditing.stepped.connect(self._on_audited)
         session.auditing.ended.connect(self.save_scores)
         session.explaining.ended.connect(self.save_scores)
+        session.swapping.ended.connect(self.save_scores)
         session.flags_changed.connect(self.save_marks)
         self.looking.stepped.connect(self._on_found)
         self.looking.failed.connect(notify)

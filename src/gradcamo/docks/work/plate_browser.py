@@ -109,7 +109,7 @@ class PlateBrowser(QObject):
         image, label, site, checkpoint, results = item
         session = self.session
         if checkpoint is not session.checkpoint:
-            session.set_checkpoint(checkpoint, results.checkpoint.stem)
+            session.set_checkpoint(checkpoint, results.checkpoint.stem, results.checkpoint)
         self._coming = image, label, results
         self._sites.show(site)
         if not self._looking.running:

@@ -1,68 +1,32 @@
-"""The cell that is looked at, in a few numbers and one bar."""
+"""The cell that is looked at, in a few numbers, two bars and a sentence."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from gradcamo.colours import SHARES
-from gradcamo.docks.parts.tint import FAINT, legible
-
-
-def paint_shares(painter: QPainter, box: QRectF, shares: Any) -> None:
-    """Draw own, neighbour and background shares as one stacked bar."""
-    left = box.left()
-    for share, (_, colour) in zip(shares, SHARES.values(), strict=True):
-        if np.isfinite(share):
-            width = box.width() * float(share)
-            painter.fillRect(QRectF(left, box.top(), width, box.height()), QColor(colour))
-            left += width
-
-
-class ShareBar(QWidget):
-    """The stacked bar, with marks at what chance and a perfect map would score."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFixedHeight(24)
-        self._row: Any = None
-        self.setToolTip(
-            "where the attention lies: on the cell, on its neighbours, on the background. "
-            "White marks: what a flat map scores, and the best this layer allows"
-        )
-
-    def show_row(self, row: Any) -> None:
-        self._row = row
-        self.update()
-
-    def paintEvent(self, event: Any) -> None:
-        painter = QPainter(self)
-        box = QRectF(0, 4, self.width(), self.height() - 8)
-        painter.fillRect(box, QColor("#3a3f4a"))
-        if self._row is None or not np.isfinite(self._row["grad_camo"]):
-            return
-        paint_shares(painter, box, [self._row[name] for name in SHARES])
-        painter.setPen(QPen(Qt.GlobalColor.white, 2))
-        for name in ("chance", "ceiling"):
-            x = int(self.width() * float(self._row[name]))
-            painter.drawLine(x, 0, x, self.height())
+from gradcamo.auditing.cell_verdict import cell_verdict, is_answered
+from gradcamo.colours import CAUSAL_SHARES, SHARES
+from gradcamo.docks.panels.cells.share_bars import VOLUMES, ShareBars
+from gradcamo.docks.parts.tint import FAINT, WARN, legible
+from gradcamo.docks.parts.widgets import Message
 
 
 class CellCard(QWidget):
-    """Says what the network saw in one cell."""
+    """Says what the network saw in one cell, and what its prediction hangs on."""
 
     def __init__(self, corner: QWidget | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.title = QLabel()
         self.title.setTextFormat(Qt.TextFormat.RichText)
-        self.bar = ShareBar()
+        self.bars = ShareBars()
         self.legend = QLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setStyleSheet("font-size: 11px;")
+        self.verdict = Message()
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(3)
@@ -71,8 +35,8 @@ class CellCard(QWidget):
         if corner is not None:
             top.addWidget(corner, 0, Qt.AlignmentFlag.AlignTop)
         box.addLayout(top)
-        box.addWidget(self.bar)
-        box.addWidget(self.legend)
+        for part in (self.bars, self.legend, self.verdict):
+            box.addWidget(part)
         for text in (self.title, self.legend):
             text.setWordWrap(True)
         self.show_cell(None)
@@ -80,28 +44,74 @@ class CellCard(QWidget):
     def show_cell(self, row: Any) -> None:
         """Show a row of the table, or that there is none."""
         scored = row is not None and bool(np.isfinite(row["grad_camo"]))
-        self.bar.setVisible(scored)
-        self.bar.show_row(row)
+        self.bars.setVisible(scored or (row is not None and is_answered(row)))
+        self.bars.show_row(row)
+        self.verdict.say("")
         if row is None:
             self.title.setText("No cell chosen")
             self._hint("Click a cell in the image or a row in the table.")
             return
         title = f"<b>Cell {int(row['label'])}</b>"
-        if isinstance(row["predicted"], str):
+        if isinstance(row["predicted"], str) and row["predicted"]:
             title += f" · predicted <b>{row['predicted']}</b> ({row['confidence']:.0%})"
         self.title.setText(title)
         if row["touches_border"]:
             self._hint("Cut off by the border of the image: not scored.")
-        elif row.get("cell_in_crop", 1) == 0:
+            return
+        if row.get("cell_in_crop", 1) == 0:
             self._hint("In pieces of which its crop holds none: not scored. Check its label.")
-        elif not scored:
-            self._hint("No positive evidence: the map is empty, there is no score.")
+            return
+        if is_answered(row):
+            self.legend.setText(_both(row))
+        elif scored:
+            self.legend.setText(_map_alone(row))
         else:
-            parts = (
-                f"<span style='color:{colour}'>■</span>&nbsp;{title} {row[name]:.0%}"
-                for name, (title, colour) in SHARES.items()
-            )
-            self.legend.setText("&nbsp; ".join(parts))
+            self._hint("No positive evidence: the map is empty, there is no score.")
+        if said := cell_verdict(row):
+            self.verdict.say(said + _effect(row), WARN if "disagrees" in said else FAINT)
 
     def _hint(self, text: str) -> None:
         self.legend.setText(f"<span style='color:{legible(FAINT)}'>{text}</span>")
+
+
+def _map_alone(row: Any) -> str:
+    parts = (
+        f"<span style='color:{colour}'>■</span>&nbsp;{title} {row[name]:.0%}"
+        for name, (title, colour) in SHARES.items()
+    )
+    return "&nbsp; ".join(parts)
+
+
+def _both(row: Any) -> str:
+    """A line a region: its share of the map, of the prediction and of the crop."""
+    volumes = [row[name] for name in VOLUMES]
+    volumes.append(1 - sum(volumes))
+    faint = legible(FAINT)
+    lines = [
+        f"<tr style='color:{faint}'><td></td>"
+        + "".join(f"<td align='right'>&nbsp;&nbsp;{of}</td>" for of in ("map", "owes", "fills"))
+        + "</tr>"
+    ]
+    for lies, owes, fills in zip(SHARES, CAUSAL_SHARES, volumes, strict=True):
+        title, colour = SHARES[lies]
+        shares = (row[lies], row[owes], fills)
+        lines.append(
+            f"<tr><td><span style='color:{colour}'>■</span>&nbsp;{title}</td>"
+            + "".join(f"<td align='right'>&nbsp;&nbsp;{_percent(share)}</td>" for share in shares)
+            + "</tr>"
+        )
+    return f"<table cellspacing='0'>{''.join(lines)}</table>"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if np.isfinite(share) else "–"
+
+
+def _effect(row: Any) -> str:
+    """How much hangs on all contents together, and whether the call does."""
+    if not is_answered(row):
+        return ""
+    error = row["causal_effect_se"]
+    by = f"{row['causal_effect']:.1f}" + (f" ± {error:.1f}" if np.isfinite(error) else "")
+    flips = " and change the call" if row["causal_flips"] is True else ""
+    return f" Contents of {row['causal_reference']} in all of it take {by} logits away{flips}."

@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.panels.cells.card import paint_shares
 from gradcamo.docks.panels.cells.export_dialog import ExportDialog
-from gradcamo.docks.panels.cells.table_model import CellTableModel
+from gradcamo.docks.panels.cells.share_bars import paint_shares
+from gradcamo.docks.panels.cells.table_model import BARS, CellTableModel
 from gradcamo.docks.panels.cells.toolbar import CellsToolbar
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.preferences import keep, recall
@@ -50,7 +50,7 @@ WIDTHS = {
 
 
 class ScoreDelegate(QStyledItemDelegate):
-    """Draws the attention budget under the score."""
+    """Draws the budget of attention under the score, that of the prediction under its own."""
 
     def paint(self, painter: QPainter, option: Any, index: Any) -> None:
         super().paint(painter, option, index)
@@ -194,9 +194,7 @@ class CellsDock(Dock):
 
     def _draw_shares(self) -> None:  # in their column alone: a painter in Python is slow
         for number, name in enumerate(self.model.columns):
-            self.view.setItemDelegateForColumn(
-                number, self._bars if name == "grad_camo" else self._plain
-            )
+            self.view.setItemDelegateForColumn(number, self._bars if name in BARS else self._plain)
 
     def _tell_shown(self) -> None:  # keys and the export go by what is shown
         self.session.order, self.session.columns = self.model.labels(), self.model.columns

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.panels.cells.caution_box import CautionBox
 from gradcamo.docks.parts.dock import Dialog
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import Message
@@ -82,8 +83,10 @@ class ExportDialog(Dialog):
         line = QHBoxLayout()
         line.addWidget(self.message, 1)
         line.addWidget(self.write_button)
+        self.cautions = CautionBox(session)
         box = QVBoxLayout(self)
         box.addLayout(form)
+        box.addWidget(self.cautions)
         box.addLayout(line)
         self.setMinimumWidth(480)
 

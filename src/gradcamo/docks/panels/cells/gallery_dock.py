@@ -31,7 +31,16 @@ if TYPE_CHECKING:
 
 SIZE = 96  # pixels of a picture; three fit beside each other in a dock
 AS_TABLE = "as in the table"
-FIRST = ("grad_camo", "attainable", "neighbour_share", "background_share", "confidence")
+FIRST = (
+    "grad_camo",
+    "attainable",
+    "neighbour_share",
+    "background_share",
+    "causal_own",
+    "causal_neighbour",
+    "causal_background",
+    "confidence",
+)
 STYLE = """
 QListView::item { padding: 2px; border-radius: 3px; border: 2px solid transparent; }
 QListView::item:selected { border: 2px solid #ffffff; background: #3d6f91; }
@@ -244,4 +253,6 @@ class GalleryDock(QWidget):
 
 
 def _short(number: float) -> str:
+    if np.isnan(number):
+        return "–"
     return f"{number:.2f}" if abs(number) < 10 else f"{number:,.0f}"

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from qtpy.QtGui import QBrush, QColor, QFont
 
-from gradcamo.columns import KNOWN, meaning, title
+from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES, KNOWN, SHARES, meaning, title
 from gradcamo.docks.parts.tint import FAINT, WARN, legible
 
 if TYPE_CHECKING:
@@ -28,12 +28,18 @@ FIRST_SHOWN = (
     "chance",
     "ceiling",
     "attainable",
+    "causal_own",
+    "causal_neighbour",
+    "causal_background",
+    "causal_answered",
     "predicted",
     "confidence",
     "volume_um3",
     "touches_border",
     "note",
 )
+BARS = {"grad_camo": SHARES, "causal_own": CAUSAL_SHARES}
+"""Columns whose number is drawn with a bar of these shares."""
 
 
 class CellTableModel(QAbstractTableModel):
@@ -179,11 +185,11 @@ class CellTableModel(QAbstractTableModel):
         return self._column(self._columns[index.column()])[self._order[index.row()]]
 
     def shares(self, index: Index) -> list[float] | None:
-        """Own, neighbour and background share of a row, at its score's column."""
-        if self._columns[index.column()] != "grad_camo":
+        """Shares of own cell, neighbours and background, at the columns of `BARS`."""
+        names = BARS.get(self._columns[index.column()])
+        if names is None:
             return None
         row = self._order[index.row()]
-        names = ("grad_camo", "neighbour_share", "background_share")
         return [float(self._column(name)[row]) for name in names]
 
     def data(self, index: Index, role: int = 0) -> Any:
@@ -285,7 +291,7 @@ def sorted_order(values: pd.Series, ascending: bool) -> np.ndarray:
     """Row order of a column, stable, missing values always last."""
     import pandas as pd
 
-    if values.dtype.kind in "uifb":
+    if values.dtype.kind in "uifb" and not isinstance(values.dtype, pd.BooleanDtype):
         keys = values.to_numpy()
     else:
         keys, _ = pd.factorize(values, sort=True)  # -1 where missing
@@ -302,7 +308,7 @@ def written(name: str, value: Any) -> str:
     if pd.isna(value):
         return "–"
     if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else ""
+        return "yes" if value else "no" if name in CAUSAL_COLUMNS else ""
     if isinstance(value, (float, np.floating)):
         return f"{value:,.0f}" if name.endswith("_um3") else f"{value:.3f}"
     return str(value)

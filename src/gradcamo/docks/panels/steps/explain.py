@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from gradcamo.docks.panels.steps.causal_check import CausalCheck
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.rows import SettingRows
@@ -28,6 +29,7 @@ class ExplainDock(Dock):
         super().__init__(parent)
         window = window_of(napari_viewer)
         self.session, self._audits = window.session, window.audits
+        self._swapping = window.swapping
         self.missing = Message()
         self.rows = SettingRows(
             AuditSettings,
@@ -49,6 +51,7 @@ class ExplainDock(Dock):
             "score the cells again in whose crops labels were edited since they were scored"
         )
         self.progress = JobRow(self.session.auditing, "cells")
+        self.causal = CausalCheck(window)
 
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -60,6 +63,7 @@ class ExplainDock(Dock):
         box.addLayout(changed)
         box.addWidget(self.progress)
         box.addWidget(self.message)
+        box.addWidget(self.causal)
 
         self.audit_all.clicked.connect(self.start)
         self.audit_selected.clicked.connect(self.start_selected)
@@ -77,6 +81,8 @@ class ExplainDock(Dock):
         session.auditing.stepped.connect(self._on_batch)
         session.auditing.ended.connect(self._on_end)
         self.follow(session.auditing, self._enable)
+        for signal in (session.swapping.began, session.swapping.ended):
+            signal.connect(self._enable)
         self._on_checkpoint()
 
     def start(self) -> None:
@@ -149,7 +155,8 @@ class ExplainDock(Dock):
             self.missing.say(f"The scores are of {other}: Audit all cells replaces them.", WARN)
         else:
             self.missing.say("")
-        idle = not lacking and not session.auditing.running
+        busy = session.auditing.running or self._swapping.asks_many
+        idle = not lacking and not busy
         stale = len(session.results.stale)
         self.audit_all.setEnabled(idle)
         self.audit_selected.setEnabled(idle and len(session.selection) > 0)

@@ -115,7 +115,7 @@ class ImportDialog(Dialog):
 
                 checkpoint = import_published(weights, settings)
                 checkpoint.save(out)
-                yield "checkpoint", (ready(checkpoint), out.stem)
+                yield "checkpoint", (ready(checkpoint), out.stem, out)
 
             self.run(self.job, steps, "importing …")
 

@@ -41,11 +41,16 @@ class LoadDock(Dock):
         super().__init__(parent)
         window = window_of(napari_viewer)
         self.session, self._intake, self._plate = window.session, window.intake, window.on_disk
+        self._example = window.example
         self.open_stack = QPushButton("Open file…")
         self.open_stack.setToolTip("TIFF, ImageJ hyperstack or OME-TIFF; one layer per channel")
         self.open_folder = QPushButton("Folder…")
         self.open_folder.setToolTip(
             "the folder of a plate, whose layout is recognised, or an OME-Zarr image"
+        )
+        self.example = QPushButton("Try the example")
+        self.example.setToolTip(
+            "open a stack of the built-in plate with its cells and the network that knows it"
         )
         self.adopt = QPushButton("Use layers")
         self.adopt.setToolTip(
@@ -85,6 +90,7 @@ class LoadDock(Dock):
         box.addLayout(form)
         form.addRow("", self.pieces)
         box.addWidget(self.message)
+        box.addWidget(self.example)
         form.setRowVisible(self.axes, False)
         form.setRowVisible(self.pieces, False)
 
@@ -93,6 +99,7 @@ class LoadDock(Dock):
         self.path.entered.connect(self.open_path)
         self._plate.changed.connect(self._on_plate)
         self.open_labels.clicked.connect(self._choose_labels)
+        self.example.clicked.connect(self.open_example)
         self.adopt.clicked.connect(self.use_open_layers)
         self.axes.returnPressed.connect(self._on_axes)
         self.pieces.clicked.connect(self._label_pieces)
@@ -103,6 +110,7 @@ class LoadDock(Dock):
         intake.offered.connect(self._on_offered)
         for signal in (session.loading.began, session.loading.ended):
             signal.connect(self._enable)
+        self.follow(self._example.job, self._enable)
         for signal in (session.stack_changed, session.labels_changed, session.spacing_changed):
             signal.connect(self._describe)
         self._describe()
@@ -145,6 +153,12 @@ class LoadDock(Dock):
         with self.telling():
             self._intake.use_open_layers()
 
+    def open_example(self) -> None:
+        """Open the built-in stack, its cells and the bundled network, and look at a cell."""
+        with self.telling():
+            self._example.open()
+            self.message.say("making the example ready …")
+
     def _label_pieces(self) -> None:
         with self.telling():
             self._intake.label_pieces()
@@ -180,13 +194,14 @@ class LoadDock(Dock):
         images = set() if plate is None else set(plate["image"])
         of_plate = stack.source in images if stack is not None else bool(images)
         self.form.setRowVisible(self.spacing, not of_plate)  # typed once for the plate, above
+        self.example.setVisible(stack is None and not images)
         if stack is None and images:
             self.message.say("Double-click a site to open it.")
             return
         if stack is None:
             self.message.say(
-                "Open a Z-stack or the folder of a plate, or try one: File ▸ Open Sample ▸ "
-                "Grad-CAMO. Dropping it here works too."
+                "Open a Z-stack or the folder of a plate; dropping it here works too. Nothing at "
+                "hand? The example has a stack, its cells and a network."
             )
             return
         size = " × ".join(str(n) for n in stack.shape[1:])
@@ -201,8 +216,8 @@ class LoadDock(Dock):
             self.message.say(text, GOOD)
 
     def _enable(self, *_: Any) -> None:
-        idle = not self.session.loading.running
-        for button in (self.open_stack, self.open_labels, self.adopt):
+        idle = not self.session.loading.running and not self._example.job.running
+        for button in (self.open_stack, self.open_labels, self.adopt, self.example):
             button.setEnabled(idle)
 
     def _choose_stack(self) -> None:

@@ -78,7 +78,7 @@ class ModelDock(Dock):
         def read() -> Iterator[Any]:
             from gradcamo.networks.checkpoint import Checkpoint
 
-            yield ready(Checkpoint.load(path)), path.stem
+            yield ready(Checkpoint.load(path)), path.stem, path
 
         with self.telling():
             self.run(self._loading, read, f"reading {path.name} …")
@@ -97,7 +97,7 @@ class ModelDock(Dock):
         self.dialog.raise_()
         return self.dialog
 
-    def _on_loaded(self, item: tuple[Checkpoint, str]) -> None:
+    def _on_loaded(self, item: tuple[Checkpoint, str, Path]) -> None:
         self.message.say("")
         self.session.set_checkpoint(*item)
 

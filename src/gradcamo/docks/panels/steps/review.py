@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.canvas.colouring import MODES
 from gradcamo.docks.panels.cells.card import CellCard
+from gradcamo.docks.panels.cells.causal_line import CausalLine
+from gradcamo.docks.panels.cells.caution_box import CautionBox
 from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 from gradcamo.docks.panels.steps.cutoff import CutoffBox
 from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
@@ -26,7 +28,13 @@ from gradcamo.docks.window import window_of
 if TYPE_CHECKING:
     import napari
 
-MODE_NAMES = {"score": "Grad-CAMO score", "flagged": "flagged or passing", "label": "cell"}
+MODE_NAMES = {
+    "score": "Grad-CAMO score",
+    "flagged": "flagged or passing",
+    "causal": "owed to the cell itself",
+    "region": "region that is owed most",
+    "label": "cell",
+}
 
 
 class ReviewDock(QWidget):
@@ -55,6 +63,8 @@ class ReviewDock(QWidget):
         self.export_button = QPushButton("Export…")
         self.export_button.setToolTip("write cells as a table, a label image or heatmaps")
         self.card = CellCard(self.export_button)
+        self.causal = CausalLine(window)
+        self.cautions = CautionBox(self.session)
 
         form = QFormLayout()
         colours = QHBoxLayout()
@@ -65,6 +75,8 @@ class ReviewDock(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.card)
+        box.addWidget(self.causal)
+        box.addWidget(self.cautions)
         box.addWidget(self.cut)
         box.addLayout(form)
         box.addWidget(self.heatmap.fold)  # across the dock: its rows are too wide beside a name

@@ -226,7 +226,7 @@ class TrainDock(Dock):
         self.picture.show_file(path.with_suffix("").with_name(f"{path.stem}.report.png"))
         self.steps[2].set_state("ready to explain with", True)
         self.session.trained_on = self.plate.path
-        self.session.set_checkpoint(checkpoint, path.stem)
+        self.session.set_checkpoint(checkpoint, path.stem, path)
 
     def _on_plate(self) -> None:
         path = self.plate.path

@@ -1,0 +1,90 @@
+"""What one cell's causal columns say, in a sentence or two, beside where its map lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcamo.auditing.causal import NOT_DRAWN
+from gradcamo.columns import CAUSAL_SHARES, SHARES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REGIONS = ("the cell itself", "its neighbours", "the background")
+APART = 0.1
+"""By how much two regions' shares differ at least for one to count as the larger."""
+
+
+def is_answered(row: Mapping[str, Any] | pd.Series) -> bool:
+    """Whether a cell's prediction was shared out among its regions, be it as a preview."""
+    return bool(np.isfinite(row.get("causal_own", np.nan)))
+
+
+def cell_verdict(row: Mapping[str, Any] | pd.Series) -> str:
+    """What a cell's prediction hangs on, and whether its map says so too; or why that is unknown.
+
+    Map and prediction disagree where the region that owns most of the one is another than that of
+    the other, and both lie `APART`.
+
+    Parameters
+    ----------
+    row : of a table with the columns of an audit and of `gc.causal_attention`
+
+    Returns
+    -------
+    str; empty where the cell was not asked
+
+    Examples
+    --------
+    >>> cell_verdict({"causal_reason": "it touches the border"})
+    'Not asked: it touches the border.'
+    """
+    reason = row.get("causal_reason", NOT_DRAWN)
+    if reason == NOT_DRAWN:
+        return ""
+    if reason:
+        return f"Not asked: {reason}.{_remedy(reason)}"
+    if not is_answered(row):
+        return f"No answer: {_silence(row)}."
+    owes = np.array([row[name] for name in CAUSAL_SHARES], float)
+    top = int(owes.argmax())
+    mostly = "mostly " if owes[top] > 0.5 else "most "
+    preview = "Preview: that" if row["causal_draws"] == 1 else "That"
+    said = (
+        f"{preview} it is called {row['causal_target']} rather than {row['causal_reference']} "
+        f"hangs {mostly}on {REGIONS[top]} ({owes[top]:.0%})"
+    )
+    return said + _beside(np.array([row.get(name, np.nan) for name in SHARES], float), owes)
+
+
+def _beside(lies: np.ndarray, owes: np.ndarray) -> str:
+    """Whether a map tells the same as the prediction's shares; nothing where it is close."""
+    if not np.isfinite(lies).all():
+        return "."
+    top, there = int(owes.argmax()), int(lies.argmax())
+    if top == there:
+        return f", where the map lies, too ({lies[there]:.0%})."
+    if min(owes[top] - owes[there], lies[there] - lies[top]) < APART:
+        return "."
+    return f". The map disagrees: it lies most on {REGIONS[there]} ({lies[there]:.0%})."
+
+
+def _silence(row: Mapping[str, Any] | pd.Series) -> str:
+    if row.get("predicted", row["causal_target"]) != row["causal_target"]:
+        return f"{row['causal_target']} was asked for, the network calls it {row['predicted']}"
+    error = row["causal_effect_se"]
+    by = f"{row['causal_effect']:+.1f}" + (f" ± {error:.1f}" if np.isfinite(error) else "")
+    return (
+        f"contents of {row['causal_reference']} in place of {row['causal_target']}'s take away "
+        f"{by} logits, which cannot be told from nothing"
+    )
+
+
+def _remedy(reason: str) -> str:
+    """What to do where donors are missing."""
+    if "donors" not in reason and "training well" not in reason and "no donor" not in reason:
+        return ""
+    return " Donors from more wells and images help: make a bank of a plate that has them."

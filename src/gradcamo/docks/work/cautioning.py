@@ -1,0 +1,70 @@
+"""What has to be known of the scores that are there, worked out beside the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from gradcamo.docks.parts.widgets import notify
+from gradcamo.docks.parts.worker import Job
+
+if TYPE_CHECKING:
+    from gradcamo.docks.state.session import Session
+
+WAIT_MS = 200  # after the last change
+
+
+class Cautioning(QObject):
+    """Keeps `Session.cautions` up to date with scores and cut-off."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.job = Job(session)
+        self._again = False
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._start)
+        self.job.stepped.connect(self._on_found)
+        self.job.failed.connect(notify)
+        self.job.ended.connect(self._on_ended)
+        session.results_changed.connect(self._wait)
+        session.flags_changed.connect(self._wait)
+
+    def _wait(self) -> None:
+        self._soon.start(WAIT_MS)
+
+    def _start(self) -> None:
+        session = self.session
+        self._again = self.job.running
+        if self._again:
+            return
+        results, recipe = session.results, session.recipe()
+        if not recipe or session.auditing.running:
+            self._set([])
+            return
+        table = results.table.copy(deep=False)  # flags are written into the other meanwhile
+        audited = results.audited  # single cells that were looked at say nothing of all
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.auditing.cautions import cautions, facts
+
+            yield results, cautions(table, recipe) if audited else facts(recipe)
+
+        self.job.start(steps)
+
+    def _on_found(self, item: tuple[Any, list[str]]) -> None:
+        results, said = item
+        if results is self.session.results:
+            self._set(said)
+
+    def _set(self, said: list[str]) -> None:
+        if said != self.session.cautions:
+            self.session.cautions = said
+            self.session.cautions_changed.emit()
+
+    def _on_ended(self, _: bool) -> None:
+        if self._again:
+            self._start()

@@ -1,0 +1,149 @@
+"""The donors that cells of the open stack are swapped with: found, read or made when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    from gradcamo.causal.bank import DonorBank
+    from gradcamo.docks.state.session import Session
+    from gradcamo.networks.checkpoint import Checkpoint
+
+Told = Callable[[str, int, int], None]
+"""Called with what is being done, so many, of so many."""
+
+
+class DonorBanks:
+    """Keeps the bank that was used last; a checkpoint's own lies beside it, if none is chosen."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._chosen: Path | None = None
+        self._kept: tuple[Any, DonorBank] | None = None
+        session.checkpoint_changed.connect(self._forget)
+
+    @property
+    def name(self) -> str:
+        """What the donors are, in a few words; empty where there are none yet."""
+        if self._chosen is not None:
+            return self._chosen.name
+        beside, checkpoint = self._beside(), self._session.checkpoint_path
+        if beside is not None and beside.is_file():
+            return beside.name
+        return "of the built-in plate" if is_bundled(checkpoint) else ""
+
+    def choose(self, path: Path | None) -> None:
+        """Take donors from this bank; None for the one that lies beside the checkpoint."""
+        self._chosen = path
+
+    def home(self) -> Path:
+        """Where a bank that is made for the present checkpoint is kept.
+
+        Raises
+        ------
+        GradcamoError
+            If the checkpoint is not in a file.
+        """
+        if (beside := self._beside()) is None:
+            raise GradcamoError(
+                "the network is not in a file, beside which its donor bank would be kept: save it "
+                "(gc.Checkpoint.save) and open that file"
+            )
+        return beside
+
+    def finder(self) -> Callable[[Told], DonorBank]:
+        """What finds the donors of the present checkpoint, in any thread."""
+        chosen, beside, path = self._chosen, self._beside(), self._session.checkpoint_path
+        checkpoint = self._session.checkpoint
+
+        def find(told: Told) -> DonorBank:
+            from gradcamo.causal.bank import DonorBank
+
+            bank_path = chosen or beside
+            if chosen is None and (beside is None or not beside.is_file()):
+                bank_path = None
+            key = (bank_path, bank_path and bank_path.stat().st_mtime_ns, id(checkpoint))
+            if self._kept is not None and self._kept[0] == key:
+                return self._kept[1]
+            if bank_path is not None:
+                told(f"reading the donors of {bank_path.name}", 0, 0)
+                bank = DonorBank.load(bank_path)
+            elif is_bundled(path) or is_bundled_network(checkpoint):
+                bank = _bundled(told)
+            else:
+                raise GradcamoError(
+                    "there are no donors for this network yet: make them from the plate that it "
+                    "was trained on, or open a bank (Donors, in the step Explain); 'gradcamo "
+                    "train' writes one beside each checkpoint, 'gradcamo donors' makes one"
+                )
+            self._kept = key, bank
+            return bank
+
+        return find
+
+    def maker(self, plate: Path) -> Callable[[Told], Path]:
+        """What makes a bank of a plate's training wells for the present checkpoint.
+
+        Raises
+        ------
+        GradcamoError
+            If there is no checkpoint in a file.
+        """
+        home, checkpoint = self.home(), self._session.checkpoint
+        if checkpoint is None:
+            raise GradcamoError("open a network first: donors are cut to the crops that it takes")
+
+        def make(told: Told) -> Path:
+            from gradcamo.training.plate_donors import plate_donors
+
+            def progress(done: int, total: int) -> None:
+                told("stacks that donors are cut from", done, total)
+
+            bank = plate_donors(plate, checkpoint, progress=progress)
+            told("writing the donors", 0, 0)
+            bank.save(home)
+            return home
+
+        return make
+
+    def _beside(self) -> Path | None:
+        path = self._session.checkpoint_path
+        if path is None:
+            return None
+        from gradcamo.causal.bank import bank_beside
+
+        return bank_beside(path)
+
+    def _forget(self) -> None:
+        self._chosen = self._kept = None
+
+
+def is_bundled(path: Path | None) -> bool:
+    """Whether that is the network that comes with the package."""
+    if path is None:
+        return False
+    from gradcamo.networks.checkpoint import BUNDLED
+
+    return Path(path) == BUNDLED
+
+
+def is_bundled_network(checkpoint: Checkpoint | None) -> bool:
+    """The same of a network, wherever its file lies."""
+    from gradcamo.networks import checkpoint as networks
+
+    bundled = networks.Checkpoint.load(networks.BUNDLED)
+    return checkpoint is not None and checkpoint.hash == bundled.hash
+
+
+def _bundled(told: Told) -> DonorBank:
+    from gradcamo.samples.bundled_donors import bundled_bank
+
+    def progress(done: int, total: int) -> None:
+        told("stacks made that donors are cut from, this once", done, total)
+
+    told("reading the donors of the built-in plate", 0, 0)
+    return bundled_bank(progress)

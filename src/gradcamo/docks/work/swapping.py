@@ -1,0 +1,326 @@
+"""Causal attention of the open stack: of the cell that is looked at, and of many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from gradcamo.docks.parts.widgets import notify
+from gradcamo.errors import GradcamoError
+from gradcamo.settings import AuditSettings, SwapSettings
+
+if TYPE_CHECKING:
+    from gradcamo.causal.bank import DonorBank
+    from gradcamo.docks.state.session import Session
+    from gradcamo.docks.work.donor_banks import DonorBanks
+    from gradcamo.docks.work.found_cells import FoundCells
+
+AT_ONCE = 4  # crops of a batch: on a processor, between two of which one waits for a cancel
+OFTEN = 0.1  # seconds between two words on how far it is
+
+
+class Told(NamedTuple):
+    """How far the work is: so many of so many (0: not known) of what is named."""
+
+    text: str
+    done: int
+    total: int
+
+
+class Asked(NamedTuple):
+    """Cells that were asked, of labels as they were (``version``), and how."""
+
+    batch: Any
+    version: int
+    recipe: dict[str, Any]
+
+
+class Audited(NamedTuple):
+    """Cells that had no score yet, and how they were scored."""
+
+    batch: Any
+    version: int
+    recipe: dict[str, Any]
+    settings: AuditSettings
+
+
+class Stopped(Exception):
+    """Nobody waits for the rest any more."""
+
+
+class Swapping(QObject):
+    """Swaps regions of cells in the background and brings what their predictions owe to each.
+
+    The cell that is looked at is asked with one draw first, then with as many as are set; another
+    cell that is chosen ends that.
+    """
+
+    told = Signal(str, int, int)  # what is done, so many, of so many
+    made = Signal(str)  # the path of a donor bank
+    left = Signal()  # the stack was left; what was found so far is still there
+
+    def __init__(self, session: Session, found: FoundCells, banks: DonorBanks) -> None:
+        super().__init__()
+        self.session, self.found, self.banks = session, found, banks
+        self.settings = SwapSettings()
+        self.job = session.swapping
+        self._wanted = 0  # the cell that is looked at and asked about
+        self._many = False
+        self._telling = QTimer(self)
+        self._telling.setSingleShot(True)
+        self._telling.timeout.connect(session.results_changed)
+        self.job.stepped.connect(self._on_step)
+        self.job.failed.connect(self._on_failed)
+        self.job.ended.connect(self._on_ended)
+        session.cell_changed.connect(self._on_cell)
+        session.leaving.connect(self._leave)
+        session.checkpoint_changed.connect(self._leave)
+        session.auditing.began.connect(self._stop_looking)
+
+    @property
+    def looking(self) -> int:
+        """The cell that is asked about while it is looked at, 0 for none."""
+        return self._wanted
+
+    @property
+    def asks_many(self) -> bool:
+        """Whether many cells are asked, or donors are made: nothing else begins meanwhile."""
+        return self.job.running and self._many
+
+    def lacks(self, label: int) -> bool:
+        """Whether a cell was not asked yet with as many draws as are set."""
+        return self.session.results.draws_of(label) < self.settings.draws
+
+    def look(self, label: int) -> None:
+        """Ask this cell: a preview first, refined while it is looked at.
+
+        Raises
+        ------
+        GradcamoError
+            If something is missing, an audit runs, or cells were scored with another network.
+        """
+        if self.asks_many:
+            raise GradcamoError("other cells are asked now: wait for them or cancel it first")
+        settings = self._ready()
+        self._wanted = label
+        if self.job.running:
+            return  # which sees to it once it is where it asks cells
+        self._many = False
+        of = self._cells(settings)
+
+        def steps() -> Iterator[Any]:
+            ask = of()
+            seen: set[int] = set()
+            while (here := self._wanted) and here not in seen:
+                seen.add(here)
+                for draws in dict.fromkeys((1, self.settings.draws)):
+                    yield from ask([here], draws, lambda here=here: self._wanted != here)
+
+        self.job.start(_until_stopped(steps))
+
+    def start(self, only: Iterable[int] | None = None) -> None:
+        """Ask cells, all whole ones or these; those without a score are scored first.
+
+        Raises
+        ------
+        GradcamoError
+            As `look`; if cells are being asked.
+        """
+        settings = self._ready()
+        of = self._cells(settings)
+        wanted = None if only is None else {int(label) for label in only}
+        scored = set(self.session.results.table["label"].tolist()) - self.session.results.stale
+        asked = {label for label in scored if not self.lacks(label)}
+        stack, _, checkpoint = self.session.needed()
+        version, find = self.session.version, self.found.finder(settings)
+
+        def steps() -> Iterator[Any]:
+            from gradcamo.auditing.stack import audit_crops, audit_recipe
+
+            crops = find()
+            there = set(crops.table["label"].tolist())
+            chosen = there if wanted is None else there & wanted
+            if missing := sorted(chosen - scored):
+                self._tell("scoring cells first", 0, 0)
+                for batch in audit_crops(crops, checkpoint, settings, missing):
+                    recipe = audit_recipe(stack, checkpoint, settings)
+                    yield Audited(batch, version, recipe, settings)
+                    self._tell("cells scored", batch.done, batch.total)
+            if left := sorted(chosen - asked):
+                yield from of()(left, self.settings.draws, lambda: False)
+
+        self._begin_many(steps)
+
+    def make_bank(self, plate: str | Path) -> None:
+        """Make donors of a plate's training wells, beside the checkpoint, and take them.
+
+        Raises
+        ------
+        GradcamoError
+            If the checkpoint is not in a file, or cells are being asked.
+        """
+        make = self.banks.maker(Path(plate))
+
+        def steps() -> Iterator[Any]:
+            yield make(self._tell)
+
+        self._begin_many(steps)
+
+    def _begin_many(self, steps: Callable[[], Iterator[Any]]) -> None:
+        if self.job.running:
+            raise GradcamoError("cells are being asked: wait for them or cancel it first")
+        self._many, self._wanted = True, 0
+        self.job.start(_until_stopped(steps))
+
+    def _ready(self) -> AuditSettings:
+        session = self.session
+        session.needed()
+        if session.auditing.running:
+            raise GradcamoError("cells are being scored: wait for them or cancel it first")
+        settings = session.next_settings
+        session.refuse_to_mix(settings)
+        return settings
+
+    def _cells(self, audit: AuditSettings) -> Callable[[], Any]:
+        """What finds donors and cells, in any thread, and gives what asks some of them."""
+        session = self.session
+        _, _, checkpoint = session.needed()
+        find, find_bank, version = self.found.finder(audit), self.banks.finder(), session.version
+        swap = self.settings
+
+        def prepare() -> Callable[[list[int], int, Callable[[], bool]], Iterator[Asked]]:
+            from gradcamo.auditing.causal import causal_settings
+            from gradcamo.causal.attention import causal_recipe
+            from gradcamo.networks.infer import usual_batch_size
+            from gradcamo.networks.preprocess import choose_device
+
+            bank: DonorBank = find_bank(self._tell)
+            crops, how = find(), causal_settings(swap, audit)
+            recipe = causal_recipe(checkpoint, bank, how)
+            recipe["stack_channels"] = list(audit.channels or checkpoint.channels)
+            where = choose_device(how.device)
+            most = AT_ONCE if where.type == "cpu" else usual_batch_size(where)
+            how = how.model_copy(update={"batch_size": how.batch_size or most})
+
+            def ask(labels: list[int], draws: int, left: Callable[[], bool]) -> Iterator[Asked]:
+                from gradcamo.auditing.causal import passes
+                from gradcamo.causal.attention import causal_batches
+
+                every, seen, one = passes(draws), 0, len(labels) == 1
+
+                def between() -> None:
+                    nonlocal seen
+                    if self.job.cancelling or left():
+                        raise Stopped
+                    if one:
+                        self._tell(f"swapped crops of cell {labels[0]}", seen, every)
+                    seen += 1
+
+                with_draws = how.model_copy(update={"draws": draws})
+                batches = causal_batches(
+                    crops,
+                    checkpoint,
+                    bank,
+                    with_draws,
+                    labels,
+                    progress=lambda done, total: self._tell("donors seen", done, total),
+                    between=between,
+                )
+                try:
+                    for batch in batches:
+                        said = {"cautions": list(batch.cautions)}
+                        yield Asked(batch, version, recipe | said)
+                        if not one:
+                            self._tell("cells asked causally", batch.done, batch.total)
+                except Stopped:
+                    if self.job.cancelling:
+                        raise
+
+            return ask
+
+        return prepare
+
+    _last = 0.0
+
+    def _tell(self, text: str, done: int, total: int) -> None:
+        """Say from within the work how far it is; ends it where it was cancelled."""
+        if self.job.cancelling:
+            raise Stopped
+        now = time.monotonic()
+        if done in (0, total) or now - self._last > OFTEN:
+            self._last = now
+            self.job.tell(Told(text, done, total))
+
+    def _on_step(self, item: Any) -> None:
+        session = self.session
+        if isinstance(item, Told):
+            self.told.emit(*item)
+        elif isinstance(item, Path):
+            self.banks.choose(item)
+            self.made.emit(str(item))
+        elif item.version != session.version:  # of labels as they were, or of another stack
+            self.job.abandon()
+        elif isinstance(item, Audited):
+            results = session.results
+            if not results.recipe:
+                results.recipe, session.audit_settings = item.recipe, item.settings
+            results.audited = True
+            results.add(item.batch)
+            self._tell_soon()
+        else:
+            session.results.add_causal(item.batch.table, item.recipe)
+            if self._many:
+                self._tell_soon()
+            else:
+                if not self.lacks(self._wanted):
+                    self._wanted = 0
+                session.results_changed.emit()
+
+    def _tell_soon(self) -> None:
+        if not self._telling.isActive():
+            self._telling.start(300)  # a table that is redrawn more often cannot be read
+
+    def _on_failed(self, error: Exception) -> None:
+        self._wanted = 0
+        notify(error)
+
+    def _on_ended(self, complete: bool) -> None:
+        self._telling.stop()
+        many, self._many = self._many, False
+        if many:
+            self.session.results_changed.emit()
+        wanted, self._wanted = self._wanted, 0
+        if wanted and complete and self.lacks(wanted) and not self.session.lacking():
+            self.look(wanted)  # chosen when the work was about to end
+
+    def _on_cell(self, label: int, chooser: str) -> None:
+        if self._wanted and label != self._wanted:
+            self._wanted = 0
+
+    def _stop_looking(self) -> None:
+        self._wanted = 0
+        if self.job.running and not self._many:
+            self.job.cancel()
+
+    def _leave(self) -> None:
+        self._wanted = 0
+        if self.job.running:
+            if self._many:
+                self.left.emit()
+            self.job.abandon()
+
+
+def _until_stopped(steps: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
+    """The same steps; that nobody waits for the rest is no error."""
+
+    def quietly() -> Iterator[Any]:
+        try:
+            yield from steps()
+        except Stopped:
+            return
+
+    return quietly
