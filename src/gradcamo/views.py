@@ -65,7 +65,7 @@ def overlay(view: CellView, heat: float = 0.85, outlines: bool = True) -> np.nda
     colours = matplotlib.colormaps[HEAT](0.25 + 0.75 * view.cam)[..., :3]
     picture = view.image[..., None] * (1 - opacity) + colours * opacity
     for mask, colour in ((view.others, NEIGHBOURS), (view.own, OWN)) if outlines else ():
-        picture[_outline(mask)] = to_rgb(colour)
+        picture[outline_of(mask)] = to_rgb(colour)
     return picture
 
 
@@ -80,7 +80,8 @@ def thumbnail(view: CellView, size: int = 96) -> bytes:
     return file.getvalue()
 
 
-def _outline(mask: np.ndarray) -> np.ndarray:
+def outline_of(mask: np.ndarray) -> np.ndarray:
+    """The outermost voxels of a mask."""
     from scipy.ndimage import binary_erosion
 
     return mask & ~binary_erosion(mask, border_value=1)

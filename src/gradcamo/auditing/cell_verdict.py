@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REGIONS = ("the cell itself", "its neighbours", "the background")
+VOLUMES = ("volume_own", "volume_neighbour", "volume_background")
 APART = 0.1
 """By how much two regions' shares differ at least for one to count as the larger."""
 
@@ -57,10 +58,11 @@ def cell_verdict(row: Mapping[str, Any] | pd.Series) -> str:
         f"{preview} it is called {row['causal_target']} rather than {row['causal_reference']} "
         f"hangs {mostly}on {REGIONS[top]} ({owes[top]:.0%})"
     )
-    return said + _beside(np.array([row.get(name, np.nan) for name in SHARES], float), owes)
+    lies, fills = ([row.get(name, np.nan) for name in names] for names in (SHARES, VOLUMES))
+    return said + _beside(np.array(lies, float), owes, fills)
 
 
-def _beside(lies: np.ndarray, owes: np.ndarray) -> str:
+def _beside(lies: np.ndarray, owes: np.ndarray, fills: list[float]) -> str:
     """Whether a map tells the same as the prediction's shares; nothing where it is close."""
     if not np.isfinite(lies).all():
         return "."
@@ -69,7 +71,10 @@ def _beside(lies: np.ndarray, owes: np.ndarray) -> str:
         return f", where the map lies, too ({lies[there]:.0%})."
     if min(owes[top] - owes[there], lies[there] - lies[top]) < APART:
         return "."
-    return f". The map disagrees: it lies most on {REGIONS[there]} ({lies[there]:.0%})."
+    return (
+        f". The map disagrees: it lies most on {REGIONS[there]} ({lies[there]:.0%}, which "
+        f"fill{'' if there == 1 else 's'} {fills[there]:.0%} of the crop)."
+    )
 
 
 def _silence(row: Mapping[str, Any] | pd.Series) -> str:

@@ -81,9 +81,14 @@ class Step(QFrame):
         arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
         self.arrow.setArrowType(arrow)
 
-    def set_state(self, text: str, done: bool, coming: bool = False) -> None:
-        """What the step holds, or what it is missing; ``coming`` marks what is to be done next."""
-        colour = GOOD if done else WARN if coming else FAINT
+    def set_state(
+        self, text: str, done: bool, coming: bool = False, warned: bool = False
+    ) -> None:
+        """What the step holds, or what it is missing.
+
+        ``coming`` marks what is to be done next, ``warned`` what is done and not to be trusted yet.
+        """
+        colour = WARN if warned else GOOD if done else WARN if coming else FAINT
         self.state.setText(text)
         self.state.setToolTip(text)
         tint(self.state, colour)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from gradcamo.docks.parts.widgets import notify
+from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings, SwapSettings
 
 if TYPE_CHECKING:
     from gradcamo.causal.bank import DonorBank
+    from gradcamo.causal.swapped import SwappedCrops
     from gradcamo.docks.state.session import Session
     from gradcamo.docks.work.donor_banks import DonorBanks
     from gradcamo.docks.work.found_cells import FoundCells
@@ -69,7 +71,7 @@ class Swapping(QObject):
         self.settings = SwapSettings()
         self.job = session.swapping
         self._wanted = 0  # the cell that is looked at and asked about
-        self._many = False
+        self._many = self._left = False
         self._telling = QTimer(self)
         self._telling.setSingleShot(True)
         self._telling.timeout.connect(session.results_changed)
@@ -108,8 +110,8 @@ class Swapping(QObject):
         settings = self._ready()
         self._wanted = label
         if self.job.running:
-            return  # which sees to it once it is where it asks cells
-        self._many = False
+            return  # which sees to it once it is where it asks cells, or when it has ended
+        self._many = self._left = False
         of = self._cells(settings)
 
         def steps() -> Iterator[Any]:
@@ -120,7 +122,7 @@ class Swapping(QObject):
                 for draws in dict.fromkeys((1, self.settings.draws)):
                     yield from ask([here], draws, lambda here=here: self._wanted != here)
 
-        self.job.start(_until_stopped(steps))
+        self.job.start(until_stopped(steps))
 
     def start(self, only: Iterable[int] | None = None) -> None:
         """Ask cells, all whole ones or these; those without a score are scored first.
@@ -170,11 +172,36 @@ class Swapping(QObject):
 
         self._begin_many(steps)
 
+    def swapper(self, audit: AuditSettings, job: Job) -> Callable[[int], SwappedCrops]:
+        """What swaps the regions of a cell once, for a look at it, in the thread of this job.
+
+        Raises
+        ------
+        GradcamoError
+            If stack, labels or network are missing.
+        """
+        _, _, checkpoint = self.session.needed()
+        find, find_bank, swap = self.found.finder(audit), self.banks.finder(), self.settings
+
+        def make(label: int) -> SwappedCrops:
+            from gradcamo.auditing.causal import causal_settings
+            from gradcamo.causal.swapped import swapped_crops
+
+            def told(*_: Any) -> None:
+                if job.cancelling:
+                    raise Stopped
+
+            bank = find_bank(told)
+            how = causal_settings(swap, audit)
+            return swapped_crops(find(), label, checkpoint, bank, how, told, told)
+
+        return make
+
     def _begin_many(self, steps: Callable[[], Iterator[Any]]) -> None:
         if self.job.running:
             raise GradcamoError("cells are being asked: wait for them or cancel it first")
-        self._many, self._wanted = True, 0
-        self.job.start(_until_stopped(steps))
+        self._many, self._left, self._wanted = True, False, 0
+        self.job.start(until_stopped(steps))
 
     def _ready(self) -> AuditSettings:
         session = self.session
@@ -294,8 +321,11 @@ class Swapping(QObject):
         if many:
             self.session.results_changed.emit()
         wanted, self._wanted = self._wanted, 0
-        if wanted and complete and self.lacks(wanted) and not self.session.lacking():
-            self.look(wanted)  # chosen when the work was about to end
+        if wanted and (complete or self._left) and self.lacks(wanted):
+            try:
+                self.look(wanted)  # asked for when the work was about to end
+            except GradcamoError as error:
+                notify(error)
 
     def _on_cell(self, label: int, chooser: str) -> None:
         if self._wanted and label != self._wanted:
@@ -304,6 +334,7 @@ class Swapping(QObject):
     def _stop_looking(self) -> None:
         self._wanted = 0
         if self.job.running and not self._many:
+            self._left = True
             self.job.cancel()
 
     def _leave(self) -> None:
@@ -311,10 +342,11 @@ class Swapping(QObject):
         if self.job.running:
             if self._many:
                 self.left.emit()
+            self._left = True
             self.job.abandon()
 
 
-def _until_stopped(steps: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
+def until_stopped(steps: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
     """The same steps; that nobody waits for the rest is no error."""
 
     def quietly() -> Iterator[Any]:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from gradcamo.auditing.cell_verdict import cell_verdict, is_answered
 from gradcamo.colours import CAUSAL_SHARES, SHARES
 from gradcamo.docks.panels.cells.share_bars import VOLUMES, ShareBars
-from gradcamo.docks.parts.tint import FAINT, WARN, legible
+from gradcamo.docks.parts.tint import FAINT, GOOD, WARN, legible
 from gradcamo.docks.parts.widgets import Message
 
 
@@ -68,7 +68,8 @@ class CellCard(QWidget):
         else:
             self._hint("No positive evidence: the map is empty, there is no score.")
         if said := cell_verdict(row):
-            self.verdict.say(said + _effect(row), WARN if "disagrees" in said else FAINT)
+            colour = GOOD if is_answered(row) else FAINT
+            self.verdict.say(said + _effect(row), WARN if "disagrees" in said else colour)
 
     def _hint(self, text: str) -> None:
         self.legend.setText(f"<span style='color:{legible(FAINT)}'>{text}</span>")
@@ -113,5 +114,6 @@ def _effect(row: Any) -> str:
         return ""
     error = row["causal_effect_se"]
     by = f"{row['causal_effect']:.1f}" + (f" ± {error:.1f}" if np.isfinite(error) else "")
-    flips = " and change the call" if row["causal_flips"] is True else ""
-    return f" Contents of {row['causal_reference']} in all of it take {by} logits away{flips}."
+    flips = row["causal_flips"]
+    turns = ", and turns the call" if isinstance(flips, (bool, np.bool_)) and flips else ""
+    return f" Swapping everything for {row['causal_reference']}'s takes away {by} logits{turns}."

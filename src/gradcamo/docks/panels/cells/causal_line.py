@@ -7,12 +7,13 @@ from typing import Any
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from gradcamo.auditing.cell_verdict import is_answered
+from gradcamo.docks.panels.cells.swapped_crops_dock import SwappedCropsDock
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.tint import BAD
 from gradcamo.docks.parts.widgets import JobRow, line_of
 from gradcamo.docks.window import Window
 
-SWAPPED = "Swapped crops"
+SWAPPED = "Swapped crops (Grad-CAMO)"  # the name that napari gives it from the Plugins menu
 
 
 class CausalLine(Dock):
@@ -21,12 +22,12 @@ class CausalLine(Dock):
     def __init__(self, window: Window, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._window, self.session, self._swapping = window, window.session, window.swapping
-        self.check = QPushButton("Causal check: what does the prediction hang on?")
+        self.check = QPushButton("Causal check of this cell")
         self.check.setToolTip(
             "swap this cell, its neighbours and the background for those of other cells, and see "
             "what the network says then: a preview first, refined while you look at it"
         )
-        self.swapped = QPushButton(f"{SWAPPED} …")
+        self.swapped = QPushButton("Swapped crops …")
         self.swapped.setToolTip("the crops that the network was shown, and what it said of each")
         self.progress = JobRow(self.session.swapping, "cells")
         box = QVBoxLayout(self)
@@ -61,12 +62,18 @@ class CausalLine(Dock):
         self._enable()
 
     def show_swapped(self) -> None:
-        """Open the dock with the swapped crops."""
-        window = getattr(self._window.viewer, "window", None)
-        if window is not None:
-            dock, _ = window.add_plugin_dock_widget("napari-gradcamo", SWAPPED, tabify=True)
-            dock.show()
-            dock.raise_()
+        """Open the dock with the swapped crops, or bring it to the front."""
+        viewer: Any = self._window.viewer
+        if not hasattr(viewer, "window"):
+            return
+        docks = viewer.window.dock_widgets
+        open_ = next((w for w in docks.values() if isinstance(w, SwappedCropsDock)), None)
+        if open_ is None:
+            open_ = SwappedCropsDock(viewer)
+            viewer.window.add_dock_widget(open_, name=SWAPPED, area="right", tabify=True)
+        dock = open_.parent()
+        dock.show()
+        dock.raise_()
 
     def _on_failed(self, error: Exception) -> None:
         self.message.say(str(error), BAD)

@@ -45,6 +45,9 @@ WIDTHS = {
     "chance": 66,
     "ceiling": 66,
     "touches_border": 72,
+    "causal_own": 108,
+    "causal_neighbour": 128,
+    "causal_background": 136,
     "note": 60,
 }
 

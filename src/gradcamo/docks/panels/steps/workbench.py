@@ -72,6 +72,7 @@ class Workbench(QWidget):
             session.results_changed,
             session.flags_changed,
             session.edited,
+            session.cautions_changed,
         ):
             signal.connect(self._update)
         session.results_changed.connect(self._show_cells)
@@ -87,18 +88,21 @@ class Workbench(QWidget):
         size = "" if stack is None else " × ".join(str(n) for n in stack.shape[1:])
         scored = counts["scored"] > 0 and not session.auditing.running
         explained = f"{counts['scored']} scored" + (f", {stale} changed" if stale else "")
+        cautions = len(session.cautions)
+        mind = f", {counted(cautions, 'caution')}" if cautions else ""
         ready = "audit the cells" if not session.lacking() else "needs cells and a network"
         states = [
             (f"{stack.shape[0]} channels, {size}" if stack else "open a Z-stack", stack),
             (labels.name if labels is not None else "find the cells", labels is not None),
             (session.checkpoint_name if network else "open a network", network),
             (explained if scored else ready, scored),
-            (f"{counts['flagged']} flagged" if scored else "no scores yet", scored),
+            (f"{counts['flagged']} flagged{mind}" if scored else "no scores yet", scored),
         ]
         done = [bool(there) for _, there in states]
         coming = done.index(False) if False in done else len(done)
         for number, (step, (text, _)) in enumerate(zip(self.steps, states, strict=True)):
-            step.set_state(text, done[number], coming=number == coming)
+            warned = step is self.steps[-1] and bool(cautions) and scored
+            step.set_state(text, done[number], number == coming, warned)
         self._open_next(coming if coming < len(done) else len(done) - 1)
 
     def _open_next(self, coming: int) -> None:
