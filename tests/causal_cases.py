@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradcamo import Checkpoint, CropSettings, ZStack
+from gradcamo import Checkpoint, CropSettings, DonorBank, ZStack
 
 TILE = 16
 OWN = np.zeros((TILE, TILE), bool)
@@ -16,6 +16,8 @@ OWN[5:11, 5:11] = True
 RING = np.zeros((TILE, TILE), bool)
 RING[1:15, 1:15] = True
 RING[2:14, 2:14] = False
+
+CONTROL, TREATED = (200, 200, 200), (800, 800, 800)
 
 
 def tiles(values, ring=True, source="tiles.tif", hot=None):
@@ -81,3 +83,20 @@ def plain(network, classes, size, channels=("DNA",), crop=(TILE, TILE)):
         tuple(size),
         "none",
     )
+
+
+def bank_of(checkpoint, kinds=None, per_well=2, ring=True, hot=None, **keywords):
+    """Two wells of each class, the cells of each alike."""
+    kinds = kinds or {"control": CONTROL, "treated": TREATED}
+    wells = []
+    for k, (name, values) in enumerate(kinds.items()):
+        for well in range(2):
+            # a trace of the well in one voxel keeps stacks apart
+            stack, labels = tiles(
+                [values] * per_well, ring, f"{name}{well}.tif", (hot or {}).get(name)
+            )
+            stack.data[0, 0, 0, 0] = 0 if well else 1
+            stack.data[0, 0, 15, 15] = 10 * k
+            cells = {i + 1: name for i in range(per_well)}
+            wells.append((stack, labels, cells, "P", f"{'ABCDEFG'[k]}0{well + 2}"))
+    return DonorBank.cut(wells, checkpoint, **keywords)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from causal_cases import known, plain, tiles
+from causal_cases import CONTROL, TREATED, bank_of, known, plain, tiles
 from monai.networks.nets import ViT
 from scipy import ndimage as ndi
 from small import SmallResNet
@@ -27,28 +27,9 @@ from gradcamo.causal.shares import Margins, columns, shapley
 from gradcamo.causal.uses import calls, uses_table
 from gradcamo.errors import GradcamoWarning
 
-CONTROL, TREATED = (200, 200, 200), (800, 800, 800)
-
 
 def asks(checkpoint):
     return question(checkpoint, CausalSettings())
-
-
-def bank_of(checkpoint, kinds=None, per_well=2, ring=True, hot=None, **keywords):
-    """Two wells of each class, the cells of each alike."""
-    kinds = kinds or {"control": CONTROL, "treated": TREATED}
-    wells = []
-    for k, (name, values) in enumerate(kinds.items()):
-        for well in range(2):
-            # a trace of the well in one voxel keeps stacks apart
-            stack, labels = tiles(
-                [values] * per_well, ring, f"{name}{well}.tif", (hot or {}).get(name)
-            )
-            stack.data[0, 0, 0, 0] = 0 if well else 1
-            stack.data[0, 0, 15, 15] = 10 * k
-            cells = {i + 1: name for i in range(per_well)}
-            wells.append((stack, labels, cells, "P", f"{'ABCDEFG'[k]}0{well + 2}"))
-    return DonorBank.cut(wells, checkpoint, **keywords)
 
 
 def asked(

@@ -145,16 +145,7 @@ def causal_cautions(table: pd.DataFrame, limits: CautionSettings | None = None) 
     limits = limits or CautionSettings()
     asked = table[table["causal_effect"].notna()]
     said = []
-    for name, most, what in (
-        ("causal_unfilled_own", limits.unfilled, "no donor covered some of the cell in its place"),
-        ("causal_against", limits.against, "there is evidence against the class explained, too"),
-        ("causal_swap", limits.swap, "swapping as such, seams and all, changes much"),
-        (
-            "causal_limits",
-            limits.through_limits,
-            "a region is read through the brightness of all others, to which crops are rescaled",
-        ),
-    ):
+    for name, most, what in doubts(limits):
         n = int((asked[name] > most).sum())
         if n > limits.asked * len(asked):
             of = counted(len(asked), "cell")
@@ -163,6 +154,20 @@ def causal_cautions(table: pd.DataFrame, limits: CautionSettings | None = None) 
     if (asked["causal_draws"] == 1).any():
         said.append("one draw of donors is a preview: causal shares have no error yet")
     return said
+
+
+def doubts(limits: CautionSettings) -> list[tuple[str, float, str]]:
+    """Columns, the value above which a cell's shares mean less than they seem, and why."""
+    return [
+        ("causal_unfilled_own", limits.unfilled, "no donor covered some of the cell in its place"),
+        ("causal_against", limits.against, "there is evidence against the class explained, too"),
+        ("causal_swap", limits.swap, "swapping as such, seams and all, changes much"),
+        (
+            "causal_limits",
+            limits.through_limits,
+            "a region is read through the brightness of all others, to which crops are rescaled",
+        ),
+    ]
 
 
 def _not_asked(table: pd.DataFrame) -> list[str]:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.auditing.causal import NOT_DRAWN
+from gradcamo.auditing.causal import NOT_DRAWN, doubts
+from gradcamo.auditing.verdict import REGIONS as OF_ALL
 from gradcamo.columns import CAUSAL_SHARES, SHARES
+from gradcamo.settings import CautionSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REGIONS = ("the cell itself", "its neighbours", "the background")
+REGIONS = tuple(OF_ALL.values())
 VOLUMES = ("volume_own", "volume_neighbour", "volume_background")
 APART = 0.1
 """By how much two regions' shares differ at least for one to count as the larger."""
@@ -60,6 +62,25 @@ def cell_verdict(row: Mapping[str, Any] | pd.Series) -> str:
     )
     lies, fills = ([row.get(name, np.nan) for name in names] for names in (SHARES, VOLUMES))
     return said + _beside(np.array(lies, float), owes, fills)
+
+
+def cell_doubts(
+    row: Mapping[str, Any] | pd.Series, limits: CautionSettings | None = None
+) -> list[str]:
+    """Why the causal shares of a cell mean less than they seem; nothing where they do not.
+
+    Parameters
+    ----------
+    row : as in `cell_verdict`
+    limits : CautionSettings
+    """
+    if not is_answered(row):
+        return []
+    return [
+        f"{what} ({name} {row[name]:.2f})"
+        for name, most, what in doubts(limits or CautionSettings())
+        if row[name] > most
+    ]
 
 
 def _beside(lies: np.ndarray, owes: np.ndarray, fills: list[float]) -> str:

@@ -81,9 +81,7 @@ class Step(QFrame):
         arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
         self.arrow.setArrowType(arrow)
 
-    def set_state(
-        self, text: str, done: bool, coming: bool = False, warned: bool = False
-    ) -> None:
+    def set_state(self, text: str, done: bool, coming: bool = False, warned: bool = False) -> None:
         """What the step holds, or what it is missing.
 
         ``coming`` marks what is to be done next, ``warned`` what is done and not to be trusted yet.

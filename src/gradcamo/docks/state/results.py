@@ -89,7 +89,8 @@ class Results:
         asked = self._causal
         if asked is None or label not in asked.index:
             return 0
-        return int(asked.at[label, "causal_draws"])
+        draws: Any = asked.at[label, "causal_draws"]
+        return int(draws)
 
     def _forget_causal(self, labels: set[int]) -> None:
         if self._causal is not None and labels:

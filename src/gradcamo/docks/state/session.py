@@ -48,7 +48,7 @@ class Session(QObject):
     spacing_changed = Signal()
     layer_proposed = Signal(str)  # a layer of the network to explain at
     look_changed = Signal()  # heatmaps are drawn otherwise
-    cautions_changed = Signal()
+    cautions_changed = Signal()  # or the verdict
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,6 +66,7 @@ class Session(QObject):
         self.trained_on: Path | None = None  # the plate of a training in this window
         self.results = Results(cutoff=CUTOFF)
         self.cautions: list[str] = []  # about the scores that are there
+        self.verdict: list[str] = []  # by what the network tells treatments apart, if it was asked
         self.cell = 0
         self.selection = np.zeros(0, np.int64)
         self.order = np.zeros(0, np.int64)  # labels as the table shows them, from top to bottom

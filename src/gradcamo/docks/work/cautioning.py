@@ -1,4 +1,4 @@
-"""What has to be known of the scores that are there, worked out beside the window."""
+"""What the scores that are there come to, and what has to be known before believing them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT_MS = 200  # after the last change
 
 
 class Cautioning(QObject):
-    """Keeps `Session.cautions` up to date with scores and cut-off."""
+    """Keeps cautions and causal verdict of the session up to date, beside the window."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -43,27 +43,30 @@ class Cautioning(QObject):
             return
         results, recipe = session.results, session.recipe()
         if not recipe or session.auditing.running:
-            self._set([])
+            self._set([], [])
             return
         table = results.table.copy(deep=False)  # flags are written into the other meanwhile
         audited = results.audited  # single cells that were looked at say nothing of all
 
         def steps() -> Iterator[Any]:
             from gradcamo.auditing.cautions import cautions, facts
+            from gradcamo.auditing.verdict import causal_verdict
 
-            yield results, cautions(table, recipe) if audited else facts(recipe)
+            said = cautions(table, recipe) if audited else facts(recipe)
+            yield results, said, causal_verdict(table)
 
         self.job.start(steps)
 
-    def _on_found(self, item: tuple[Any, list[str]]) -> None:
-        results, said = item
+    def _on_found(self, item: tuple[Any, list[str], list[str]]) -> None:
+        results, said, verdict = item
         if results is self.session.results:
-            self._set(said)
+            self._set(said, verdict)
 
-    def _set(self, said: list[str]) -> None:
-        if said != self.session.cautions:
-            self.session.cautions = said
-            self.session.cautions_changed.emit()
+    def _set(self, said: list[str], verdict: list[str]) -> None:
+        session = self.session
+        if (said, verdict) != (session.cautions, session.verdict):
+            session.cautions, session.verdict = said, verdict
+            session.cautions_changed.emit()
 
     def _on_ended(self, _: bool) -> None:
         if self._again:

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from gradcamo.auditing.cell_verdict import cell_verdict, is_answered
+from gradcamo.auditing.cell_verdict import cell_doubts, cell_verdict, is_answered
 from gradcamo.colours import CAUSAL_SHARES, SHARES
 from gradcamo.docks.panels.cells.share_bars import VOLUMES, ShareBars
 from gradcamo.docks.parts.tint import FAINT, GOOD, WARN, legible
@@ -27,6 +27,7 @@ class CellCard(QWidget):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setStyleSheet("font-size: 11px;")
         self.verdict = Message()
+        self.doubts = Message()
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(3)
@@ -35,7 +36,7 @@ class CellCard(QWidget):
         if corner is not None:
             top.addWidget(corner, 0, Qt.AlignmentFlag.AlignTop)
         box.addLayout(top)
-        for part in (self.bars, self.legend, self.verdict):
+        for part in (self.bars, self.legend, self.verdict, self.doubts):
             box.addWidget(part)
         for text in (self.title, self.legend):
             text.setWordWrap(True)
@@ -47,6 +48,7 @@ class CellCard(QWidget):
         self.bars.setVisible(scored or (row is not None and is_answered(row)))
         self.bars.show_row(row)
         self.verdict.say("")
+        self.doubts.say("")
         if row is None:
             self.title.setText("No cell chosen")
             self._hint("Click a cell in the image or a row in the table.")
@@ -70,6 +72,8 @@ class CellCard(QWidget):
         if said := cell_verdict(row):
             colour = GOOD if is_answered(row) else FAINT
             self.verdict.say(said + _effect(row), WARN if "disagrees" in said else colour)
+            doubts = (f"⚠ {why[0].upper()}{why[1:]}." for why in cell_doubts(row))
+            self.doubts.say("\n".join(doubts), WARN)
 
     def _hint(self, text: str) -> None:
         self.legend.setText(f"<span style='color:{legible(FAINT)}'>{text}</span>")

@@ -71,7 +71,7 @@ class CausalLine(Dock):
         if open_ is None:
             open_ = SwappedCropsDock(viewer)
             viewer.window.add_dock_widget(open_, name=SWAPPED, area="right", tabify=True)
-        dock = open_.parent()
+        dock: Any = open_.parent()
         dock.show()
         dock.raise_()
 

@@ -10,10 +10,11 @@ from qtpy.QtWidgets import QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout,
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.rows import SettingRows
-from gradcamo.docks.parts.tint import BAD, FAINT, GOOD, WARN
+from gradcamo.docks.parts.tint import BAD, GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, line_of
 from gradcamo.docks.window import Window
 from gradcamo.settings import SwapSettings
+from gradcamo.words import counted
 
 BANKS = "Donor banks (*.npz)"
 PLATES = "Plates (*.csv *.parquet)"
@@ -146,23 +147,23 @@ class CausalCheck(Dock):
         table = self.session.results.table
         if "causal_effect" not in table:
             return
-        from gradcamo.auditing.summary import summarise_causal
+        from gradcamo.cells.table import asked_causally, told_causally
 
-        if self.session.swapping.cancelling and not complete:
-            said, colour = "stopped; answers that were found are kept. ", WARN
-        else:
-            said, colour = "", FAINT
-        if complete or said:
-            summary = summarise_causal(table).splitlines()[0]
-            self.message.say(f"{said}{summary[0].upper()}{summary[1:]}.", colour)
+        asked, told = int(asked_causally(table).sum()), int(told_causally(table).sum())
+        said = f"{told:,} of {counted(asked, 'cell')} answered."
+        if complete:
+            self.message.say(said, GOOD)
+        elif self.session.swapping.cancelling:
+            self.message.say(f"Stopped: {said}", WARN)
 
     def _enable(self, *_: Any) -> None:
         session = self.session
         idle = not session.lacking() and not session.auditing.running
         free = idle and not self._swapping.asks_many
         self.cell.setEnabled(free and session.cell > 0)
-        self.selected.setEnabled(idle and not session.swapping.running and len(session.selection))
-        self.all.setEnabled(idle and not session.swapping.running)
+        rests = idle and not session.swapping.running
+        self.selected.setEnabled(rests and len(session.selection) > 0)
+        self.all.setEnabled(rests)
         self.donors.setEnabled(session.checkpoint is not None and not session.swapping.running)
 
     def _choose_bank(self) -> None:

@@ -16,6 +16,7 @@ from gradcamo.docks.panels.steps.stack_choice import StackChoice
 from gradcamo.docks.parts.steps import NARROW, WIDTH, Step
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     import napari
