@@ -183,7 +183,7 @@ def test_a_check_of_all_is_cancelled_within_a_second_and_keeps_what_it_found(
     ready, viewer, window, qtbot
 ):
     explain = docked(viewer, ExplainDock)
-    explain.causal.rows.inputs["draws"].setValue(30)
+    explain.causal.rows.inputs["draws"].value = 30
     explain.causal.all.click()
     whole_cells = ready.results.table.query("not touches_border").index.tolist()
 

@@ -120,7 +120,7 @@ class CausalCheck(Dock):
     def _on_checkpoint(self) -> None:
         checkpoint = self.session.checkpoint
         if checkpoint is not None:
-            self.rows.set_choices("reference", checkpoint.classes)
+            self.rows.inputs["reference"].offer(checkpoint.classes)
         self._on_rows()
         self._say_donors()
         self._enable()
