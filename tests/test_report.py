@@ -67,7 +67,7 @@ def asked(table: pd.DataFrame) -> pd.DataFrame:
     shares[~played | (np.arange(n) % 10 == 2) | (called != table["predicted"])] = np.nan
     table[["causal_own", "causal_neighbour", "causal_background"]] = shares
     reason = np.where(lacking, "it is of the only training well of x", "")
-    reason = np.where(drawn | table["touches_border"], reason, "it was not drawn")
+    reason = np.where(drawn | table["touches_border"], reason, "it was not asked")
     names = [name for name in CAUSAL_COLUMNS if name not in table]
     table = table.assign(**dict.fromkeys(names, np.nan)).assign(
         causal_reason=reason,
