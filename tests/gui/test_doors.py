@@ -15,15 +15,18 @@ from napari.layers import Image, Labels
 from test_autosave import saved
 
 import gradcamo as gc
-from gradcamo.docks.canvas.sites import named_labels, read_site
+from gradcamo.auditing.matching import fitting_stack
+from gradcamo.docks.canvas.sites import named_labels, read_site, site_of
 from gradcamo.docks.entry.reader import get_reader
 from gradcamo.docks.panels.steps.workbench import Workbench
+from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.files.kept import fingerprint, homes_of, write_marks
 from gradcamo.files.labels import write_labels
 from gradcamo.files.stacks import write_stack
 from gradcamo.samples import one_stack_with_labels
+from gradcamo.settings import AuditSettings
 
 pytestmark = pytest.mark.gui
 
@@ -142,6 +145,42 @@ def test_what_hung_on_layers_that_are_deleted_is_empty(model, bench, files, chec
     assert not any(layer.visible for layer in model.layers if "gradcamo" in layer.metadata)
     assert bench.image.currentIndex() < 0
     assert bench.explain.missing.text().startswith("Needed first: a Z-stack")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_channel_goes_with_its_layer_and_scores_stay(
+    place, model, bench, files, field, checkpoint, qtbot
+):
+    session, (stack, _) = bench.session, field
+    window_of(model).sites.show(read_site(*files))
+    session.set_checkpoint(checkpoint, "small")
+    label = int(session.labels_layer.data.max())
+    session.choose(label, "canvas")
+    qtbot.waitUntil(lambda: len(session.results) == 1, timeout=60_000)
+    gone = stack.channels[place]
+    model.layers.remove(session.channel_layers[gone])
+    left = [name for name in stack.channels if name != gone]
+    assert list(session.stack.channels) == list(session.channel_layers) == left
+    np.testing.assert_array_equal(
+        session.stack.data, np.delete(np.asarray(stack.data), place, axis=0)
+    )
+    assert session.image == str(files[0])
+    assert len(session.results) == 1
+    assert "the stack has 2" in "".join(m.text() for m in bench.model.findChildren(Message))
+    with pytest.raises(GradcamoError, match="has 2"):
+        fitting_stack(*session.needed()[::2], AuditSettings())
+    window_of(model).sites.show(read_site(*files))
+    assert session.stack.channels == stack.channels
+
+
+def test_labels_of_one_array_are_not_those_of_the_next(model, field):
+    stack, labels = field
+    window = window_of(model)
+    stack = replace(stack, source="")
+    window.sites.show(site_of(stack, labels))
+    assert window.session.labels_layer is not None
+    window.sites.show(site_of(replace(stack, data=np.ascontiguousarray(stack.data[..., ::-1]))))
+    assert window.session.labels_layer is None
 
 
 @pytest.mark.parametrize(

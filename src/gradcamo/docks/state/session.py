@@ -100,23 +100,29 @@ class Session(QObject):
         self.stack, self.channel_layers, self.told = stack, dict(layers), dict(told or {})
         self.channels = None
         self.version += 1
-        another = before is not None and before.source != stack.source
+        # arrays have no source: each may be another one
+        another = before is not None and not (before.source == stack.source != "")
         if labels is not None and (another or labels.data.shape != stack.shape[1:]):
             self.set_labels(None)
         self.set_results(Results(cutoff=self.results.cutoff))
         self.stack_changed.emit()
 
     def forget_channel(self, layer: Any) -> None:
-        """A layer is no more; with the last of its channels the stack goes, and its scores."""
+        """A layer is no more, nor its channel; with the last one the stack goes, and its scores."""
+        stack = self.stack
         kept = {name: shown for name, shown in self.channel_layers.items() if shown is not layer}
-        last, self.channel_layers = self.channel_layers and not kept, kept
-        if last:
-            self.leaving.emit()
-            self.segmenting.abandon()
+        if stack is None or len(kept) == len(self.channel_layers):
+            return
+        self.leaving.emit()
+        self.segmenting.abandon()
+        self.channel_layers, self.channels = kept, None
+        self.version += 1
+        if kept:  # what was scored with the channel is true of its image
+            self.stack = _only(stack, tuple(kept))
+        else:
             self.stack = None
-            self.version += 1
             self.set_results(Results(cutoff=self.results.cutoff))
-            self.stack_changed.emit()
+        self.stack_changed.emit()
 
     def set_labels(self, layer: Any) -> None:
         """Take the cells of this layer, or none; scores of other labels are dropped."""
@@ -271,3 +277,12 @@ class Session(QObject):
         if not np.array_equal(chosen, self.selection):
             self.selection = chosen
             self.selection_changed.emit(chosen)
+
+
+def _only(stack: ZStack, channels: tuple[str, ...]) -> ZStack:
+    """These channels of a stack; none is read or copied."""
+    import dask.array as da
+
+    found = (stack.data[stack.channels.index(name)] for name in channels)
+    lazy = [x if isinstance(x, da.Array) else da.from_array(x, x.shape, name=False) for x in found]
+    return replace(stack, data=da.stack(lazy), channels=channels)
