@@ -39,6 +39,9 @@ $(SETUP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[gui,test,lint,docs]"
 	touch $@
 
+benchmarks: $(SETUP)  ## a row of benchmarks/history.csv for this commit, half a minute
+	$(BIN)/python benchmarks/history.py
+
 packages:
 	@scripts/system_packages.sh
 
