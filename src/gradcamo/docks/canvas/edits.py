@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -48,9 +49,6 @@ class Edits(QObject):
         self._undone = 0
         self.since_audit: set[int] = set()
         self.places = np.zeros((0, 3), np.int64)  # since then, as `turned_places`
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(session.edited)
         session.labels_changed.connect(self._watch)
 
     def _watch(self) -> None:
@@ -99,7 +97,11 @@ class Edits(QObject):
             self.places = np.concatenate([self.places, places])
             session.results.outdate(places)
         if len(session.results.stale) > before:
-            self._timer.start(PAUSE_MS)
+            self._tell()
+
+    @qdebounced(timeout=PAUSE_MS)
+    def _tell(self) -> None:
+        self.session.edited.emit()
 
     def _history(self, name: str) -> Any:
         return getattr(self._layer, name, ())

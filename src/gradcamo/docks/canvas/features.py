@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
 
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES
 
@@ -28,14 +29,12 @@ class Features(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self.publish)
-        session.results_changed.connect(self._wait)
-        session.flags_changed.connect(self._wait)
+        session.results_changed.connect(self.publish)
+        session.flags_changed.connect(self.publish)
 
+    @qdebounced(timeout=WAIT_MS)
     def publish(self) -> None:
-        """Write the table to the layer."""
+        """Write the table to the layer, a little later."""
         session = self.session
         layer = session.labels_layer
         if layer is None or session.auditing.running:  # once, at the end
@@ -45,9 +44,6 @@ class Features(QObject):
             layer.features = features_of(table, layer.features)
         elif "grad_camo" in layer.features:
             layer.features = None
-
-    def _wait(self) -> None:
-        self._soon.start(WAIT_MS)
 
 
 def features_of(table: pd.DataFrame, others: pd.DataFrame | None = None) -> pd.DataFrame:

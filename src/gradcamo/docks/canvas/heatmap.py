@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
+from superqt.utils import qdebounced
 
 from gradcamo.docks.canvas.follower import Follower
 from gradcamo.docks.canvas.heat_layer import apply_look, heatmap_layer, show_heatmap
@@ -56,9 +57,6 @@ class HeatmapView(Follower):
     def __init__(self, session: Session, viewer: ViewerModel) -> None:
         super().__init__(session, viewer)
         self._only_cell = session.look.only_cell
-        self._outlining = QTimer(self)
-        self._outlining.setSingleShot(True)
-        self._outlining.timeout.connect(self._outline)
         session.cell_changed.connect(self._on_cell)
         session.edited.connect(self._on_edits)
         session.spacing_changed.connect(self._on_spacing)
@@ -86,7 +84,7 @@ class HeatmapView(Follower):
             return False
         found = crop_map(session, label)
         if found is None:
-            self._outlining.stop()
+            self._outline.cancel()
             for kind in ("heatmap", "outline"):  # of the cell before
                 if (layer := marked_layer(viewer, kind)) is not None:
                     set_visible(layer, False)
@@ -100,7 +98,7 @@ class HeatmapView(Follower):
             )
         set_visible(heat, session.look.shown)
         self._outlined = label, mask, start
-        self._outlining.start(0)
+        self._outline()
         return True
 
     def show_again(self, label: int) -> None:
@@ -108,6 +106,7 @@ class HeatmapView(Follower):
         if label == self.session.cell:
             self.show(label)
 
+    @qdebounced(timeout=0)
     def _outline(self) -> None:
         session, viewer = self.session, self.viewer
         if viewer is None or session.labels_layer is None:

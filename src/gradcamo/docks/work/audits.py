@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import qthrottled
 
 from gradcamo.docks.canvas.colouring import warm_up
 from gradcamo.settings import AuditSettings
@@ -27,9 +28,6 @@ class Audits(QObject):
         self.session, self.found, self.edits = session, found, edits
         self._replacing = self._left = False
         self._recipe: dict[str, Any] = {}
-        self._telling = QTimer(self)
-        self._telling.setSingleShot(True)
-        self._telling.timeout.connect(session.results_changed)
         session.auditing.stepped.connect(self._on_batch)
         session.auditing.ended.connect(self._on_ended)
         session.leaving.connect(self._leave)
@@ -88,12 +86,15 @@ class Audits(QObject):
         results.expire(self.edits.since_audit)
         if len(self.edits.places):
             results.outdate(self.edits.places)
-        if not self._telling.isActive():
-            self._telling.start(300)  # a table that is redrawn more often cannot be read
+        self._tell()
+
+    @qthrottled(timeout=300, leading=False)  # a table that is redrawn more often cannot be read
+    def _tell(self) -> None:
+        self.session.results_changed.emit()
 
     def _on_ended(self, complete: bool) -> None:
         session = self.session
-        self._telling.stop()
+        self._tell.cancel()
         if complete:  # cells that were erased have nothing to score
             gone = self.found.gone(session.results.stale)
             session.results.forget(gone - self.edits.since_audit)

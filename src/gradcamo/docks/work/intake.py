@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
+from superqt.utils import qdebounced
 
 from gradcamo.docks.canvas.follower import Follower
 from gradcamo.docks.canvas.layer_origins import (
@@ -55,16 +56,13 @@ class Intake(Follower):
         self._pieces: Callable[[], None] | None = None  # opens the last labels as a mask
         self._replaced: Sequence[Image] = ()  # layers that another reader made of a file
         self._seen: weakref.WeakSet[Image] = weakref.WeakSet()
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._look)
         self.job.stepped.connect(self._on_read)
         self.job.failed.connect(self._on_failed)
         self.job.ended.connect(self._next)
         self.failed.connect(notify)
-        session.layers_changed.connect(self._wait)
+        session.layers_changed.connect(self._look)
         session.stack_changed.connect(self._on_stack)
-        self._wait()
+        self._look()
 
     def open_files(self, paths: Sequence[Path]) -> None:
         """Open what is named so as labels, anything else as Z-stacks, one after the other."""
@@ -172,14 +170,12 @@ class Intake(Follower):
             path = self._files.pop(0)
             (self.open_labels if named_labels(path) else self.open_stack)(path)
         elif not self.job.running:
-            self._wait()
+            self._look()
 
     def _on_stack(self) -> None:
         self._seen.update(self.session.channel_layers.values())
 
-    def _wait(self) -> None:
-        self._soon.start(WAIT_MS)
-
+    @qdebounced(timeout=WAIT_MS)
     def _look(self) -> None:
         """Take up what was opened since, or offer it."""
         if self.viewer is None or self.job.running:

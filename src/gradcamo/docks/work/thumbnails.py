@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
+from superqt.utils import qdebounced
 
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
@@ -38,9 +39,6 @@ class Thumbnails(QObject):
         self.job.stepped.connect(self._on_drawn)
         self.job.failed.connect(self._on_failed)
         self.job.ended.connect(self._start)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._start)
         session.stack_changed.connect(self._forget)
         session.labels_changed.connect(self._forget)
 
@@ -55,8 +53,8 @@ class Thumbnails(QObject):
         self._wanted[label] = None
         if len(self._wanted) > WAITING:
             del self._wanted[next(iter(self._wanted))]
-        if not self._soon.isActive() and not self.job.running:
-            self._soon.start(0)
+        if not self.job.running:
+            self._start()
         return None if found is None else found[1]
 
     def _cam(self, label: int) -> Any:
@@ -67,6 +65,7 @@ class Thumbnails(QObject):
         self._pictures.clear()
         self._wanted.clear()
 
+    @qdebounced(timeout=0)
     def _start(self, *_: Any) -> None:
         session = self.session
         if not self._wanted or self.job.running or session.labels_layer is None:

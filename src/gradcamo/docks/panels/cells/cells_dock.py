@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 from gradcamo.docks.panels.cells.share_bars import paint_shares
@@ -207,12 +208,11 @@ class CellsDock(Dock):
         name, ascending = self.model.sorting
         columns = self.model.columns
         header = self.view.horizontalHeader()
-        header.blockSignals(True)
-        header.setSortIndicator(
-            columns.index(name) if name in columns else -1,
-            Qt.SortOrder.AscendingOrder if ascending else Qt.SortOrder.DescendingOrder,
-        )
-        header.blockSignals(False)
+        with signals_blocked(header):
+            header.setSortIndicator(
+                columns.index(name) if name in columns else -1,
+                Qt.SortOrder.AscendingOrder if ascending else Qt.SortOrder.DescendingOrder,
+            )
 
     def _on_flags(self) -> None:
         self.model.refresh(self.session.results.table)

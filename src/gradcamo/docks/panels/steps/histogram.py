@@ -7,6 +7,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
+from superqt.utils import signals_blocked
 
 from gradcamo.docks.canvas.colouring import score_colours
 from gradcamo.docks.parts.tint import INK, PAPER
@@ -65,9 +66,8 @@ class ScoreHistogram(pg.PlotWidget):
     def show_cutoff(self, cutoff: float, applied: float) -> None:
         """Put the line where the cut-off is, and a dashed one where the applied one is."""
         self._applied.setValue(applied)
-        self._line.blockSignals(True)
-        self._line.setValue(cutoff)
-        self._line.blockSignals(False)
+        with signals_blocked(self._line):
+            self._line.setValue(cutoff)
 
     def _on_moved(self) -> None:
         self.cutoff_moved.emit(round(float(self._line.value()), 3))

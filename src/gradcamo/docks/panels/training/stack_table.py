@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from superqt.utils import signals_blocked
 
 from gradcamo.datatypes import ZStack
 from gradcamo.docks.canvas.layer_origins import may_hold_cells, open_images, stacks_in
@@ -89,20 +90,19 @@ class StackTable(QTableWidget):
         row = self.rowCount()
         self._stacks.append(stack)
         self._labels.append(labels)
-        self.blockSignals(True)
-        self.insertRow(row)
-        name = QTableWidgetItem(Path(stack.source).name)
-        name.setToolTip(stack.source)
-        name.setFlags(name.flags() & ~Qt.ItemFlag.ItemIsEditable)
-        self.setItem(row, STACK, name)
-        self.setCellWidget(row, LABELS, _box([text for text, _ in labels]))
-        self.setItem(row, WELL, QTableWidgetItem(_well_in(stack.source) or str(row + 1)))
-        self.setItem(row, TREATMENT, QTableWidgetItem(""))
-        splits = _box(SPLITS)
-        splits.setToolTip("cells of one well are all trained on or all held out for the test")
-        splits.activated.connect(self._on_split)
-        self.setCellWidget(row, SPLIT, splits)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.insertRow(row)
+            name = QTableWidgetItem(Path(stack.source).name)
+            name.setToolTip(stack.source)
+            name.setFlags(name.flags() & ~Qt.ItemFlag.ItemIsEditable)
+            self.setItem(row, STACK, name)
+            self.setCellWidget(row, LABELS, _box([text for text, _ in labels]))
+            self.setItem(row, WELL, QTableWidgetItem(_well_in(stack.source) or str(row + 1)))
+            self.setItem(row, TREATMENT, QTableWidgetItem(""))
+            splits = _box(SPLITS)
+            splits.setToolTip("cells of one well are all trained on or all held out for the test")
+            splits.activated.connect(self._on_split)
+            self.setCellWidget(row, SPLIT, splits)
 
     def _on_split(self, _: int) -> None:
         self._own_split |= {
