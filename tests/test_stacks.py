@@ -13,6 +13,7 @@ import zarr
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import read_labels, write_labels
+from gradcamo.files.rawimage import position_um, to_um
 from gradcamo.files.stacks import read_stack, write_stack
 
 STACK = np.random.default_rng(0).integers(0, 4000, (2, 5, 40, 32)).astype(np.uint16)
@@ -122,6 +123,27 @@ def test_time_points_are_refused_and_may_be_declared_planes(tmp_path):
     with pytest.raises(GradcamoError, match=r"5 time points.*axes='CZYX'"):
         read_stack(tmp_path / "a.ome.tif")
     check(read_stack(tmp_path / "a.ome.tif", axes="CZYX"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "um"),
+    [
+        *(("um", 1), (" µm ", 1), ("μm", 1), ("\\u00B5m", 1), ("micron", 1), ("Microns", 1)),
+        *(("micrometre", 1), ("nm", 1e-3), ("NANOMETER", 1e-3), ("pm", 1e-6), ("mm", 1e3)),
+        *(("cm", 1e4), ("m", 1e6), ("inch", 25400), ("in", 25400), ("thou", 25.4)),
+        *(("Å", 1e-4), ("\N{ANGSTROM SIGN}", 1e-4), ("A", 1e-4), ("angstrom", 1e-4)),
+    ],
+)
+def test_lengths_are_read_in_any_unit(unit, um):
+    assert to_um(0.35, unit) == pytest.approx(0.35 * um, rel=1e-12)
+    assert position_um("-2", unit) == pytest.approx(-2 * um, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "unit", ["", None, "px", "pixel", "pt", "s", "um*2", "um^2", "10 um", "m**9**9**9", "?"]
+)
+def test_what_is_no_length_says_nothing_of_a_voxel_size(unit):
+    assert to_um(0.35, unit) is None
 
 
 # -- ImageJ --------------------------------------------------------------------------------------

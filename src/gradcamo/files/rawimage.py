@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
-_UM = {
-    "pm": 1e-6,
-    "picometer": 1e-6,
-    "a": 1e-4,
-    "angstrom": 1e-4,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "cm": 1e4,
-    "centimeter": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "in": 25400.0,
-    "inch": 25400.0,
-}
+# with any prefix; not all lengths of pint's: it would take px, which says nothing, for 1/96 inch
+_LENGTHS = {"meter", "micron", "angstrom", "inch", "thou", "foot"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +44,22 @@ def to_um(value: Any, unit: str | None) -> float | None:
 
 def position_um(value: Any, unit: str | None) -> float | None:
     """A place along an axis in µm, which may be 0 or below; None as in `to_um`."""
-    unit = (unit or "").replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").strip()
-    unit = unit.replace("Å", "a").replace("Å", "a")
+    length = _length_um((unit or "").strip())
     try:
-        place = float(value) * _UM[unit.lower().replace("metre", "meter")]
-    except (TypeError, ValueError, KeyError):
+        place = float(value) * length if length else math.nan
+    except (TypeError, ValueError):
         return None
     return place if math.isfinite(place) else None
+
+
+@lru_cache
+def _length_um(unit: str) -> float | None:
+    """How long a unit is in µm; None where it is no length."""
+    from pint import get_application_registry
+
+    registry = get_application_registry()
+    unit = unicodedata.normalize("NFKC", unit).replace("\\u00B5", "u").lower()
+    unit = "angstrom" if unit in ("a", "å") else unit
+    if not _LENGTHS.intersection(name for _, name, _ in registry.parse_unit_name(unit)):
+        return None
+    return float(registry.Quantity(1.0, unit).to("micrometer").magnitude)

@@ -11,6 +11,7 @@ from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.display import channel_layers
 from gradcamo.docks.canvas.layer_origins import plain_name, source_of
 from gradcamo.errors import GradcamoError
+from gradcamo.files.rawimage import to_um
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,15 +91,8 @@ def stack_from_layers(layers: Sequence[Image]) -> ZStack:
 
 def spacing_of(layer: Layer) -> Spacing | None:
     """Voxel size in µm of a layer, along the axes whose units are lengths."""
-    steps = [_length(step, unit) for step, unit in zip(layer.scale, layer.units, strict=True)][-3:]
+    steps = [to_um(step, str(u)) for step, u in zip(layer.scale, layer.units, strict=True)][-3:]
     return (steps[0], steps[1], steps[2]) if len(steps) == 3 and any(steps) else None
-
-
-def _length(step: float, unit: Any) -> float | None:
-    try:
-        return float((step * unit).to("micrometer").magnitude)
-    except Exception:  # pixels have no length; pint's errors are many
-        return None
 
 
 def place_like(layer: Layer, start: ArrayLike | None = None) -> dict[str, Any]:
