@@ -1,9 +1,13 @@
-"""Imports run one way, those inside functions and those for type checking included."""
+"""Imports run one way and are declared, those in functions and for type checking included."""
 
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -74,3 +78,35 @@ def test_what_is_worked_on_knows_no_widget():
         if name.startswith(below):
             widgets = {n for n in imported(path) if n.startswith(("qtpy.QtWidgets", "qtpy.QtGui"))}
             assert not widgets, f"{name} imports {widgets}"
+
+
+OFFERED = {"bioio", "bioio_base"}  # used where they are installed
+UNSEEN = {"cryptography": "with which Dask makes the certificates of a run"}
+
+
+def declared() -> set[str]:
+    """The distributions that an installation brings."""
+    lines = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    return {distribution(line) for line in lines["project"]["dependencies"]}
+
+
+def distribution(text: str) -> str:
+    """The normal form of a distribution's name, which stands first."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", text)[0]).lower()
+
+
+def used(files: dict[str, Path]) -> dict[str, set[str]]:
+    """Which distributions have a package of each name that is imported from elsewhere."""
+    names = {name.split(".")[0] for path in files.values() for name in imported(path)}
+    others = names - sys.stdlib_module_names - {"gradcamo"} - OFFERED
+    found = packages_distributions()
+    return {name: {distribution(text) for text in found.get(name, [name])} for name in others}
+
+
+def test_what_is_imported_is_declared():
+    told = declared()
+    assert sorted(name for name, homes in used(FILES).items() if not homes & told) == []
+
+
+def test_what_is_declared_is_imported():
+    assert sorted(declared() - set().union(*used(FILES).values()) - UNSEEN.keys()) == []
