@@ -49,6 +49,9 @@ def main(out: str, plate: str) -> None:
     networks(viewer, camera, folder / "plate" / "plate.csv")
     viewer.close()
     camera.viewer = window()
+    folder_of_a_plate(camera.viewer, camera)
+    camera.viewer.close()
+    camera.viewer = window()
     trained(camera.viewer, camera)
     click.echo(f"{sum(camera.taken.values()) / 1e6:.2f} MB in {len(camera.taken)} pictures")
     camera.viewer.close()
@@ -145,7 +148,7 @@ def plate_docks(viewer: Any, session: Any, camera: Camera, folder: Path) -> None
     plate = add(viewer, "Plate")
     plate.load(folder / "plate" / "plate.csv")
     wait(lambda: plate.wells.rowCount() > 0)
-    camera.widget("plate", plate, 420)
+    camera.widget("plate", plate, 600)
     remove(viewer, plate)
     mapped = add(viewer, "Profile map")
     mapped.source.open(str(folder / "results"))
@@ -194,6 +197,56 @@ def networks(viewer: Any, camera: Camera, plate: Path) -> None:
     wait(lambda: layers.result is not None and not layers.job.running)
     camera.widget("layers", layers)
     remove(viewer, layers)
+
+
+def folder_of_a_plate(viewer: Any, camera: Camera) -> None:
+    """A folder as a microscope leaves it: channels are named, the voxel size typed, one opened."""
+    from gradcamo.docks.window import window_of
+    from gradcamo.samples.design import PlateDesign
+
+    folder = Path(tempfile.mkdtemp(prefix="plates-")) / "4711_Plate_12"
+    plate = window_of(viewer).on_disk
+    design = PlateDesign(rows=("D", "E"), columns=("02", "03"), sites=2, field_px=256)
+    channels, spacing = write_as_a_microscope(folder, design)
+    _, bench = viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
+    bench.load.open_path(folder)
+    wait(lambda: plate.table is not None)
+    for line, name in zip(bench.load.plate.names, channels, strict=True):
+        type_in(line, name)
+    for line, step in zip(bench.load.plate.spacing.lines, spacing, strict=True):
+        type_in(line, f"{step:g}")
+    bench.load.sites.setCurrentCell(5, 0)
+    bench.load.sites.cellActivated.emit(5, 0)
+    wait(lambda: window_of(viewer).session.stack is not None)
+    open_step(bench, "Load")
+    viewer.reset_view()
+    camera.window("folder")
+
+
+def write_as_a_microscope(folder: Path, design: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """One file for each plane and channel; names of channels and voxel size, which none says."""
+    import tifffile
+
+    from gradcamo.samples.plate import make_stack
+
+    for well in (f"{row}{column}" for row in design.rows for column in design.columns):
+        for site in range(1, design.sites + 1):
+            stack, _ = make_stack(design, well, site)
+            for c, channel in enumerate(stack.data, 1):
+                for z, plane in enumerate(np.asarray(channel), 1):
+                    path = folder / f"TimePoint_1/ZStep_{z}/4711_{well}_s{site}_w{c}.TIF"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    tifffile.imwrite(path, plane)
+    return stack.channels, stack.spacing_um
+
+
+def type_in(line: Any, text: str) -> None:
+    """Type into a line and press Return."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    line.setText(text)
+    QTest.keyClick(line, Qt.Key.Key_Return)
 
 
 def trained(viewer: Any, camera: Camera) -> None:

@@ -340,6 +340,39 @@ def test_a_hundred_thousand_files_are_listed_in_seconds(tmp_path):
 # -- from folder to report -----------------------------------------------------------------------
 
 
+LABELS = {
+    "channel_files": "segmentation_masks/{well}-{site}/cell_mask.tiff",
+    "plane_files": "results/PB01/segmentation/cell_segmented_{well}_{z}.npy",
+}
+
+
+def small_network(channels: tuple[str, ...]) -> gc.Checkpoint:
+    """An untrained network of two classes that looks at crops of 32 × 32 pixels."""
+    import torch
+
+    torch.manual_seed(0)
+    architecture = {"name": "efficientnet-b0", "in_channels": len(channels), "num_classes": 2}
+    return gc.Checkpoint(
+        network=gc.efficientnet3d(**architecture, width=0.1),
+        classes=("DMSO", "drug"),
+        channels=channels,
+        channel_mean=(0.2,) * len(channels),
+        channel_std=(0.2,) * len(channels),
+        crop=gc.CropSettings(size_yx=(32, 32)),
+        input_size=(64, 64, 64),
+        layer="block_2",
+        architecture={**architecture, "width": 0.1},
+    )
+
+
+def laid_out(name: str, folder: Path) -> Path:
+    """A table that gives the first well DMSO and the second a drug."""
+    layout = folder / "layout.csv"
+    wells = zip(sorted(TRUTH[f"plates/{name}"]["fields"]), ("DMSO", "drug"), strict=True)
+    layout.write_text("Well,Treatment\n" + "".join(f"{well},{what}\n" for well, what in wells))
+    return layout
+
+
 @pytest.fixture(scope="module")
 def scheduler():
     """The address of a worker in this process."""
@@ -354,33 +387,14 @@ def scheduler():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_folder_goes_to_a_report_with_one_command(name, tmp_path, scheduler):
-    import torch
     from click.testing import CliRunner
 
     from gradcamo.cli.commands import main
 
     truth = TRUTH[f"plates/{name}"]
     channels = tuple("abc"[: len(truth["channels"])])
-    torch.manual_seed(0)
-    architecture = {"name": "efficientnet-b0", "in_channels": len(channels), "num_classes": 2}
-    gc.Checkpoint(
-        network=gc.efficientnet3d(**architecture, width=0.1),
-        classes=("DMSO", "drug"),
-        channels=channels,
-        channel_mean=(0.2,) * len(channels),
-        channel_std=(0.2,) * len(channels),
-        crop=gc.CropSettings(size_yx=(32, 32)),
-        input_size=(64, 64, 64),
-        layer="block_2",
-        architecture={**architecture, "width": 0.1},
-    ).save(tmp_path / "net.safetensors")
-    layout = tmp_path / "layout.csv"
-    wells = zip(sorted(truth["fields"]), ("DMSO", "drug"), strict=True)
-    layout.write_text("Well,Treatment\n" + "".join(f"{well},{what}\n" for well, what in wells))
-    labels = {
-        "channel_files": "segmentation_masks/{well}-{site}/cell_mask.tiff",
-        "plane_files": "results/PB01/segmentation/cell_segmented_{well}_{z}.npy",
-    }.get(name)
+    small_network(channels).save(tmp_path / "net.safetensors")
+    layout, labels = laid_out(name, tmp_path), LABELS.get(name)
     masks = ["--labels", labels] if labels else ["--segment-model", "bundled"]
     command = ["plate", CASES / "plates" / name, "--layout", layout, *masks]
     command += ["--channel-names", ",".join(channels), "--spacing", "1,0.1,0.1"]

@@ -11,7 +11,17 @@ import tifffile
 from conftest import docked
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
-from test_your_files import CASES, LAYOUTS, NAMES, TRUTH, expected
+from test_your_files import (
+    CASES,
+    LABELS,
+    LAYOUTS,
+    NAMES,
+    TRUTH,
+    expected,
+    laid_out,
+    scheduler,
+    small_network,
+)
 
 from gradcamo.docks.panels.plates.plate_dock import PlateDock
 from gradcamo.docks.panels.steps.load import LoadDock
@@ -19,6 +29,7 @@ from gradcamo.files.kept_plates import kept_told
 from gradcamo.settings import FolderSettings
 
 pytestmark = pytest.mark.gui
+__all__ = ["scheduler"]
 PLATES = CASES / "plates"
 
 
@@ -294,6 +305,46 @@ def test_the_table_of_a_plate_carries_what_was_told(load, tmp_path, qtbot):
     assert list(rows["treatment"]) == list(plate.table["treatment"])
     assert set(rows["treatment"]) == {"DMSO", "drug"}
     assert gc.read_stack(rows.iloc[0]).channels == ("C01", "ER")
+
+
+@pytest.mark.slow
+def test_a_folder_is_audited_as_it_was_told(viewer, window, tmp_path, scheduler, qtbot):
+    import gradcamo as gc
+
+    dock, session = docked(viewer, PlateDock), window.session
+    run = dock.audit
+    assert "needs a plate" in run.begin.toolTip()
+    with qtbot.waitSignal(dock.plate.reading.ended, timeout=20_000):
+        dock.load(PLATES / "plane_files")
+    assert "needs a network" in run.begin.toolTip()
+    session.set_checkpoint(small_network(("a", "b")), "small")
+    assert run.begin.isEnabled()
+    for name, text in (("labels", LABELS), ("layout", None)):
+        text = text["plane_files"] if text else str(laid_out("plane_files", tmp_path))
+        with qtbot.waitSignal(dock.plate.reading.ended, timeout=20_000):
+            type_in(dock.found.where[name], text, qtbot)
+    for line, text in zip(dock.found.names, "ab", strict=True):
+        type_in(line, text, qtbot)
+    for line, text in zip(dock.found.spacing.lines, ("1", "0.1", "0.1"), strict=True):
+        type_in(line, text, qtbot)
+    seen = []
+    run.audit.progressed.connect(seen.append)
+    with qtbot.waitSignal(run.audit.job.ended, timeout=60_000):
+        run.audit.start(tmp_path / "out", scheduler, umap_cells=0)
+        run.progress.cancel.click()
+    assert run.message.text().startswith("Stopped.")
+    assert run.begin.isEnabled()
+    with qtbot.waitSignal(window.plate.changed, timeout=120_000):
+        run.audit.start(tmp_path / "out", scheduler, umap_cells=0)
+    assert (seen[-1].done, seen[-1].total) == (2, 2)
+    assert run.message.text().startswith("2 of 2 stacks, 6 cells in")
+    cells = gc.read_table(tmp_path / "out" / "cells.parquet")
+    assert set(cells["treatment"]) == {"DMSO", "drug"}
+    assert set(cells["channel_names"]) == {"a,b"}
+    assert set(cells["spacing_um"]) == {"1,0.1,0.1"}
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert len(window.plate.results.cells) == 6
+    qtbot.waitUntil(lambda: not run.audit.job.running, timeout=20_000)
 
 
 @pytest.mark.shown

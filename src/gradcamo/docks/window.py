@@ -27,6 +27,7 @@ from gradcamo.docks.work.example import Example
 from gradcamo.docks.work.explaining import Explaining
 from gradcamo.docks.work.found_cells import FoundCells
 from gradcamo.docks.work.intake import Intake
+from gradcamo.docks.work.plate_audit import PlateAudit
 from gradcamo.docks.work.plate_browser import PlateBrowser
 from gradcamo.docks.work.plate_on_disk import PlateOnDisk
 from gradcamo.docks.work.swapping import Swapping
@@ -57,6 +58,7 @@ class Window:
         self.plate = PlateBrowser(session, self.sites, self.autosave.looking)
         self.on_disk = PlateOnDisk(session, self.sites)
         self.example = Example(session, self.sites)
+        self.plate_audit = PlateAudit(session, self.on_disk, self.plate)
         self.closing = Closing(session, viewer)
         self.heatmap.wanted.connect(self.explaining.explain)
         self.explaining.explained.connect(self.heatmap.show_again)

@@ -20,7 +20,7 @@ from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.state.look import Look
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
-from gradcamo.settings import AuditSettings
+from gradcamo.settings import AuditSettings, SegmentSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,7 @@ class Session(QObject):
         self.channels: tuple[str, ...] | None = None  # the stack's, where names differ
         self.audit_settings: AuditSettings | None = None  # of the scores that are there
         self.planned = AuditSettings()  # what the rows of Explain say
+        self.segmentation = SegmentSettings()  # what the rows of Segment say
         self.trained_on: Path | None = None  # the plate of a training in this window
         self.results = Results(cutoff=CUTOFF)
         self.cautions: list[str] = []  # about the scores that are there

@@ -61,7 +61,7 @@ class PlateOnDisk(QObject):
         GradcamoError
             If another is being read.
         """
-        path = Path(path)
+        path = Path(path).absolute()
 
         def steps() -> Iterator[Any]:
             from gradcamo.files.kept_plates import kept_told

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.panels.plates.audit_row import AuditRow
 from gradcamo.docks.panels.plates.found_plate import FoundPlate
 from gradcamo.docks.panels.plates.palette import PALETTE
 from gradcamo.docks.parts.dock import Dock
@@ -39,7 +40,9 @@ class PlateDock(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.plate = window_of(napari_viewer).on_disk
+        window = window_of(napari_viewer)
+        self.plate = window.on_disk
+        self.audit = AuditRow(window)
         self.open = QPushButton("Open table…")
         self.open.setToolTip("a CSV with the columns image, labels, plate, well, site, treatment")
         self.folder = QPushButton("Folder…")
@@ -65,6 +68,7 @@ class PlateDock(Dock):
         box.addLayout(line_of(self.plates, self.site))
         box.addWidget(self.wells, 1)
         box.addWidget(self.message)
+        box.addWidget(self.audit)
 
         self.open.clicked.connect(self._choose)
         self.folder.clicked.connect(self._choose_folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,8 +73,11 @@ class SegmentDock(Dock):
         session = self.session
         session.stack_changed.connect(self._on_stack)
         session.segmenting.stepped.connect(self._on_step)
+        for rows in (self.rows, self.more):
+            rows.changed.connect(self._plan)
         self.follow(session.segmenting, self._enable)
         self._on_stack()
+        self._plan()
 
     def start(self) -> None:
         """Segment the session's stack in the background."""
@@ -133,6 +137,10 @@ class SegmentDock(Dock):
             return self._prepared[1]
 
         return stack, settings, prepared
+
+    def _plan(self) -> None:
+        with suppress(GradcamoError):  # told when it is used here
+            self.session.segmentation = self.rows.settings(**self.more.values())
 
     def _on_step(self, item: tuple[str, Any, Any, int]) -> None:
         kind, voxels, done, total = item
