@@ -6,6 +6,7 @@
 torch is the pinned one among the oldest: older ones exist with CUDA only, at several GB.
 """
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -43,7 +44,11 @@ def tests(session: nox.Session, packages: str) -> None:
 
 @nox.session(python=PYTHONS[1])
 def wheel(session: nox.Session) -> None:
-    """Build sdist and wheel, check both, and open every dock of an installed wheel."""
+    """Build sdist and wheel, check both, and open every dock of the installed wheel on a screen."""
+    shutil.rmtree("build/dist", ignore_errors=True)
     session.install("build", "twine", "check-wheel-contents")
     session.run("python", "-m", "build", "--outdir", "build/dist")
     session.run("python", "scripts/check_dist.py", "build/dist")
+    (built,) = Path("build/dist").glob("*.whl")
+    session.install("-c", "constraints.txt", f"{built}[gui]")
+    session.run("python", "scripts/open_docks.py")
