@@ -9,8 +9,7 @@ from causal_cases import known, tiles
 from test_causal import CONTROL, TREATED, crowd, crowd_bank, resnet
 
 from gradcamo import CausalSettings, DonorBank, GradcamoError
-from gradcamo.causal import bank as bank_module
-from gradcamo.causal.bank import content_hash
+from gradcamo.causal import lot
 from gradcamo.causal.donors import Donors, Place
 from gradcamo.causal.fill import (
     Pair,
@@ -22,6 +21,7 @@ from gradcamo.causal.fill import (
     turned,
 )
 from gradcamo.causal.game import drawn_pairs
+from gradcamo.causal.lot import content_hash
 from gradcamo.causal.question import question
 from gradcamo.causal.regions import BACKGROUND, NEIGHBOUR, OUTSIDE, OWN, raw_cell
 from gradcamo.cells.crops import CellCrops
@@ -102,13 +102,13 @@ def test_donors_are_kept_as_they_were_read():
 
 def test_a_large_bank_keeps_fewer_of_each_class_and_says_so(checkpoint, monkeypatch):
     crop = 3 * 16 * 16 * 2
-    monkeypatch.setattr(bank_module, "LARGEST", 2 * 3 * crop)
-    monkeypatch.setattr(bank_module, "FEWEST", 2)
+    monkeypatch.setattr(lot, "LARGEST", 2 * 3 * crop)
+    monkeypatch.setattr(lot, "FEWEST", 2)
     with pytest.warns(GradcamoWarning, match="3 instead of 32 donors a class"):
         bank = DonorBank.cut(wells(), checkpoint)
     assert bank.nbytes <= 2 * 3 * crop
     assert bank.classes.count("control") == bank.classes.count("treated") == 3
-    monkeypatch.setattr(bank_module, "LARGEST", crop)
+    monkeypatch.setattr(lot, "LARGEST", crop)
     with pytest.warns(GradcamoWarning, match="2 instead of 32"):
         assert len(DonorBank.cut(wells(), checkpoint).classes) == 4
 

@@ -205,8 +205,8 @@ def _run(
 
 def place_of(crops: CellCrops, bank: DonorBank, plate: str | None, well: str | None) -> Place:
     """Where a stack comes from: as said, else as the bank knows it by its intensities."""
-    from gradcamo.causal.bank import content_hash
     from gradcamo.causal.donors import Place
+    from gradcamo.causal.lot import content_hash
 
     content = content_hash(crops.stack)
     if plate is None or well is None:

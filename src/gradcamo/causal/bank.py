@@ -9,43 +9,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from heapq import heappop, heappush
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.causal.regions import RawCell, raw_cell
-from gradcamo.cells.crops import CellCrops
-from gradcamo.datatypes import Spacing, ZStack
+from gradcamo.causal.lot import Lot, Origin, Source, draw
+from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing, to_json
 from gradcamo.files.seal import blank_zip_seal, check_seal
 from gradcamo.files.wells import well_name
 from gradcamo.profiles.doses import find_control
-from gradcamo.settings import CropSettings
 from gradcamo.words import joined
 
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
 FORMAT = "gradcamo-donors-1"
-LARGEST = 800_000_000
-"""Bytes of crops, before they are compressed."""
-FEWEST = 12
-"""Cells of a class that are kept even where that is more than `LARGEST`."""
-
-Source = tuple[ZStack, Any, Mapping[int, str], str, str]
-
-
-class Origin(NamedTuple):
-    """A stack that donors come from; ``content`` is the hash of its intensities."""
-
-    content: str
-    plate: str
-    well: str
-    source: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,44 +117,8 @@ class DonorBank:
             If ``per_class`` had to fall for the crops to stay below `LARGEST`, not below `FEWEST`;
             if all donors of a class come from one image.
         """
-        lot: dict[str, list[_Drawn]] = {}
-        origins: list[Origin] = []
-        first: ZStack | None = None
-        room = per_class
-        for stack, labels, named, plate, well in stacks:
-            stack = stack.select(checkpoint.channels).in_memory()
-            first = first or stack
-            _check_alike(stack, first, checkpoint.crop)
-            crops = CellCrops(stack, labels, checkpoint.crop)
-            content = content_hash(stack)
-            origins.append(Origin(content, str(plate), str(well), stack.source))
-            lot |= {name: [] for name in named.values() if name and name not in lot}
-            room = _room(per_class, len(lot), first, crops.window)
-            rng = np.random.default_rng([seed, *_numbers(content)])
-            ranks, ids = dict.fromkeys(lot, 0), crops.table["label"].to_numpy()
-            for i in rng.permutation(np.flatnonzero(crops.scorable)):
-                name = named.get(int(ids[i]), "")
-                if name:
-                    key = (ranks[name], float(rng.random()))
-                    ranks[name] += 1
-                    _enter(lot[name], key, room, crops, int(i), len(origins) - 1)
-        drawn = {name: cells for name, cells in lot.items() if cells}
-        if first is None or not drawn:
-            raise GradcamoError(
-                "none of the stacks for the donor bank holds a whole cell with a treatment: name "
-                "stacks of training wells and their cells' treatments"
-            )
-        for cells in drawn.values():
-            while len(cells) > room:
-                heappop(cells)
-        if room < per_class:
-            warnings.warn(
-                f"{room} instead of {per_class} donors a class are kept, so that the bank stays "
-                f"near {LARGEST // 1_000_000} MB",
-                GradcamoWarning,
-                stacklevel=2,
-            )
-        bank = cls._of(drawn, origins, first, control, per_class, seed)
+        lot = draw(stacks, checkpoint, per_class, seed)
+        bank = cls._of(lot, control, per_class, seed)
         for caution in few_images(bank):
             warnings.warn(caution, GradcamoWarning, stacklevel=2)
         return bank
@@ -180,34 +126,32 @@ class DonorBank:
     @classmethod
     def _of(
         cls,
-        drawn: Mapping[str, list[_Drawn]],
-        origins: Sequence[Origin],
-        first: ZStack,
+        lot: Lot,
         control: str | None,
         per_class: int,
         seed: int,
     ) -> DonorBank:
         """The bank of what was drawn, in an order that does not depend on that of the stacks."""
-        control = find_control(sorted(drawn)) if control is None else control
-        if control and control not in drawn:
+        control = find_control(sorted(lot.cells)) if control is None else control
+        if control and control not in lot.cells:
             raise GradcamoError(
-                f"the donor bank has the classes {', '.join(sorted(drawn))}, not {control!r}: "
+                f"the donor bank has the classes {', '.join(sorted(lot.cells))}, not {control!r}: "
                 "name the control among them (--control)"
             )
-        cells = [(name, one) for name, heap in drawn.items() for one in heap]
-        cells.sort(key=lambda c: (c[0], origins[c[1].origin].content, c[1].cell.label))
-        known = sorted(set(origins))
+        cells = [(name, one) for name, heap in lot.cells.items() for one in heap]
+        cells.sort(key=lambda c: (c[0], lot.origins[c[1].origin].content, c[1].cell.label))
+        known = sorted(set(lot.origins))
         number = {origin: n for n, origin in enumerate(known)}
         return cls(
             voxels=np.stack([np.moveaxis(one.cell.image, 0, -1) for _, one in cells]),
             kinds=np.stack([one.cell.kinds for _, one in cells]),
             labels=np.array([one.cell.label for _, one in cells], np.int64),
             classes=tuple(name for name, _ in cells),
-            origin=np.array([number[origins[one.origin]] for _, one in cells], np.int64),
+            origin=np.array([number[lot.origins[one.origin]] for _, one in cells], np.int64),
             stacks=tuple(known),
-            channels=first.channels,
+            channels=lot.first.channels,
             control=control or "",
-            spacing_um=first.spacing_um,
+            spacing_um=lot.first.spacing_um,
             recipe={
                 "software": f"napari-gradcamo {version('napari-gradcamo')}",
                 "per_class": per_class,
@@ -416,52 +360,3 @@ def few_images(bank: DonorBank) -> list[str]:
 def bank_beside(checkpoint_file: str | Path) -> Path:
     """Where the donor bank of a checkpoint lies: ``model.donors.npz`` beside it."""
     return Path(checkpoint_file).with_suffix(".donors.npz")
-
-
-class _Drawn(NamedTuple):
-    """A cell in the lot; the first of a heap is the one that is left out next."""
-
-    worst_first: tuple[float, float]
-    cell: RawCell
-    origin: int
-
-    def __lt__(self, other: Any) -> bool:
-        return self.worst_first < other.worst_first
-
-
-def _enter(
-    heap: list[_Drawn], key: tuple[int, float], room: int, crops: CellCrops, i: int, origin: int
-) -> None:
-    """Cut a cell and keep it, if it is among the first: each stack's first, then its second …"""
-    turn = (-float(key[0]), -key[1])
-    if len(heap) < room or turn > heap[0].worst_first:
-        heappush(heap, _Drawn(turn, raw_cell(crops, i), origin))
-        while len(heap) > room:
-            heappop(heap)
-
-
-def _room(per_class: int, classes: int, stack: ZStack, window: tuple[int, int, int]) -> int:
-    crop = stack.shape[0] * int(np.prod(window)) * np.dtype(stack.data.dtype).itemsize
-    return min(per_class, max(FEWEST, LARGEST // (crop * max(1, classes))))
-
-
-def _check_alike(stack: ZStack, first: ZStack, crop: CropSettings) -> None:
-    planes = crop.planes is None and stack.shape[1] != first.shape[1]
-    if planes or stack.data.dtype != first.data.dtype:
-        raise GradcamoError(
-            f"{first.source} has {first.shape[1]} planes of {first.data.dtype}, {stack.source} "
-            f"{stack.shape[1]} of {stack.data.dtype}: donors of one bank need the same"
-        )
-
-
-def content_hash(stack: ZStack) -> str:
-    """SHA-256 of a stack's intensities: the same whatever the file is called."""
-    said = sha256(f"{stack.shape} {np.dtype(stack.data.dtype).str}".encode())
-    for channel in range(stack.shape[0]):
-        for z in range(stack.shape[1]):
-            said.update(np.ascontiguousarray(stack.data[channel, z]).data)
-    return said.hexdigest()
-
-
-def _numbers(digest: str) -> list[int]:
-    return np.frombuffer(bytes.fromhex(digest), np.uint32).tolist()

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from gradcamo.causal.bank import FORMAT, DonorBank, Source
+from gradcamo.causal.bank import FORMAT, DonorBank
+from gradcamo.causal.lot import Source
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
 from gradcamo.samples.design import PlateDesign

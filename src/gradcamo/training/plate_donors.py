@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from gradcamo.causal.bank import DonorBank, Source
+from gradcamo.causal.bank import DonorBank
+from gradcamo.causal.lot import Source
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CropSettings, DonorSettings, TrainSettings
