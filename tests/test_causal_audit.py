@@ -131,6 +131,8 @@ def test_an_audit_brings_causal_columns_and_says_what_predictions_owe(
     recipe = table.attrs["recipe"]["causal"]
     assert recipe["bank"] == DonorBank.load(bank).hash
     assert recipe["settings"]["draws"] == 2
+    assert "Shapley" in recipe["known_as"]["causal_own"]
+    assert "relevance mass accuracy" in table.attrs["recipe"]["known_as"]["grad_camo"]
     assert len(recipe["medians"]) == 6
 
 

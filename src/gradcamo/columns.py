@@ -22,6 +22,17 @@ SHARES = ("grad_camo", "neighbour_share", "background_share")
 SCORES = (*SHARES, "chance", "ceiling", "attainable")
 """Equation 5 and its companions."""
 
+KNOWN_AS = {
+    "grad_camo": "equation 5 of Grad-CAMO (Gopalakrishnan, Ma and Xie 2024, arXiv:2403.17615); on "
+    "a positive map relevance mass accuracy (Arras et al. 2022, CLEVR-XAI) and the energy-based "
+    "pointing game (Wang et al. 2020, Score-CAM)",
+}
+CAUSAL_KNOWN_AS = {
+    "causal_own": "exact Shapley values over own cell, neighbours and background; coalitions are "
+    "filled with other cells' voxels, of a contrasting class less those of the same class",
+}
+"""What a number is called elsewhere, for the files that keep it."""
+
 CELL_COLUMNS = {
     "image": Column("the stack that the cell lies in", text=True),
     "label": Column("the cell's number in the labels image", "cell"),

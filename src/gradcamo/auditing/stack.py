@@ -15,7 +15,7 @@ from gradcamo.auditing.cautions import with_cautions
 from gradcamo.auditing.matching import chosen_cells, fitting_stack, target_class
 from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.table import fails
-from gradcamo.columns import CELL_COLUMNS
+from gradcamo.columns import CELL_COLUMNS, KNOWN_AS
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.settings import AuditSettings
@@ -328,4 +328,5 @@ def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings)
         "stack": _facts_of(stack, settings.channels or checkpoint.channels),
         "image": stack.source,
         "settings": settings.model_dump() | {"layer": layer},
+        "known_as": dict(KNOWN_AS),
     }

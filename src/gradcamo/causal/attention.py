@@ -13,7 +13,7 @@ import pandas as pd
 from gradcamo.causal.regions import raw_cell
 from gradcamo.causal.shares import columns
 from gradcamo.cells.crops import CellCrops
-from gradcamo.columns import CAUSAL_COLUMNS, TEXT, VOLUME_SHARES
+from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_KNOWN_AS, TEXT, VOLUME_SHARES
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CausalSettings
@@ -134,6 +134,7 @@ def causal_recipe(
         "bank_plates": sorted({origin.plate for origin in bank.stacks}),
         "bank_medians": bank.control_medians,
         "settings": settings.model_dump(),
+        "known_as": dict(CAUSAL_KNOWN_AS),
     }
 
 

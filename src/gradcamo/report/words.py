@@ -71,7 +71,7 @@ def flat_recipe(recipe: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
     """A recipe as rows of name and value."""
     rows = []
     for name, value in recipe.items():
-        if name in ("cautions", "facts", "pictures", "input_files"):
+        if name in ("cautions", "facts", "pictures", "input_files", "known_as"):
             continue
         if isinstance(value, Mapping):
             rows += flat_recipe(value, f"{prefix}{name} · ")
