@@ -133,15 +133,22 @@ def test_cautions_are_printed_once_and_logged_and_errors_too(plate, tmp_path):
     assert "cut-off of 0.97" in said  # of the first run
 
 
-def test_an_error_that_nobody_foresaw_is_in_the_log(tmp_path):
+def test_an_error_that_nobody_foresaw_ends_in_one_line_and_is_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_log_path", lambda _: tmp_path / "kept")
     group = type(main)("gradcamo")
-    group.add_command(click.Command("fail", callback=lambda: 1 / 0))
-    ended = CliRunner().invoke(group, ["fail", "--log", str(tmp_path / "log.txt")])
-    assert isinstance(ended.exception, ZeroDivisionError)
-    said = (tmp_path / "log.txt").read_text()
-    assert "ERROR   gradcamo.cli" in said
-    assert "Traceback" in said
-    assert "ZeroDivisionError" in said
+    fail = click.Command("fail", params=[click.Argument(["image"])], callback=lambda image: 1 / 0)
+    group.add_command(fail)
+    ended = CliRunner().invoke(group, ["fail", "a.tif", "--log", str(tmp_path / "log.txt")])
+    assert ended.exit_code == 1
+    assert "Traceback" not in ended.output
+    (line,) = ended.output.splitlines()
+    assert line.startswith("Error: gradcamo fail a.tif")
+    assert "not foreseen (ZeroDivisionError: division by zero); please report it" in line
+    for log in (tmp_path / "log.txt", tmp_path / "kept" / "errors.log"):
+        said = log.read_text()
+        assert "ERROR   gradcamo" in said
+        assert "Traceback" in said
+        assert "ZeroDivisionError" in said
 
 
 def test_every_command_keeps_a_log(tmp_path):

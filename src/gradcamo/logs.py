@@ -64,6 +64,29 @@ def logged_to(path: str | Path) -> Iterator[None]:
         handler.close()
 
 
+def unforeseen(error: BaseException, doing: str) -> str:
+    """What a user is told of an error that nobody foresaw; its traceback is kept in a file.
+
+    Parameters
+    ----------
+    error : what came
+    doing : what was done, and with which files
+    """
+    from platformdirs import user_log_path
+
+    text = str(error).strip().partition("\n")[0] or "no more is known"
+    if isinstance(error, MemoryError):
+        return f"{doing}: the memory of this machine was not enough ({text}); use smaller batches"
+    said = f"{doing}: an error that was not foreseen ({type(error).__name__}: {text})"
+    path = user_log_path("napari-gradcamo") / "errors.log"
+    try:
+        with logged_to(path):
+            logging.getLogger("gradcamo").error("%s", said, exc_info=error)
+    except GradcamoError:
+        return f"{said}; please report it, --log keeps what led to it"
+    return f"{said}; please report it with {path}, which tells what led to it"
+
+
 def log_warnings(show: Callable[..., Any] | None = None) -> None:
     """From now on each `GradcamoWarning` is a record, too, every time that it is given.
 

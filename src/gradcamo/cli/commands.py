@@ -20,11 +20,17 @@ from gradcamo.cli.start import demo, open_
 from gradcamo.cli.terminal import forget_said, show_warning
 from gradcamo.cli.training import donors, train
 from gradcamo.errors import GradcamoError
-from gradcamo.logs import log_warnings, logged_to
+from gradcamo.logs import log_warnings, logged_to, unforeseen
+
+_GIVEN = "gradcamo.given"
 
 
 class _Commands(click.Group):
-    """Known problems end in one line and exit code 1, never in a traceback."""
+    """Problems end in one line and exit code 1, never in a traceback, whoever foresaw them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_GIVEN] = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         forget_said()
@@ -37,9 +43,10 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception:
-            log.exception("what nobody expected")
+        except BrokenPipeError:  # whoever read has enough
             raise
+        except Exception as error:
+            raise click.ClickException(unforeseen(error, _doing(ctx))) from error
 
     def add_command(self, command: click.Command, name: str | None = None) -> None:
         command.params.append(
@@ -56,6 +63,12 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work
+
+
+def _doing(ctx: click.Context) -> str:
+    """Command and files, as they were given."""
+    given = [str(arg) for arg in ctx.meta.get(_GIVEN, ()) if not str(arg).startswith("-")]
+    return " ".join(["gradcamo", *given[:4]]) + " …" * (len(given) > 4)
 
 
 def _open_log(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:

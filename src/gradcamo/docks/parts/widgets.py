@@ -25,6 +25,7 @@ from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.tint import BAD, FAINT, WARN, tint
 from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError
+from gradcamo.logs import unforeseen
 
 
 class Message(QLabel):
@@ -44,7 +45,8 @@ class Message(QLabel):
 
     def fail(self, error: Exception) -> None:
         """Show an error here and in napari's corner."""
-        self.say(f"{error}", BAD)
+        said = str(error) if isinstance(error, GradcamoError) else unforeseen(error, "this step")
+        self.say(said, BAD)
         notify(error)
 
 
