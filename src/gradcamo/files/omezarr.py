@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.door import Door
+from gradcamo.files.omezarr_metadata import Axis, Level, Metadata, Multiscale, checked
 from gradcamo.files.rawimage import RawImage, to_um
 from gradcamo.files.zarr_chunks import WholeChunks, absent_chunks
 
-_BEFORE_AXES = ["t", "c", "z", "y", "x"]  # versions 0.1 and 0.2 fix them
+_BEFORE_AXES = [Axis(name=letter) for letter in "tczyx"]  # versions 0.1 and 0.2 fix them
 
 
 def is_zarr(path: Path) -> bool:
@@ -20,13 +20,13 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
 
 
-def ome_attributes(path: Path) -> dict[str, Any]:
+def ome_metadata(path: Path) -> Metadata:
     """What OME-Zarr says about a group (0.5 keeps it under ``ome``, 0.4 on top).
 
     Raises
     ------
     GradcamoError
-        If the folder is not a Zarr group.
+        If the folder is not a Zarr group, or its metadata are not what the specification says.
     """
     import zarr
 
@@ -37,7 +37,8 @@ def ome_attributes(path: Path) -> dict[str, Any]:
             f"{path} is a folder but no OME-Zarr ({error}): name an image file, or the folder "
             "that ends in .zarr"
         ) from error
-    return {**attributes, **attributes.get("ome", {})}
+    inner = attributes.get("ome")
+    return checked({**attributes, **(inner if isinstance(inner, dict) else {})}, path)
 
 
 def read_omezarr(path: Path) -> RawImage:
@@ -48,26 +49,27 @@ def read_omezarr(path: Path) -> RawImage:
     GradcamoError
         If the folder is no OME-Zarr image, is a plate or holds several images.
     """
-    attributes = ome_attributes(path)
-    if "plate" in attributes:
+    said = ome_metadata(path)
+    if said.plate is not None:
+        well = said.plate.wells[0].path if said.plate.wells else "A/1"
         raise GradcamoError(
             f"{path} is a plate of many images: read it with read_plate, or name one field of it, "
-            f"such as {path / attributes['plate']['wells'][0]['path'] / '0'}"
+            f"such as {path / well / '0'}"
         )
-    if "multiscales" not in attributes:
-        return read_omezarr(_only_child(path, attributes))
+    if not said.multiscales:
+        return read_omezarr(_only_child(path, said))
     import dask.array as da
     import zarr
 
+    multiscale = said.multiscales[0]
+    level = multiscale.datasets[0]
     try:
-        multiscale = attributes["multiscales"][0]
-        level = multiscale["datasets"][0]
-        array = zarr.open_array(path / level["path"], mode="r")
+        array = zarr.open_array(path / level.path, mode="r")
     except Exception as error:
         raise GradcamoError(
             f"{path} is an OME-Zarr without its first resolution ({error}): copy it again, whole"
         ) from error
-    axes = [_axis(axis) for axis in multiscale.get("axes", _BEFORE_AXES)]
+    axes = [_axis(axis) for axis in multiscale.axes or _BEFORE_AXES]
     order = "".join(letter for letter, _ in axes)
     if len(order) != array.ndim or len(set(order)) != array.ndim:
         raise GradcamoError(
@@ -76,8 +78,8 @@ def read_omezarr(path: Path) -> RawImage:
         )
     door = Door(WholeChunks(array), str(path), order)
     data = da.from_array(door, chunks=array.chunks, name=False, getitem=_chunk)
-    sizes = _voxel_size(axes, multiscale, level)
-    names = [channel.get("label") for channel in attributes.get("omero", {}).get("channels", [])]
+    sizes = _voxel_size(axes, multiscale, level, path)
+    names = [channel.label for channel in said.omero.channels]
     lacking = partial(absent_chunks, array)
     return RawImage(data, order, names, sizes, absent=lacking, chunks=array.chunks)
 
@@ -87,11 +89,13 @@ def _chunk(array: Door, index: tuple[slice, ...], *_: Any) -> Any:
     return array[index]
 
 
-def _only_child(path: Path, attributes: Mapping[str, Any]) -> Path:
+def _only_child(path: Path, said: Metadata) -> Path:
     """The image in a bioformats2raw container or the label image in a ``labels`` group."""
-    children = [path / name for name in attributes.get("labels", [])]
-    if "bioformats2raw.layout" in attributes:
+    children = [path / name for name in said.labels]
+    if said.container is not None:
         children = sorted(child for child in path.iterdir() if child.name.isdigit())
+    if outside := [one for one in children if path.resolve() not in one.resolve().parents]:
+        raise GradcamoError(f"{path} names the image {outside[0]}, which lies outside of it")
     if len(children) == 1:
         return children[0]
     if children:
@@ -102,28 +106,26 @@ def _only_child(path: Path, attributes: Mapping[str, Any]) -> Path:
     )
 
 
-def _axis(axis: str | Mapping[str, Any]) -> tuple[str, str | None]:
+def _axis(axis: Axis) -> tuple[str, str | None]:
     """Letter and unit."""
-    if isinstance(axis, str):
-        return axis.upper()[:1], None
-    by_type = {"channel": "C", "time": "T"}.get(str(axis.get("type")))
-    return by_type or str(axis["name"]).upper()[:1], axis.get("unit")
+    by_type = {"channel": "C", "time": "T"}.get(axis.type or "")
+    return by_type or axis.name.upper()[:1], axis.unit
 
 
 def _voxel_size(
-    axes: list[tuple[str, str | None]], multiscale: Mapping[str, Any], level: Mapping[str, Any]
+    axes: list[tuple[str, str | None]], multiscale: Multiscale, level: Level, path: Path
 ) -> dict[str, float]:
     scale = [1.0] * len(axes)
     declared = False
     for owner in (level, multiscale):
-        for transform in owner.get("coordinateTransformations", []):
-            if transform.get("type") == "scale" and "scale" in transform:
-                if len(transform["scale"]) != len(axes):
+        for transform in owner.coordinateTransformations:
+            if transform.type == "scale" and transform.scale is not None:
+                if len(transform.scale) != len(axes):
                     raise GradcamoError(
-                        f"an OME-Zarr declares {len(axes)} axes and a scale of "
-                        f"{len(transform['scale'])} numbers: correct its metadata"
+                        f"{path} declares {len(axes)} axes and a scale of {len(transform.scale)} "
+                        "numbers: correct its metadata"
                     )
-                scale = [a * b for a, b in zip(scale, transform["scale"], strict=True)]
+                scale = [a * b for a, b in zip(scale, transform.scale, strict=True)]
                 declared = True
     sizes = {letter: to_um(step, unit) for (letter, unit), step in zip(axes, scale, strict=True)}
     return {axis: size for axis, size in sizes.items() if declared and size and axis in "ZYX"}

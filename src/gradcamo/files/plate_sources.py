@@ -204,29 +204,29 @@ def plate_from_zarr(
     GradcamoError
         If it is no plate, fields are missing or have several label images to choose from.
     """
-    from gradcamo.files.omezarr import ome_attributes
+    from gradcamo.files.omezarr import ome_metadata
 
     path = Path(path).resolve()
-    plate = ome_attributes(path).get("plate") if path.is_dir() else None
+    plate = ome_metadata(path).plate if path.is_dir() else None
     if plate is None:
         raise GradcamoError(
             f"{path} is no OME-Zarr plate: read a single image with read_stack, or write a CSV "
             "with one row per stack"
         )
     found = []
-    for well in plate.get("wells", []):
-        row, column = well["path"].split("/")
-        name = f"{row}{column.zfill(2)}"
-        for field in ome_attributes(path / well["path"]).get("well", {}).get("images", []):
-            image = path / well["path"] / field["path"]
+    for well in plate.wells:
+        row, column = well.path.split("/")
+        said = ome_metadata(path / well.path).well
+        for field in said.images if said else ():
+            image = path / well.path / field.path
             found.append(
                 {
                     "image": str(image),
                     "labels": _field_labels(image, labels),
-                    "plate": plate.get("name") or path.name.split(".")[0],
-                    "well": name,
-                    "site": str(field["path"]),
-                    "acquisition": str(field.get("acquisition", "")),
+                    "plate": plate.name or path.name.split(".")[0],
+                    "well": f"{row}{column.zfill(2)}",
+                    "site": field.path,
+                    "acquisition": "" if field.acquisition is None else field.acquisition,
                 }
             )
     table = pd.DataFrame(found, columns=["image", "labels", *STACK, "acquisition"])
@@ -238,11 +238,11 @@ def plate_from_zarr(
 
 
 def _field_labels(image: Path, wanted: str | None) -> str:
-    from gradcamo.files.omezarr import is_zarr, ome_attributes
+    from gradcamo.files.omezarr import is_zarr, ome_metadata
 
     if not is_zarr(image / "labels"):
         return ""
-    names = ome_attributes(image / "labels").get("labels", [])
+    names = ome_metadata(image / "labels").labels
     if wanted is not None:
         names = [name for name in names if name == wanted]
     if len(names) > 1:
