@@ -20,7 +20,11 @@ def open_image(path: str | Path) -> RawImage:
     path = Path(path)
     if not path.exists():
         raise GradcamoError(f"there is no image {path}: check the path")
+    if not (path.is_file() or path.is_dir()):  # opening a pipe may wait for ever
+        raise GradcamoError(f"{path} is a pipe, a socket or a device: name a file")
     if path.is_dir():
+        if strange := [at for at in path.glob("*") if not (at.is_file() or at.is_dir())]:
+            raise GradcamoError(f"{strange[0]} is neither a file nor a folder: remove it")
         from gradcamo.files.omezarr import read_omezarr
 
         return read_omezarr(path)

@@ -20,6 +20,7 @@ from gradcamo.files.door import plane_of, reading
 from gradcamo.files.rawimage import RawImage, position_um, to_um
 from gradcamo.files.xml_records import records_of
 
+_MOST_PLANES = 1_000_000
 _NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
@@ -34,6 +35,7 @@ def read_tiff(path: Path) -> RawImage:
     try:
         with _held_back(tifffile.logger()), tifffile.TiffFile(path) as tif:
             _refuse_truncated(tif, path)
+            _refuse_endless(tif, path)
             number = _only_stack(tif, path)
             series = tif.series[number]
             _refuse_missing_pixels(tif, series, path)
@@ -83,6 +85,19 @@ def _refuse_truncated(tif: tifffile.TiffFile, path: Path) -> None:
         raise _truncated(path)
 
 
+def _refuse_endless(tif: tifffile.TiffFile, path: Path) -> None:
+    """Sizes that the description claims and that would fill memory with names of planes."""
+    if not tif.is_ome or not tif.ome_metadata:
+        return
+    for _, said in records_of(tif.ome_metadata, ("Pixels",), str(path)):
+        sizes = [int(said[f"Size{axis}"]) for axis in "ZCT" if said.get(f"Size{axis}")]
+        if math.prod(sizes) > _MOST_PLANES:
+            raise GradcamoError(
+                f"{path} says that it has {math.prod(sizes):,} planes: its description is damaged; "
+                "export it again"
+            )
+
+
 def _refuse_missing_pixels(
     tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path
 ) -> None:
@@ -95,6 +110,11 @@ def _refuse_missing_pixels(
         ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
         if max(ends, default=0) > page.parent.filehandle.size:
             raise _truncated(path)
+        if any(not at for at in page.dataoffsets):  # they would be read as zeros
+            raise GradcamoError(
+                f"{path} lacks pixels of its plane {page.index}: it was left unfinished, or is "
+                "damaged; export it again"
+            )
     # A stack behind a single page, as ImageJ writes it, is taken for a plane when it is cut.
     declared = 0
     if tif.is_imagej:
