@@ -262,7 +262,8 @@ def labels(seeds: Seeds) -> Iterator[Case]:
                 continue
             command = ["audit", str(seeds.image), "--labels", str(path)]
             command += ["--checkpoint", str(seeds.model), "-o", seeds.out(".csv")]
-            yield Case(f"labels: {name} as {ending}", command, (path.name,))
+            harmless = name == "five axes"  # of one voxel each
+            yield Case(f"labels: {name} as {ending}", command, (path.name,), harmless)
 
 
 def tables(seeds: Seeds) -> Iterator[Case]:

@@ -42,6 +42,7 @@ def audit(
     from gradcamo.auditing.summary import summarise, summarise_causal
     from gradcamo.files.labels import read_labels
     from gradcamo.files.landing import refuse_unwritable
+    from gradcamo.files.misfits import refuse_misfit
     from gradcamo.files.stacks import read_stack
     from gradcamo.files.store import TABLE_SUFFIXES, write_cytomining, write_table
     from gradcamo.files.told import row_of, said_of
@@ -53,6 +54,7 @@ def audit(
     row = row_of(image, reading, labels_path)
     stack = read_stack(row)
     labels = read_labels(row, like=stack)
+    refuse_misfit(labels.shape, stack, labels_path)
     checkpoint = Checkpoint.load(checkpoint_path)
     bank = find_bank(swap.donors, checkpoint_path, bundled_bank) if swap.causal else None
     crops = cells_of(stack, labels, checkpoint, settings)

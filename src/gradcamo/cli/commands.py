@@ -45,6 +45,9 @@ class _Commands(click.Group):
             raise
         except BrokenPipeError:  # whoever read has enough
             raise
+        except OSError as error:
+            log.error("%s", error, exc_info=True)
+            raise click.ClickException(_of_system(error, ctx)) from error
         except Exception as error:
             raise click.ClickException(unforeseen(error, _doing(ctx))) from error
 
@@ -63,6 +66,12 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work
+
+
+def _of_system(error: OSError, ctx: click.Context) -> str:
+    """Which file the system would not give, and why."""
+    where = error.filename or _doing(ctx)
+    return f"{where}: {error.strerror or error}: check the path, its permissions and free space"
 
 
 def _doing(ctx: click.Context) -> str:

@@ -38,6 +38,8 @@ def read_npy(path: Path) -> RawImage:
         raise _damaged(path, error) from error
     if not isinstance(data, np.ndarray) or data.ndim < 2:
         raise GradcamoError(f"{path} holds no image: an array of (Y, X) or more is expected")
+    if not data.size:
+        raise GradcamoError(f"{path} has no voxels (shape {data.shape}): save it again")
     return RawImage(data, "?" * (data.ndim - 2) + "YX")
 
 

@@ -42,14 +42,21 @@ class Grid:
     files: tuple[tuple[str, ...], ...]
 
 
+def _exists(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # longer than any name may be, or with a zero in it
+        return False
+
+
 def has_gaps(path: str | Path) -> bool:
     """Whether a path names many files; one that exists as it stands does not."""
-    return has_tokens(str(path)) and not Path(path).exists()
+    return has_tokens(str(path)) and not _exists(path)
 
 
 def is_there(path: str | Path) -> bool:
     """Whether a path, or one file of those that it names, exists."""
-    return Path(path).exists() or (has_gaps(path) and next(files_of(path), None) is not None)
+    return _exists(path) or (has_gaps(path) and next(files_of(path), None) is not None)
 
 
 def files_of(path: str | Path) -> Iterator[PlaneFile]:
@@ -68,7 +75,7 @@ def files_of(path: str | Path) -> Iterator[PlaneFile]:
 
 
 def _open_part(parts: Sequence[str], place: int) -> bool:
-    return has_tokens(parts[place]) and not Path("/".join(parts[: place + 1])).exists()
+    return has_tokens(parts[place]) and not _exists("/".join(parts[: place + 1]))
 
 
 def _matching(root: str, parts: Sequence[str]) -> Iterator[str]:

@@ -41,9 +41,9 @@ def open_image(path: str | Path) -> RawImage:
 
 def is_plate(path: str | Path) -> bool:
     """Whether a path is a plate rather than an image: a CSV, a folder, an OME-Zarr plate."""
-    from gradcamo.files.omezarr import is_zarr, ome_attributes
+    from gradcamo.files.omezarr import is_zarr, ome_metadata
 
     path = Path(path)
     if path.is_dir() and is_zarr(path):
-        return "plate" in ome_attributes(path)
+        return ome_metadata(path).plate is not None
     return path.is_dir() or path.suffix.lower() == ".csv"

@@ -438,8 +438,8 @@ class Checkpoint:
             If the file is missing or is not a checkpoint of this project.
         """
         path = checkpoint_path(path)
-        described, state = unpacked(path)
         try:
+            described, state = unpacked(path)
             network = efficientnet3d(**described["architecture"])
             network.load_state_dict(state)
             find_taps(network, [described["layer"]])
