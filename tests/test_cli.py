@@ -78,8 +78,8 @@ def test_a_flag_of_a_nested_setting_reaches_it():
     [
         ("AuditSettings", {"cutoff": 3}, r"--cutoff.*less than or equal to 1.*got 3"),
         ("PlateSettings", {"audit_cutoff": 3}, r"--audit-cutoff.*less than or equal to 1"),
-        ("TrainSettings", {"crop_size_yx": (0, 64)}, r"--crop-size-yx: each .* 1 or more, got"),
-        ("TrainSettings", {"input_size": (64, -1, 64)}, r"--input-size: each .* 1 or more"),
+        ("TrainSettings", {"crop_size_yx": (0, 64)}, r"--crop-size-yx: each .* from 1 to 65,536, got"),
+        ("TrainSettings", {"input_size": (64, -1, 64)}, r"--input-size: each .* from 1 to 65,536"),
         ("TrainSettings", {"brightness_range": (2.0, 1.0)}, r"--brightness-range: .* smaller"),
         ("TrainSettings", {"gamma_range": (1.5, 0.5)}, r"--gamma-range: .* smaller"),
         ("TrainSettings", {"gamma_range": (0.0, 1.5)}, r"--gamma-range: .* greater than 0"),
@@ -263,3 +263,37 @@ def test_layers_lists_where_each_layer_looks():
     (row,) = [line for line in result.output.splitlines() if line.startswith("block_4 ")]
     assert "16 16 16" in row
     assert "15 15 15" in row
+
+
+def number_settings():
+    """Every setting that holds one number, with its model."""
+    from pydantic import BaseModel
+
+    waiting = list(BaseModel.__subclasses__())
+    while waiting:
+        model = waiting.pop()
+        waiting += model.__subclasses__()
+        if not model.__module__.startswith("gradcamo.settings"):
+            continue
+        for name, field in model.model_fields.items():
+            if str(field.annotation).replace(" | None", "") in (
+                "<class 'int'>",
+                "int",
+                "float",
+                "<class 'float'>",
+            ):
+                yield model, name, field
+
+
+def test_every_number_has_a_least_and_a_largest_value():
+    fields = list(number_settings())
+    assert len(fields) > 50
+    for model, name, field in fields:
+        bounds = {
+            key
+            for bound in field.metadata
+            for key in ("ge", "gt", "le", "lt")
+            if hasattr(bound, key)
+        }
+        assert bounds & {"ge", "gt"}, f"{model.__name__}.{name} has no least value"
+        assert bounds & {"le", "lt"}, f"{model.__name__}.{name} has no largest value"

@@ -80,7 +80,7 @@ def _write(
 
     recipe = dict(table.attrs.get("recipe", {}))
     given, table = table, _complete(table)
-    uses = _beside(folder, "uses")
+    uses = _beside(new or folder, "uses")
     uses = None if uses is None else uses.set_index("real")
     cutoff = recipe.get("settings", {}).get("cutoff", AuditSettings().cutoff)
     confounding, costs = _beside(new or folder, "confounding"), _beside(new or folder, "cutoffs")
@@ -134,11 +134,26 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**text)
 
 
+_NEEDED = {
+    "uses": ("real",),
+    "confounding": ("measure", "of", "cells", "question", "value"),
+    "cutoffs": ("treatment", "cutoff", "cells", "share"),
+    "layers": ("layer", "grad_camo", "touches_border", "chance", "ceiling"),
+    "layer_summary": ("layer",),
+}
+
+
 def _beside(folder: Path, name: str) -> pd.DataFrame | None:
     """A table of the plate's folder, None where it is not there."""
     for suffix in TABLE_SUFFIXES:
         if (path := folder / f"{name}{suffix}").is_file():
-            return read_table(path)
+            table = read_table(path)
+            if lacking := [column for column in _NEEDED[name] if column not in table]:
+                raise GradcamoError(
+                    f"{path} lacks {', '.join(lacking)}: it is not the table that napari-gradcamo "
+                    "wrote; remove it, or run the plate again"
+                )
+            return table
     return None
 
 
@@ -146,5 +161,12 @@ def _failed(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     if not path.is_file():
         return {}
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    return {**dict.fromkeys(summary.get("missing", ()), NOT_DONE), **summary.get("failed", {})}
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        missing, failed = summary.get("missing", ()), summary.get("failed", {})
+        return {**dict.fromkeys(missing, NOT_DONE), **failed}
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise GradcamoError(
+            f"{path} is not what 'gradcamo plate' wrote ({error}): remove it, or run the plate "
+            "again"
+        ) from error

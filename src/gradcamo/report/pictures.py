@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.errors import GradcamoError
 from gradcamo.files.seal import check_seal
 
 MOST = 2_500
@@ -59,5 +60,11 @@ def _files(folder: Path, recipe: Mapping[str, Any]) -> dict[str, Path]:
 
 def _of(path: Path, image: str) -> pd.DataFrame:
     check_seal(path)
-    kept = pd.read_parquet(path)
+    try:
+        kept = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise GradcamoError(
+            f"{path} cannot be read ({error}): remove it, and the report has no pictures of its "
+            "stack, or run the plate again"
+        ) from error
     return kept if "image" in kept else kept.assign(image=image)

@@ -44,13 +44,15 @@ class AuditSettings(Settings):
     permutations: int = Field(
         0,
         ge=0,
+        le=100_000,
         description="other cells' masks and maps that each cell is compared with, for p_value and "
         "q_value; 0: none",
     )
-    seed: int = Field(0, ge=0, description="of the permutations")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the permutations")
     batch_size: int | None = Field(
         None,
         ge=1,
+        le=4096,
         description="cells that pass the network at a time (default: 8, on a GPU 32; halved until "
         "they fit)",
     )
@@ -66,6 +68,7 @@ class LayerAuditSettings(LabelReadSettings):
     batch_size: int | None = Field(
         None,
         ge=1,
+        le=4096,
         description="cells that pass the network at a time (default: 8, on a GPU 32; halved until "
         "they fit)",
     )
@@ -95,7 +98,7 @@ class CautionSettings(Settings):
         0.5, ge=0, le=1, description="share of scored cells at or below chance, above which to say"
     )
     mean_above_chance: float = Field(
-        1.5, ge=1, description="mean score over mean chance below which that is said"
+        1.5, ge=1, le=100, description="mean score over mean chance below which that is said"
     )
     filled: float = Field(
         0.2, ge=0, le=1, description="mean share of their crops that cells fill, above which to say"
@@ -104,9 +107,14 @@ class CautionSettings(Settings):
         0.1, ge=0, le=1, description="share of whole cells without a score, above which to say"
     )
     voxel_size: float = Field(
-        0.1, ge=0, description="difference from the training's voxel size, above which to say"
+        0.1,
+        ge=0,
+        le=10,
+        description="difference from the training's voxel size, above which to say",
     )
-    grid: int = Field(6, ge=1, description="voxels along y and x below which a grid is coarse")
+    grid: int = Field(
+        6, ge=1, le=1000, description="voxels along y and x below which a grid is coarse"
+    )
     in_crop: float = Field(
         0.5, ge=0, le=1, description="share of a cell in its own crop below which it is named"
     )
@@ -129,14 +137,21 @@ class CautionSettings(Settings):
         0.2, ge=0, le=1, description="share of the evidence that speaks against the class"
     )
     swap: float = Field(
-        0.5, ge=0, description="what swapping for the own class's contents changes, over the effect"
+        0.5,
+        ge=0,
+        le=100,
+        description="what swapping for the own class's contents changes, over the effect",
     )
     through_limits: float = Field(
-        0.25, ge=0, description="share that goes through the limits to which crops are rescaled"
+        0.25,
+        ge=0,
+        le=1,
+        description="share that goes through the limits to which crops are rescaled",
     )
     exposure: float = Field(
         0.1,
         ge=0,
+        le=100,
         description="relative difference of the controls' median intensity from that of donors of "
         "other plates, above which to say",
     )

@@ -16,9 +16,13 @@ Rescale = Literal["min-max", "percentile"]
 Outputs = Literal["classes", "independent"]
 
 
+LARGEST_SIZE = 65_536
+"""Voxels along a side of what is cut or resized to."""
+
+
 def positive(values: tuple[int, ...]) -> tuple[int, ...]:
-    if min(values) < 1:
-        raise ValueError("each size should be 1 or more")
+    if min(values) < 1 or max(values) > LARGEST_SIZE:
+        raise ValueError(f"each size should be from 1 to {LARGEST_SIZE:,}")
     return values
 
 

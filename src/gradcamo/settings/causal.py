@@ -21,10 +21,11 @@ class CausalSettings(Settings):
     draws: int = Field(
         4,
         ge=1,
+        le=1000,
         description="draws of donors from each of the two pools; 8 for weak phenotypes, 1 as a "
         "preview without errors",
     )
-    seed: int = Field(0, ge=0, description="of the draws")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the draws")
     target: str | None = Field(
         None, description="treatment that is explained (default: the predicted one)"
     )
@@ -41,6 +42,7 @@ class CausalSettings(Settings):
     batch_size: int | None = Field(
         None,
         ge=1,
+        le=4096,
         description="crops that pass the network at a time (default: 8, on a GPU 32; halved until "
         "they fit)",
     )
@@ -56,7 +58,10 @@ class SwapSettings(Settings):
         "60 more passes a cell",
     )
     draws: int = Field(
-        4, ge=1, description="draws of donors from each of the two pools; 8 for weak phenotypes"
+        4,
+        ge=1,
+        le=1000,
+        description="draws of donors from each of the two pools; 8 for weak phenotypes",
     )
     reference: str | None = Field(
         None, description="treatment that the control is told from (default: the farthest)"
@@ -69,11 +74,11 @@ class SwapSettings(Settings):
 class DonorSettings(LabelReadSettings):
     """Which cells of a plate stand in for others."""
 
-    per_class: int = Field(32, ge=3, description="cells of each treatment, at most")
+    per_class: int = Field(32, ge=3, le=10_000, description="cells of each treatment, at most")
     control: str | None = Field(
         None, description="treatment that others are told from (default: found by its name)"
     )
     train_columns: tuple[str, ...] = Field(
         (), description="plate columns to take cells from (default: those trained on)"
     )
-    seed: int = Field(0, ge=0, description="of the lot")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the lot")

@@ -26,6 +26,7 @@ class CropSettings(Settings):
     planes: int | None = Field(
         None,
         ge=1,
+        le=100_000,
         description="planes of the window, around the middle of each cell (default: all planes of "
         "the stack, as in the paper)",
     )

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field
 from gradcamo.settings.base import Settings, positive
 from gradcamo.settings.cells import CropSettings
 
+_Length = Annotated[float, Field(gt=0, le=1000)]
+
 
 class ImportSettings(Settings):
     """What published weights do not say about themselves."""
@@ -34,7 +36,7 @@ class ImportSettings(Settings):
     layer: str | None = Field(
         None, description="layer to explain (default: the deepest with 6 voxels along y and x)"
     )
-    spacing_um: tuple[float, float, float] | None = Field(
+    spacing_um: tuple[_Length, _Length, _Length] | None = Field(
         None, description="voxel size of the training stacks in µm (z, y, x), where it is known"
     )
     network: str | None = Field(

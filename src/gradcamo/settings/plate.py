@@ -24,7 +24,10 @@ class PlateSettings(FolderSettings, SwapSettings):
     audit: AuditSettings = AuditSettings()
     segment: SegmentSettings = SegmentSettings()
     causal_cells: int = Field(
-        50, ge=0, description="cells of each well that are asked causally, drawn by lot; 0: all"
+        50,
+        ge=0,
+        le=10_000_000,
+        description="cells of each well that are asked causally, drawn by lot; 0: all",
     )
     held_out: tuple[str, ...] = Field(
         (),
@@ -37,20 +40,27 @@ class PlateSettings(FolderSettings, SwapSettings):
     whitening_epsilon: float | None = Field(
         None,
         ge=0,
+        le=1e6,
         description="share of the mean variance added to every direction before whitening "
         "(default: 0, or 0.01 where controls are fewer than features)",
     )
     umap_cells: int = Field(
-        20_000, ge=0, description="cells laid out by UMAP, drawn by lot from larger plates; 0: none"
+        20_000,
+        ge=0,
+        le=10_000_000,
+        description="cells laid out by UMAP, drawn by lot from larger plates; 0: none",
     )
     neighbours: int = Field(
-        10, ge=1, description="nearest profiles that vote for a cell's well, site and treatment"
+        10,
+        ge=1,
+        le=10_000,
+        description="nearest profiles that vote for a cell's well, site and treatment",
     )
     thumbnails: int = Field(
-        48, ge=0, description="pictures kept per stack, from its best to its worst cell"
+        48, ge=0, le=100_000, description="pictures kept per stack, from its best to its worst cell"
     )
-    retries: int = Field(1, ge=0, description="further attempts at a stack that failed")
+    retries: int = Field(1, ge=0, le=100, description="further attempts at a stack that failed")
     workers: int = Field(
-        0, ge=0, description="local processes (default 0: as cores, GPUs and memory allow)"
+        0, ge=0, le=1024, description="local processes (default 0: as cores, GPUs and memory allow)"
     )
-    seed: int = Field(0, ge=0, description="of sampling and UMAP")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of sampling and UMAP")

@@ -32,6 +32,7 @@ class SegmentSettings(Settings):
     diameter: float | None = Field(
         None,
         gt=0,
+        le=10_000,
         description="expected diameter of a cell in pixels (default: what the model was trained "
         "on; 30 for cyto)",
     )
@@ -50,9 +51,14 @@ class SegmentSettings(Settings):
         le=1,
         description="overlap (IoU) at which masks of neighbouring planes become one cell",
     )
-    min_size: int = Field(30, ge=1, description="smallest mask in one plane, in pixels")
-    anisotropy: float = Field(
-        1.71, gt=0, description="z step over pixel size; recorded, without effect while stitching"
+    min_size: int = Field(
+        30, ge=1, le=1_000_000_000, description="smallest mask in one plane, in pixels"
     )
-    batch_size: int = Field(8, ge=1, description="tiles that pass the network at a time")
+    anisotropy: float = Field(
+        1.71,
+        gt=0,
+        le=1000,
+        description="z step over pixel size; recorded, without effect while stitching",
+    )
+    batch_size: int = Field(8, ge=1, le=4096, description="tiles that pass the network at a time")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")

@@ -40,12 +40,15 @@ class TrainSettings(LabelReadSettings):
     validation_share: float = Field(
         0.15, gt=0, lt=1, description="share of the training cells that decides when to stop"
     )
-    epochs: int = Field(10, ge=1, description="passes over the training cells, at most")
+    epochs: int = Field(10, ge=1, le=100_000, description="passes over the training cells, at most")
     patience: int = Field(
-        3, ge=1, description="epochs without a better validation loss before training stops"
+        3,
+        ge=1,
+        le=100_000,
+        description="epochs without a better validation loss before training stops",
     )
-    learning_rate: float = Field(3e-4, gt=0, description="of the Adam optimizer")
-    batch_size: int = Field(8, ge=2, description="cells per training step")
+    learning_rate: float = Field(3e-4, gt=0, le=10, description="of the Adam optimizer")
+    batch_size: int = Field(8, ge=2, le=4096, description="cells per training step")
     flip_probability: float = Field(
         0.5, ge=0, le=1, description="chance of mirroring y, and of mirroring x; z never"
     )
@@ -64,6 +67,7 @@ class TrainSettings(LabelReadSettings):
     regularise_weight: float = Field(
         0.0,
         ge=0,
+        le=1e6,
         description="λ of loss + λ · (1 - Grad-CAMO): how much attention off the cell costs",
     )
     regularise_form: Literal["linear", "log"] = Field(
@@ -80,16 +84,24 @@ class TrainSettings(LabelReadSettings):
     batch_norm_cells: int = Field(
         200,
         ge=1,
+        le=1_000_000,
         description="training cells over which BatchNorm's statistics are averaged anew before "
         "each validation",
     )
     accumulate: int = Field(
-        1, ge=1, description="batches whose gradients make one step, where a large one does not fit"
+        1,
+        ge=1,
+        le=10_000,
+        description="batches whose gradients make one step, where a large one does not fit",
     )
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = Field(
         "32-true", description="of the arithmetic; mixed is faster on GPUs that support it"
     )
-    workers: int = Field(0, ge=0, description="processes that cut crops beside the training")
-    seed: int = Field(0, ge=0, description="of weights, split, order and augmentation")
+    workers: int = Field(
+        0, ge=0, le=1024, description="processes that cut crops beside the training"
+    )
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="of weights, split, order and augmentation"
+    )
     device: str = Field("auto", description="auto, cpu, cuda or mps")
-    devices: int = Field(1, ge=1, description="GPUs that share the training")
+    devices: int = Field(1, ge=1, le=1024, description="GPUs that share the training")
