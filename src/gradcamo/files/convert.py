@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.landing import landing
+from gradcamo.files.misfits import refuse_misfit
 from gradcamo.files.stacks import read_stack, write_stack
 from gradcamo.files.told import TOLD, told
 from gradcamo.files.zarr_writer import (
@@ -143,11 +143,8 @@ def convert_stack(out: str | Path, stack_row: Mapping[str, Any]) -> None:
     """
     stack = read_stack(stack_row)
     labels = read_labels(stack_row, like=stack) if told(stack_row, "labels") else None
-    if labels is not None and labels.shape != stack.shape[1:]:
-        raise GradcamoError(
-            f"labels of shape {labels.shape} do not fit a stack of (Z, Y, X) = {stack.shape[1:]}: "
-            "name those that were made for it"
-        )
+    if labels is not None:
+        refuse_misfit(labels.shape, stack, told(stack_row, "labels"))
     write_stack(out, stack, labels)
     if labels is not None and Path(out).suffix.lower() != ".zarr":
         name = re.sub(r"(\.ome)?\.tiff?$", "_labels.ome.tif", Path(out).name, flags=re.IGNORECASE)

@@ -69,6 +69,11 @@ def read_omezarr(path: Path) -> RawImage:
         raise GradcamoError(
             f"{path} is an OME-Zarr without its first resolution ({error}): copy it again, whole"
         ) from error
+    if any(isinstance(n, bool) or n < 1 for n in (*array.shape, *array.chunks)):
+        raise GradcamoError(
+            f"{path} declares an array of shape {array.shape} in chunks of {array.chunks}: correct "
+            "its metadata"
+        )
     axes = [_axis(axis) for axis in multiscale.axes or _BEFORE_AXES]
     order = "".join(letter for letter, _ in axes)
     if len(order) != array.ndim or len(set(order)) != array.ndim:
