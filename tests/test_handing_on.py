@@ -22,7 +22,7 @@ def folder(finished, monkeypatch) -> Path:
 def code(name: str | None = None) -> list[str]:
     """The page's Python, one text per section; only sections that use ``name``."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) >= 4
+    assert len(blocks) >= 5
     return [block for block in blocks if name is None or name in block]
 
 
@@ -86,6 +86,21 @@ def test_a_plate_is_exported_under_the_names_of_cytotable_and_cosmicqc(folder, t
     flags = cells["Metadata_cqc_gradcamo_is_outlier"]
     assert flags.tolist() == profiles.table["flagged"].tolist()
     assert cells["Metadata_plate_well_site_objectnumber"].is_unique
+
+
+def test_a_table_of_another_tool_gets_flags_and_scores_and_keeps_the_rest(folder):
+    names: dict = {}
+    try:
+        exec(code("read_single_cells")[0], names)
+        text, measured = (Path(n).read_text("utf-8") for n in ("checked.csv", "single_cells.csv"))
+    finally:
+        for name in ("checked.csv", "single_cells.csv"):
+            Path(name).unlink(missing_ok=True)
+    lines = zip(text.splitlines(), measured.splitlines(), strict=True)
+    assert all(line.startswith(f"{own},") for line, own in lines)
+    flags = names["checked"]["Metadata_cqc_gradcamo_is_outlier"]
+    assert flags.tolist() == names["found"]["flagged"].tolist()
+    assert names["of_image"]["volume_um3"].notna().all()
 
 
 def test_anndata_and_scanpy_open_the_profiles(folder):

@@ -146,6 +146,7 @@ def test_a_label_image_belongs_to_the_image_whose_whole_name_it_begins_with(tmp_
 
     for name in ("img_1_cells.tif", "img_10_cells.tif", "img_2SegmentationMask.tiff"):
         (tmp_path / name).touch()
+    (tmp_path / "img_1_cells.gradcamo-ab12.json").touch()  # what the window keeps
     names = ["img_1.tif", "img_10.ome.tif", "img_2.tiff", "img_3.tif"]
     found = [Path(p).name for p in labels_in(tmp_path, names)]
     assert found == ["img_1_cells.tif", "img_10_cells.tif", "img_2SegmentationMask.tiff", ""]

@@ -29,18 +29,42 @@ def demo(out: Path, gui: bool, segment_all: bool) -> None:
 
 
 @click.command("open")
-@click.argument("image", metavar="[IMAGE|FOLDER]", type=click.Path(path_type=Path), required=False)
+@click.argument(
+    "image", metavar="[IMAGE|FOLDER|TABLE]", type=click.Path(path_type=Path), required=False
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="network to explain")
+@click.option("--images", **FOLDER, help="of a TABLE: the folder below which its images lie")
+@click.option("--object-number", help="of a TABLE: the column with the number of each label")
 @settings_options(s.OpenSettings, "reading")
-def open_(image: Path | None, checkpoint: Path | None, reading: s.OpenSettings) -> None:
+def open_(
+    image: Path | None,
+    checkpoint: Path | None,
+    images: Path | None,
+    object_number: str | None,
+    reading: s.OpenSettings,
+) -> None:
     """Open napari with the Grad-CAMO workbench and what is named loaded.
 
-    Of the FOLDER of a plate (or its table) the stacks are listed, and opened one by one.
+    Of the FOLDER of a plate (or its table) the stacks are listed, and opened one by one. So are the
+    images of a TABLE of single cells: Parquet or CSV by CytoTable, CellProfiler or coSMicQC.
     """
     from gradcamo.docks.entry.launch import open_window
     from gradcamo.files.images import is_plate
+    from gradcamo.files.single_cells.cells import is_single_cells, read_single_cells
     from gradcamo.files.told import row_of
 
+    if image is not None and is_single_cells(image):
+        about = row_of(image, reading)
+        told = {name: about[name] for name in about if name not in ("image", "labels")}
+        cells = read_single_cells(image, reading.labels, images, object_number, told)
+        click.echo(cells.recognised)
+        open_window(cells=cells, checkpoint=checkpoint, run=True)
+        return
+    if images is not None or object_number is not None:
+        raise click.UsageError(
+            "--images and --object-number are for a table of single cells, with a column such as "
+            f"Metadata_ObjectNumber, got {image or 'none'}"
+        )
     if image is not None and is_plate(image):
         open_window(image, checkpoint=checkpoint, told=reading, run=True)
         return

@@ -17,6 +17,7 @@ from gradcamo.docks.canvas.layer_list import LayerList
 from gradcamo.docks.canvas.selected import SelectedOutlines
 from gradcamo.docks.canvas.sites import Sites
 from gradcamo.docks.parts.tint import tint_again
+from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.state.session import Session
 from gradcamo.docks.work.audits import Audits
 from gradcamo.docks.work.autosave import Autosave
@@ -31,6 +32,8 @@ from gradcamo.docks.work.plate_audit import PlateAudit
 from gradcamo.docks.work.plate_browser import PlateBrowser
 from gradcamo.docks.work.plate_on_disk import PlateOnDisk
 from gradcamo.docks.work.swapping import Swapping
+from gradcamo.docks.work.table_browser import TableBrowser
+from gradcamo.errors import GradcamoError
 
 
 class Window:
@@ -59,9 +62,11 @@ class Window:
         self.on_disk = PlateOnDisk(session, self.sites)
         self.example = Example(session, self.sites)
         self.plate_audit = PlateAudit(session, self.on_disk, self.plate)
+        self.single_cells = TableBrowser(session, self.sites, self.autosave)
         self.closing = Closing(session, viewer)
         self.heatmap.wanted.connect(self.explaining.explain)
         self.explaining.explained.connect(self.heatmap.show_again)
+        self.intake.tabled.connect(self._open_table)
         self.audits.left.connect(self.autosave.save_scores)
         self.swapping.left.connect(self.autosave.save_scores)
         viewer.events.theme.connect(self._on_theme)
@@ -70,6 +75,12 @@ class Window:
     def viewer(self) -> ViewerModel | None:
         """The viewer, None after it was closed."""
         return self._viewer()
+
+    def _open_table(self, path: Any) -> None:
+        try:
+            self.single_cells.open(path)
+        except GradcamoError as error:
+            notify(error)
 
     def _on_theme(self, _: Any) -> None:
         window = getattr(self.viewer, "window", None)

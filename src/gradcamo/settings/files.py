@@ -76,5 +76,5 @@ class OpenSettings(FolderSettings):
     labels: str | None = Field(
         None,
         description="label image of IMAGE's cells; of a folder, how those in it are named, such as "
-        "'{well}_s{site}_labels.tif'",
+        "'{well}_s{site}_labels.tif'; of a TABLE, their folder or 'masks/{Metadata_Well}.tif'",
     )

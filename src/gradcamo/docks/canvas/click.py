@@ -91,7 +91,7 @@ class CanvasClicks(QObject):
         if self._layer is None or self._layer.selected_label == self._seen:
             return
         self._seen = label = int(self._layer.selected_label)
-        if label in self.session.results.table.index:
+        if label in self.session.cells.index:
             self.session.choose(label, "layer")
 
     def _follow(self, label: int, chooser: str) -> None:

@@ -163,8 +163,12 @@ class HeatmapView(Follower):
             self.show(0)
             return
         table = session.results.table
-        if label in table.index and chooser not in ("canvas", "layer"):
+        where: Any = None
+        if label in table.index:
             where = table.loc[label, ["centroid_z", "centroid_y", "centroid_x"]].to_numpy(float)
+        elif session.measured is not None:
+            where = session.measured.centres.get(label)
+        if where is not None and chooser not in ("canvas", "layer"):
             go_to(viewer, session.labels_layer, where, centre=chooser != "audit")
         row: Any = table.loc[label] if label in table.index else {}
         mapless = row.get("touches_border", False) or row.get("cell_in_crop", 1) == 0

@@ -56,9 +56,10 @@ class Keys(QObject):
 
     def toggle_flag(self) -> None:
         session = self.session
-        labels = [n for n in session.selection.tolist() if n in session.results.table.index]
+        cells = session.cells
+        labels = [n for n in session.selection.tolist() if n in cells.index]
         if labels:
-            all_flagged = session.results.table.loc[labels, "flagged"].all()
+            all_flagged = cells.loc[labels, "flagged"].all()
             session.mark(labels, not all_flagged)
 
     def toggle_heatmap(self) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gradcamo.datatypes import ZStack
     from gradcamo.docks.canvas.sites import Site
+    from gradcamo.files.single_cells.cells import SingleCells
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import FolderSettings
 
@@ -24,6 +25,7 @@ def open_window(
     labels: np.ndarray | str | Path | None = None,
     checkpoint: Checkpoint | str | Path | None = None,
     *,
+    cells: SingleCells | None = None,
     viewer: napari.Viewer | None = None,
     audit: bool = False,
     run: bool = False,
@@ -42,6 +44,9 @@ def open_window(
         notes are kept, and found again by what the labels hold.
     checkpoint : Checkpoint or path, optional
         The network that is explained; ``"bundled"`` for the small one of this package.
+    cells : SingleCells, optional
+        A table of single cells, see `read_single_cells`: its images are listed, and opened by a
+        double click with its rows joined to their labels.
     viewer : Viewer, optional
         A window that is open already; what it works on makes room.
     audit : bool
@@ -81,6 +86,7 @@ def open_window(
 
     import napari
 
+    from gradcamo.docks.panels.plates.single_cells_dock import show_single_cells
     from gradcamo.docks.window import window_of
     from gradcamo.settings import AuditSettings
 
@@ -94,6 +100,9 @@ def open_window(
         window.sites.show(site)
     elif alone is not None:
         window.sites.show_labels(alone, path=path)
+    if cells is not None:
+        show_single_cells(viewer)
+        window.single_cells.show(cells)
     if network is not None:
         path = Path(checkpoint) if isinstance(checkpoint, (str, Path)) else None
         window.session.set_checkpoint(network, name, path)

@@ -14,6 +14,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.images import is_plate
 
 LayerData = tuple[Any, dict[str, Any], str]
+NOTHING: list[Any] = [(None,)]  # napari's word for: read, and there is no layer
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
@@ -48,6 +49,25 @@ def read_plate_folder(path: str) -> list[tuple[None]]:
         viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     window_of(viewer).on_disk.read(path)
     return [(None,)]  # napari's word for: read, and nothing to add
+
+
+def get_table_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
+    """The reader for one table of single cells, whose images are then listed in a dock."""
+    from gradcamo.files.single_cells.cells import is_single_cells
+
+    return list_images if isinstance(path, str) and is_single_cells(path) else None
+
+
+def list_images(path: str) -> list[Any]:
+    """List the images of a table of single cells in the window that is open; it has no layers."""
+    import napari
+
+    from gradcamo.docks.panels.plates.single_cells_dock import show_single_cells
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        show_single_cells(viewer).load(path)
+    return NOTHING
 
 
 def read_layers(path: str) -> list[LayerData]:

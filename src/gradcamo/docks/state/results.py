@@ -279,7 +279,10 @@ class Results:
         known = found.index.isin(self.table.index)
         flags = 0
         if "flagged" in found:
-            now = self.table["flagged"].reindex(found.index)
+            if len(self):
+                now = self.table["flagged"].reindex(found.index).tolist()
+            else:  # nothing was scored yet: what is not flagged stays so
+                now = [self.marked.get(label, False) for label in found.index.tolist()]
             differs = (found["flagged"] != now).to_numpy()  # from a missing one, too
             changed = found.loc[differs, "flagged"]
             self.marked.update(zip(changed.index.tolist(), changed.tolist(), strict=True))

@@ -18,6 +18,7 @@ from gradcamo.columns import HOW
 from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.state.look import Look
+from gradcamo.docks.state.measured import Measured, joined, put_marks
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings, SegmentSettings
@@ -68,6 +69,9 @@ class Session(QObject):
         self.results = Results(cutoff=CUTOFF)
         self.cautions: list[str] = []  # about the scores that are there
         self.verdict: list[str] = []  # by what the network tells treatments apart, if it was asked
+        self.measured: Measured | None = None  # by another tool, of the labels that are open
+        self._joined: pd.DataFrame | None = None
+        self.results_changed.connect(self._part)
         self.cell = 0
         self.selection = np.zeros(0, np.int64)
         self.order = np.zeros(0, np.int64)  # labels as the table shows them, from top to bottom
@@ -131,9 +135,28 @@ class Session(QObject):
             return
         self.leaving.emit()
         self.labels_layer = layer
+        self.measured = None
         self.version += 1
         self.set_results(Results(cutoff=self.results.cutoff))
         self.labels_changed.emit()
+
+    def set_measured(self, measured: Measured | None) -> None:
+        """Show what another tool measured of the cells that are open, too."""
+        self.measured = measured
+        self.results_changed.emit()
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """Scores, flags and notes of each cell, and what another tool measured of it."""
+        if self.measured is None:
+            return self.results.table
+        if self._joined is None:
+            self._joined = joined(self.results, self.measured)
+        put_marks(self._joined, self.results)
+        return self._joined
+
+    def _part(self) -> None:
+        self._joined = None
 
     def set_spacing(self, spacing_um: Spacing | None) -> None:
         """Take this voxel size (z, y, x) for the stack's; volumes follow."""

@@ -25,6 +25,7 @@ from gradcamo.docks.canvas.sites import Site, Sites, named_labels, read_site, si
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.errors import GradcamoError
 from gradcamo.files.masks import MaskError
+from gradcamo.files.single_cells.cells import is_single_cells
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,6 +47,7 @@ class Intake(Follower):
     failed = Signal(object)
     asked = Signal(str)  # for axes, and why; with empty text no longer
     offered = Signal(str)  # another stack that is open now
+    tabled = Signal(object)  # the path of a table of single cells
 
     def __init__(self, session: Session, viewer: ViewerModel, sites: Sites) -> None:
         super().__init__(session, viewer)
@@ -65,8 +67,15 @@ class Intake(Follower):
         self._look()
 
     def open_files(self, paths: Sequence[Path]) -> None:
-        """Open what is named so as labels, anything else as Z-stacks, one after the other."""
-        self._files = sorted(paths, key=named_labels)  # labels fit the stack they follow
+        """Open what is named so as labels, anything else as Z-stacks, one after the other.
+
+        Tables of single cells are for others to open.
+        """
+        tables = [path for path in paths if is_single_cells(path)]
+        for path in tables[-1:]:
+            self.tabled.emit(path)
+        stacks = (path for path in paths if path not in tables)
+        self._files = sorted(stacks, key=named_labels)  # labels fit the stack they follow
         self._next()
 
     def open_stack(

@@ -43,6 +43,8 @@ class SingleCells:
         Which columns tell what.
     image_of, number_of : arrays, (rows,)
         For each row of the table its row in ``images``, and the number of its object (0: none).
+    how : mapping
+        The arguments that it was read with.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class SingleCells:
     columns: Recognised
     image_of: np.ndarray
     number_of: np.ndarray
+    how: Mapping[str, Any]
     _file: File = field(repr=False)
     _stamp: tuple[int, int] = field(repr=False)
 
@@ -108,8 +111,8 @@ class SingleCells:
                 f"the files of {row['name']} were not found, neither where {self.path.name} says "
                 f"nor beside it: say where they lie with images=… (--images FOLDER)"
             )
-        told = {name: str(row[name]) for name in (*PLACES, "labels")}
-        return {**told, "image": row["files"]}
+        at = {name: str(row[name]) for name in (*PLACES, "labels")}
+        return {**(self.how["told"] or {}), **at, "image": row["files"]}
 
     def refuse_changed(self) -> None:
         """Raise where the file is another than when it was read."""
@@ -133,6 +136,7 @@ def read_single_cells(
     labels: str | Path | None = None,
     images: str | Path | None = None,
     object_number: str | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> SingleCells:
     """Open a table of single cells that CytoTable, CellProfiler, coSMicQC or we made.
 
@@ -152,6 +156,8 @@ def read_single_cells(
     object_number : str, optional
         Column of the number that each object has in its label image. Default: its usual names,
         such as ``Metadata_ObjectNumber``.
+    told : mapping of str, optional
+        What no file says, as columns of a plate do: ``{"axes": "ZYX", "spacing_um": "1,0.1,0.1"}``.
 
     Returns
     -------
@@ -203,6 +209,7 @@ def read_single_cells(
         columns,
         image_of,
         number_of,
+        {"labels": labels, "images": images, "object_number": object_number, "told": told},
         file,
         stamp,
     )
@@ -297,7 +304,8 @@ def _images(
             if there not in found.values():  # all channels may lie in one file
                 found[channel] = there
         whole = all(found.values()) and bool(found)
-        files: Any = found if len(found) > 1 else next(iter(found.values()), "")
+        alone = len(found) == len(wanted) and "" not in found  # one file for each channel
+        files: Any = found if found and alone else next(iter(found.values()), "")
         of_labels = row[columns.labels] if columns.labels else ""
         within = row[columns.labels_folder] if columns.labels_folder else ""
         at = {name: row[columns.places[name]] if name in columns.places else "" for name in PLACES}

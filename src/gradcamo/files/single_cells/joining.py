@@ -36,6 +36,19 @@ def how_joined(rows: pd.DataFrame, labels: np.ndarray, centre: Mapping[str, str]
     return "; ".join(said)
 
 
+def centres_of(labels: np.ndarray) -> dict[int, tuple[float, float, float]]:
+    """The middle (z, y, x) of the box around each label, in voxels."""
+    from scipy.ndimage import find_objects
+
+    numbers = np.unique(labels)
+    numbers = numbers[numbers > 0]
+    dense = np.searchsorted(numbers, labels) + 1  # labels may be any numbers
+    dense[labels <= 0] = 0
+    boxes = find_objects(dense)
+    middles = (tuple((axis.start + axis.stop - 1) / 2 for axis in box) for box in boxes)
+    return dict(zip(numbers.tolist(), middles, strict=True))
+
+
 def _agreeing(rows: pd.DataFrame, labels: np.ndarray, centre: Mapping[str, str]) -> tuple[int, int]:
     """How many centres lie in their label, of how many that lie in the image."""
     if not {"x", "y"} <= set(centre) or not set(centre.values()) <= set(rows):

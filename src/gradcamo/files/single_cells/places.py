@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from gradcamo.errors import GradcamoError
 
+_IMAGES = (".tif", ".tiff", ".png", ".npy", ".zarr")
 NAMED_LABELS = re.compile(r"label|mask|seg", re.IGNORECASE)
 
 
@@ -85,7 +86,7 @@ def labels_in(folder: Path, images: Sequence[str]) -> Iterator[str]:
     GradcamoError
         If several are.
     """
-    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    names = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in _IMAGES)
     for image in images:
         stem = _stem(image)
         begins = re.compile(re.escape(stem) + (r"(?!\d)" if stem[-1:].isdigit() else ""))

@@ -42,13 +42,17 @@ class CellCard(QWidget):
             text.setWordWrap(True)
         self.show_cell(None)
 
-    def show_cell(self, row: Any) -> None:
-        """Show a row of the table, or that there is none."""
+    def show_cell(self, row: Any, unscored: int = 0) -> None:
+        """Show a row of the table, that a cell has none, or that there is no cell."""
         scored = row is not None and bool(np.isfinite(row["grad_camo"]))
         self.bars.setVisible(scored or (row is not None and is_answered(row)))
         self.bars.show_row(row)
         self.verdict.say("")
         self.doubts.say("")
+        if row is None and unscored:
+            self.title.setText(f"<b>Cell {unscored}</b>")
+            self._hint("Not scored: with a network, a click explains it.")
+            return
         if row is None:
             self.title.setText("No cell chosen")
             self._hint("Click a cell in the image or a row in the table.")

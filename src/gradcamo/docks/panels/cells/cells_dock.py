@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from gradcamo.columns import KNOWN
 from gradcamo.docks.panels.cells.export_dialog import ExportDialog
 from gradcamo.docks.panels.cells.share_bars import paint_shares
 from gradcamo.docks.panels.cells.table_model import BARS, CellTableModel
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 22
 MOST_RANGES = 300  # of rows in Qt's selection, whose time grows with their square
 WIDTH = 84
+WIDEST = 240
 WIDTHS = {
     "label": 52,
     "flagged": 60,
@@ -169,7 +171,8 @@ class CellsDock(Dock):
 
     def _show_pictures(self, shown: bool) -> None:
         self.model.picture = self.thumbnails.picture if shown else None
-        height = SIZE + 4 if shown else ROW_HEIGHT
+        measured = self.session.measured is not None and not self.session.results.recipe
+        height = SIZE + 4 if shown and not measured else ROW_HEIGHT  # an audit tells the crop
         self.view.setIconSize(QSize(SIZE, SIZE))
         self.view.verticalHeader().setDefaultSectionSize(height)
         self.view.setColumnWidth(0, WIDTHS["label"] + (SIZE if shown else 0))
@@ -181,20 +184,29 @@ class CellsDock(Dock):
         try:
             results = self.session.results
             self.model.stale = results.stale
-            if len(results) or not self.model.empty:
-                self.model.set_table(results.table, self.toolbar.kept(results.table))
+            if len(results) or self.session.measured or not self.model.empty:
+                cells = self.session.cells
+                self.model.set_table(cells, self.toolbar.kept(cells))
         finally:
             self._echo = False
         if self.model.columns != columns or not columns:
             for number, name in enumerate(self.model.columns):
-                self.view.setColumnWidth(number, WIDTHS.get(name, WIDTH))
+                self.view.setColumnWidth(number, WIDTHS.get(name) or self._width(name))
             self._show_pictures(self.toolbar.pictures.isChecked())
             self._draw_shares()
             self._show_sorting()
-            self.toolbar.list_columns(results.columns, self.model.columns)
+            there = results.columns if self.session.measured is None else [*self.session.cells]
+            self.toolbar.list_columns(there, self.model.columns)
         self._tell_shown()
         self._on_selection(self.session.selection)
         self._say()
+
+    def _width(self, name: str) -> int:
+        """Of a column: another tool's names are long."""
+        if name in KNOWN:
+            return WIDTH
+        needed = self.view.horizontalHeader().fontMetrics().horizontalAdvance(name) + 24
+        return max(WIDTH, min(needed, WIDEST))
 
     def _draw_shares(self) -> None:  # in their column alone: a painter in Python is slow
         for number, name in enumerate(self.model.columns):
@@ -215,17 +227,22 @@ class CellsDock(Dock):
             )
 
     def _on_flags(self) -> None:
-        self.model.refresh(self.session.results.table)
+        self.model.refresh(self.session.cells)
         self._say()
 
     def _say(self) -> None:
-        counts = self.session.results.counts()
-        if not counts["cells"]:
+        counts, measured = self.session.results.counts(), self.session.measured
+        cells, flagged = counts["cells"], counts["flagged"]
+        if measured is not None:
+            table = self.session.cells
+            cells, flagged = len(table), int(table["flagged"].sum())
+        if not cells:
             self.message.say("No scores yet: load a checkpoint and audit the cells.")
             return
         shown = self.model.rowCount()
-        text = f"{counts['cells']:,} cells" if shown == counts["cells"] else f"{shown:,} shown"
-        self.message.say(f"{text} · {counts['scored']:,} scored · {counts['flagged']:,} flagged")
+        text = f"{cells:,} cells" if shown == cells else f"{shown:,} shown"
+        of = "" if measured is None else f" of {measured.name}"
+        self.message.say(f"{text}{of} · {counts['scored']:,} scored · {flagged:,} flagged")
 
     def _on_rows(self, *_: Any) -> None:
         if self._echo:
@@ -252,7 +269,7 @@ class CellsDock(Dock):
             self._on_selection(self.session.selection)
 
     def _on_filter(self) -> None:
-        table = self.session.results.table
+        table = self.session.cells
         kept = self.toolbar.kept(table)
         self.model.set_filter(np.ones(len(table), bool) if kept is None else kept)
         if kept is not None or not self.toolbar.filter.text().strip():

@@ -264,7 +264,10 @@ class CellTableModel(QAbstractTableModel):
     def _usual_columns(self) -> list[str]:
         there = self._columns_there()
         own = [name for name in FIRST_SHOWN if name in there]
-        return own + [name for name in there if name not in KNOWN]  # the plate's own columns
+        others = [name for name in there if name not in KNOWN]  # the plate's own columns
+        if self._table is not None and "usual" in self._table.attrs:  # another tool's
+            return own + [name for name in self._table.attrs["usual"] if name in others]
+        return own + others
 
     def _arrange(self) -> None:
         name, ascending = self._sorting
@@ -294,7 +297,10 @@ def sorted_order(values: pd.Series, ascending: bool) -> np.ndarray:
     if values.dtype.kind in "uifb" and not isinstance(values.dtype, pd.BooleanDtype):
         keys = values.to_numpy()
     else:
-        keys, _ = pd.factorize(values, sort=True)  # -1 where missing
+        try:
+            keys, _ = pd.factorize(values, sort=True)  # -1 where missing
+        except TypeError:  # of several kinds
+            keys, _ = pd.factorize(values.astype(str).where(values.notna()), sort=True)
         keys = np.where(keys < 0, np.nan, keys)
     if not ascending:
         keys = -keys.astype(float)

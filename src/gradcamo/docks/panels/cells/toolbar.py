@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
+    QInputDialog,
     QLabel,
     QLineEdit,
     QMenu,
@@ -18,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidgetAction,
 )
 
-from gradcamo.columns import meaning, title
+from gradcamo.columns import KNOWN, meaning, title
 from gradcamo.docks.canvas.keys import KEYS
 from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.tint import BAD
@@ -28,6 +29,7 @@ from gradcamo.errors import GradcamoError
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_LISTED = 80  # columns of a menu
 TABLES = "Tables (*.csv *.parquet *.h5ad)"
 BUTTON = """
 QToolButton { padding: 3px 8px; }
@@ -84,6 +86,7 @@ class CellsToolbar(QWidget):
         self.pictures.toggled.connect(self._on_pictures)
         self.columns.menu().triggered.connect(self._on_column)
         self._shown: list[str] = []
+        self._there: list[str] = []
 
     def kept(self, table: pd.DataFrame) -> np.ndarray | None:
         """Rows that the filter lets pass; None without a filter that can be understood."""
@@ -102,10 +105,14 @@ class CellsToolbar(QWidget):
 
     def list_columns(self, columns: Sequence[str], shown: Sequence[str]) -> None:
         """Offer these columns, with those that are shown ticked."""
-        self._shown = list(shown)
+        self._shown, self._there = list(shown), list(columns)
         menu = self.columns.menu()
         menu.clear()
-        for name in columns:
+        wide = len(columns) > MOST_LISTED
+        listed = [name for name in columns if name in KNOWN or name in shown] if wide else columns
+        if wide:
+            menu.addAction(f"one of {len(columns):,} columns…").triggered.connect(self._on_any)
+        for name in listed:
             action = menu.addAction(title(name))
             action.setData(name)
             action.setCheckable(True)
@@ -119,8 +126,18 @@ class CellsToolbar(QWidget):
     def _on_filter(self) -> None:
         self.filter_changed.emit()
 
+    def _on_any(self) -> None:
+        others = [name for name in self._there if name not in self._shown]
+        name, chosen = QInputDialog.getItem(self, "Columns", "Show the column", others)
+        if chosen and name in others:
+            self._shown.append(name)
+            self.columns_chosen.emit(self._shown)
+            self.list_columns(self._there, self._shown)
+
     def _on_column(self, action: Any) -> None:
         name = action.data()
+        if name is None:
+            return
         if action.isChecked():
             self._shown.append(name)
         elif name in self._shown:

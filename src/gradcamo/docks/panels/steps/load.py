@@ -27,6 +27,7 @@ from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.files.images import is_plate
 from gradcamo.files.masks import MaskError
+from gradcamo.files.single_cells.cells import is_single_cells
 
 if TYPE_CHECKING:
     import napari
@@ -121,19 +122,21 @@ class LoadDock(Dock):
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Take what is named so for labels, anything else for a Z-stack."""
+        """Take what is named so for labels, tables of single cells, all else for Z-stacks."""
         event.acceptProposedAction()
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
-        plates = [path for path in paths if is_plate(path)]
+        plates = [path for path in paths if is_plate(path) and not is_single_cells(path)]
         with self.telling():
             if plates:
                 self._plate.read(plates[0])
             self._intake.open_files([path for path in paths if path not in plates])
 
     def open_path(self, path: str | Path) -> None:
-        """Read a plate, or a Z-stack, in the background."""
+        """Read a plate, a table of single cells, or a Z-stack, in the background."""
         with self.telling():
-            if is_plate(path):
+            if is_single_cells(path):
+                self._intake.open_files([Path(path)])
+            elif is_plate(path):
                 self._plate.read(path)
             else:
                 self._intake.open_stack(path)

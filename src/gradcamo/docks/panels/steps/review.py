@@ -105,7 +105,8 @@ class ReviewDock(QWidget):
         if label:  # the table imports pandas, for which a dock that opens empty need not wait
             table = self.session.results.table
             row = table.loc[label] if label in table.index else None
-        self.card.show_cell(row)
+        measured = self.session.measured is not None and label in self.session.measured.rows.index
+        self.card.show_cell(row, label if measured else 0)
 
     def _on_outlines(self, outlines: bool) -> None:
         keep("outlines", outlines)

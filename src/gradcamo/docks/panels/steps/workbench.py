@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from gradcamo.docks.panels.plates.single_cells_dock import show_single_cells
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.load import LoadDock
 from gradcamo.docks.panels.steps.model import ModelDock
@@ -77,6 +78,7 @@ class Workbench(QWidget):
         ):
             signal.connect(self._update)
         session.results_changed.connect(self._show_cells)
+        window.single_cells.changed.connect(self._show_single_cells)
         self._update()
 
     def sizeHint(self) -> QSize:
@@ -114,9 +116,14 @@ class Workbench(QWidget):
                 step.open(number == coming)
 
     def _show_cells(self) -> None:
-        viewer = self._window.viewer
-        if hasattr(viewer, "window") and len(self.session.results):
+        viewer, session = self._window.viewer, self.session
+        if hasattr(viewer, "window") and (len(session.results) or session.measured is not None):
             show_cells(viewer)
+
+    def _show_single_cells(self) -> None:
+        viewer = self._window.viewer
+        if hasattr(viewer, "window"):
+            show_single_cells(viewer)
 
 
 def show_cells(viewer: napari.Viewer) -> Any:
