@@ -1,11 +1,14 @@
-"""Kill workers, the scheduler and the client at random; then count the rows.
+"""Kill, flip bits, fill disks and run twice at once; then count the rows.
 
-    python benchmarks/chaos.py [--kills 20] [--seed 0]
+    python benchmarks/chaos.py [--kills 20] [--seed 0] [--only plate,finish,commands,flips,crowd]
 
-A plate of 24 stacks is audited on a cluster of separate processes while `kill -9` falls on them at
-random moments. What died is started again, as an operator would. Every time a run ends well, its
-tables are compared with those of a run that nobody disturbed, cell by cell and bit by bit, and
-another run is started until all kills are spent.
+``plate``: a plate of 24 stacks is audited on a cluster of separate processes while `kill -9` falls
+on them at random moments. What died is started again, as an operator would. Every time a run ends
+well, its tables are compared with those of a run that nobody disturbed, cell by cell and bit by
+bit, and another run is started until all kills are spent. ``finish``: a run is killed while it
+writes tables and report. ``commands``: `gradcamo train`, `audit` and `segment` are killed, with
+SIGKILL and with SIGINT, and begun again. ``flips``: 200 single bits of the stacks' files are
+flipped, one at a time. ``crowd``: two runs in one folder, and a disk that fills up.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +29,14 @@ import anndata
 import numpy as np
 import pandas as pd
 import psutil
+import torch
 from tiny import tiny_checkpoint, tiny_plate
 
+from gradcamo.errors import GradcamoError
+from gradcamo.files.labels import read_labels
+from gradcamo.files.seal import check_seal
 from gradcamo.files.store import read_table
+from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.plate.run import audit_plate
 from gradcamo.settings import PlateSettings
 
@@ -156,8 +166,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="plate,finish,commands,flips,crowd")
     options = parser.parse_args()
     dice = random.Random(options.seed)
+    parts = options.only.split(",")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plate = tiny_plate(folder / "plate", rows="DBCGFE", sites=2)
@@ -166,20 +178,180 @@ def main() -> None:
         reference = folder / "reference"
         assert audit_plate(plate, model, reference, SETTINGS).exit_status == 0
         print(f"undisturbed: {len(read_table(reference / 'cells.parquet'))} rows", flush=True)
-        cluster = Cluster(plate, model, folder / "log.txt")
-        kills: dict[str, int] = {}
-        runs = 0
-        try:
-            while sum(kills.values()) < options.kills:
-                runs += 1
-                out = folder / f"run-{runs}"
-                disturb(cluster, out, kills, options.kills, dice)
-                print(f"run {runs}: {compare(out, reference)} rows, none lost, none twice; "
-                      f"kills so far {kills}", flush=True)  # fmt: skip
-        finally:
-            cluster.stop()
-            print((folder / "log.txt").read_text()[-2000:] if sys.exc_info()[0] else "", end="")
+        if "plate" in parts:
+            disturbed_plates(folder, plate, model, options.kills, dice)
+        if "finish" in parts:
+            killed_at_the_end(plate, model, reference, options.kills // 4, dice)
+        if "commands" in parts:
+            killed_commands(folder, options.kills // 4, dice)
+        if "flips" in parts:
+            flipped_bits(plate, model, reference, dice)
+        if "crowd" in parts:
+            crowd(plate, model, reference, folder)
+
+
+def disturbed_plates(
+    folder: Path, plate: Path, model: Path, most: int, dice: random.Random
+) -> None:
+    """Runs on a cluster whose processes are killed."""
+    reference = folder / "reference"
+    cluster = Cluster(plate, model, folder / "log.txt")
+    kills: dict[str, int] = {}
+    runs = 0
+    try:
+        while sum(kills.values()) < most:
+            runs += 1
+            out = folder / f"run-{runs}"
+            disturb(cluster, out, kills, most, dice)
+            print(f"run {runs}: {compare(out, reference)} rows, none lost, none twice; "
+                  f"kills so far {kills}", flush=True)  # fmt: skip
+    finally:
+        cluster.stop()
+        print((folder / "log.txt").read_text()[-2000:] if sys.exc_info()[0] else "", end="")
     print(f"{sum(kills.values())} kills ({kills}) in {runs} runs: every table is exact")
+
+
+def begun(*command: object) -> subprocess.Popen:
+    """A gradcamo command in a process of its own."""
+    python = [sys.executable, "-m", "gradcamo.cli.commands", *map(str, command)]
+    return subprocess.Popen(
+        python, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def plate_command(plate: Path, model: Path, out: Path) -> list[object]:
+    options = ["--umap-cells", 0, "--thumbnails", 4, "--workers", 2]
+    return ["plate", plate, "--checkpoint", model, "-o", out, *options]
+
+
+def killed_at_the_end(
+    plate: Path, model: Path, reference: Path, kills: int, dice: random.Random
+) -> None:
+    """A run is killed while it writes what is about the plate as a whole."""
+    out = Path(shutil.copytree(reference, reference.with_name("finish")))
+    done = 0
+    while done < kills:
+        process = begun(*plate_command(plate, model, out))
+        while process.poll() is None and not list(out.glob(".together-*")):
+            time.sleep(0.02)
+        time.sleep(dice.random() * 3)
+        if process.poll() is None:
+            process.kill()
+            done += 1
+        process.wait()
+        with_report = (out / "report.html").is_file()
+        age = {path.name: path.stat().st_mtime for path in out.iterdir() if path.is_file()}
+        if with_report:  # the old ones together, or the new ones
+            assert age["report.html"] >= age["cells.parquet"], "a new table beside an old report"
+    assert begun(*plate_command(plate, model, out)).wait() == 0
+    assert not list(out.glob(".together-*"))
+    rows = compare(out, reference)
+    print(f"{done} kills while tables and report were written: {rows} rows, all exact", flush=True)
+
+
+def killed_commands(folder: Path, kills: int, dice: random.Random) -> None:
+    """Train, audit and segment are killed and begun again; what they end with is the same."""
+    plate = tiny_plate(folder / "small")
+    row = pd.read_csv(plate).iloc[0]
+    image, labels = plate.parent / row["image"], plate.parent / row["labels"]
+    model = folder / "small.safetensors"
+    tiny_checkpoint().save(model)
+    training = ["--epochs", 3, "--width", 0.1, "--input-size", 64, 64, 64, "--batch-size", 4]
+    training += ["--crop-size-yx", 48, 48, "--device", "cpu"]
+    commands = {
+        "audit": (["audit", image, "--labels", labels, "--checkpoint", model], ".parquet"),
+        "segment": (["segment", image, "--model", "bundled"], ".ome.tif"),
+        "train": (["train", plate, *training], ".safetensors"),
+    }
+    for name, (command, ending) in commands.items():
+        whole = folder / f"{name}-whole{ending}"
+        start = time.monotonic()
+        process = begun(*command, "-o", whole)
+        assert process.wait() == 0, process.stdout.read()
+        takes = time.monotonic() - start
+        out = folder / f"{name}{ending}"
+        more = ["--resume"] if name == "train" else []
+        for _ in range(kills):
+            process = begun(*command, "-o", out, *more)
+            time.sleep(takes * (0.3 + 0.7 * dice.random()))
+            process.send_signal(dice.choice([signal.SIGKILL, signal.SIGINT]))
+            process.wait()
+            if out.exists():
+                check_seal(out, required=True)
+                out.unlink()
+        process = begun(*command, "-o", out, *more)
+        assert process.wait() == 0, process.stdout.read()
+        assert_same(name, out, whole)
+        left = [path.name for path in folder.glob(f".*{name}*")]
+        print(f"{kills} kills of gradcamo {name}: it ends as one that nobody disturbed"
+              + (f"; scratch files that stay: {left}" if left else ""), flush=True)  # fmt: skip
+
+
+def assert_same(name: str, one: Path, other: Path) -> None:
+    if name == "audit":
+        pd.testing.assert_frame_equal(read_table(one), read_table(other))
+    elif name == "segment":
+        np.testing.assert_array_equal(read_labels(one), read_labels(other))
+    else:
+        a, b = (Checkpoint.load(path).network.state_dict() for path in (one, other))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def flipped_bits(plate: Path, model: Path, reference: Path, dice: random.Random) -> None:
+    """Single bits of the stacks' files are flipped: each is found, and the next run mends it."""
+    out = Path(shutil.copytree(reference, reference.with_name("flips")))
+    files = sorted((out / "cells").rglob("*.parquet")) + sorted((out / "thumbnails").rglob("*.*"))
+    silent = 0
+    for _ in range(200):
+        path = dice.choice(files)
+        whole = path.read_bytes()
+        content, bit = bytearray(whole), dice.randrange(len(whole) * 8)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            check_seal(path, required=True)
+            silent += 1
+        except GradcamoError:
+            pass
+        path.write_bytes(whole)
+    assert silent == 0, f"{silent} flips were not seen"
+    damaged = dice.sample(files, 3)
+    for path in damaged:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 4
+        path.write_bytes(content)
+    summary = audit_plate(plate, model, out, SETTINGS)
+    assert len(summary.mended) == 3, summary.mended
+    print(f"200 bits flipped: none unseen; 3 damaged files named and made again, "
+          f"{compare(out, reference)} rows exact", flush=True)  # fmt: skip
+
+
+def crowd(plate: Path, model: Path, reference: Path, folder: Path) -> None:
+    """Two runs at once, and a disk that fills up."""
+    out = folder / "crowd"
+    first = begun(*plate_command(plate, model, out))
+    while not (out / ".run.json").is_file() and first.poll() is None:
+        time.sleep(0.05)
+    second = begun(*plate_command(plate, model, out))
+    said = second.communicate()[0]
+    assert second.returncode == 1, said
+    assert "another run works in" in said, said
+    assert first.wait() == 0
+    compare(out, reference)
+    full = folder / "full"
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    command = [sys.executable, "-m", "gradcamo.cli.commands"]
+    command += [str(part) for part in plate_command(plate, model, full)]
+    ended = subprocess.run(command, env=ENVIRONMENT, preexec_fn=small, capture_output=True)
+    assert ended.returncode == 1, ended.stdout
+    assert b"Traceback" not in ended.stdout + ended.stderr
+    assert begun(*plate_command(plate, model, full)).wait() == 0
+    print(f"two runs at once: the second is told; a full disk: {compare(full, reference)} rows "
+          "exact after it", flush=True)  # fmt: skip
 
 
 def disturb(
