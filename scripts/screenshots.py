@@ -45,6 +45,7 @@ def main(out: str, plate: str) -> None:
     explain(viewer, bench, session, camera)
     review(viewer, bench, session, camera)
     compare(viewer, session, camera)
+    causal(viewer, bench, session, camera)
     plate_docks(viewer, session, camera, folder)
     networks(viewer, camera, folder / "plate" / "plate.csv")
     viewer.close()
@@ -141,6 +142,35 @@ def compare(viewer: Any, session: Any, camera: Camera) -> None:
     wait(lambda: widget.view.count() > 0 and not widget.job.running)
     camera.widget("compare", widget)
     remove(viewer, widget)
+
+
+def causal(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
+    """What one cell's prediction hangs on, what was done to find out, and what all hang on."""
+    from gradcamo.auditing.cell_verdict import cell_verdict
+    from gradcamo.docks.panels.cells.swapped_crops_dock import SwappedCropsDock
+
+    open_step(bench, "Explain")
+    press(bench.explain.causal, "All")
+    wait(lambda: session.swapping.running, 20)
+    wait(lambda: not session.swapping.running)
+    wait(seconds=1)
+    open_step(bench, "Review")
+    table = session.results.table
+    told = {label: cell_verdict(table.loc[label]) for label in table["label"]}
+    apart = {n: table.at[n, "causal_own"] for n, said in told.items() if "disagrees" in said}
+    session.choose(max(apart, key=apart.get), "table")
+    pick_mode(bench.review, "region")
+    viewer.reset_view()
+    wait(seconds=3)
+    camera.window("causal_window")
+    camera.widget("causal_review", step(bench, "Review"))
+    press(bench.review.causal, "Swapped crops")
+    docks = viewer.window.dock_widgets.values()
+    (swapped,) = [widget for widget in docks if isinstance(widget, SwappedCropsDock)]
+    wait(lambda: swapped.crops is not None and not swapped.job.running)
+    camera.widget("causal_swapped", swapped, 340)
+    remove(viewer, swapped)
+    pick_mode(bench.review, "score")
 
 
 def plate_docks(viewer: Any, session: Any, camera: Camera, folder: Path) -> None:

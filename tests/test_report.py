@@ -332,7 +332,7 @@ def test_causal_tables_count_asked_right_and_answered_cells(page):
     lacking = (table["causal_reason"] == "it is of the only training well of x").sum()
     assert f"{lacking}: it is of the only training well of x" in text
     assert "over 4 draws" in text
-    assert "was not drawn" not in text
+    assert "was not asked" not in text
     both = told[told["grad_camo"].notna()]
     rho = spearmanr(both["grad_camo"], both["causal_own"])[0]
     assert f"Spearman's ρ = {rho:.2f} over {len(both)} cells" in text

@@ -109,7 +109,7 @@ def test_the_chosen_cell_is_asked_once_and_then_with_more_draws(
     same(preview[0], once.iloc[0])
     assert not review.causal.check.isVisible()  # there is nothing left to ask
     row = ready.results.table.loc[label]
-    assert review.card.verdict.text().startswith(cell_verdict(row))
+    assert review.card.verdict.text() == cell_verdict(row)
 
 
 def test_the_next_click_ends_the_check_and_may_begin_another(ready, window, qtbot, whole):
@@ -242,14 +242,15 @@ def test_donors_are_made_from_a_plate_beside_the_checkpoint(
 
 
 def test_edited_cells_lose_their_answers_and_others_keep_them(ready, window, qtbot):
-    labels = [scored_label(ready, rank) for rank in (0, 1)]
+    labels = [scored_label(ready, rank) for rank in (0, 1, 2)]
     window.swapping.start(labels)
     wait_for(qtbot, ready)
-    layer = ready.labels_layer
-    layer.data_setitem(tuple(axis[:1] for axis in np.nonzero(layer.data == labels[0])), 0)
-    assert ready.results.draws_of(labels[0]) == 0
-    near = ready.results.stale
-    assert ready.results.draws_of(labels[1]) == (0 if labels[1] in near else 4)
+    layer, results = ready.labels_layer, ready.results
+    voxel = tuple(axis[:1] for axis in np.nonzero(layer.data == labels[0]))
+    layer.data_setitem(voxel, labels[1])  # from one cell to another: both see other voxels now
+    assert [results.draws_of(label) for label in labels] == [0, 0, 4]
+    layer.data_setitem(voxel, 0)  # and whoever has this voxel in its crop
+    assert results.draws_of(labels[2]) == (0 if labels[2] in results.stale else 4)
 
 
 def test_answers_stay_through_another_audit_of_the_same_network_alone(
@@ -265,6 +266,14 @@ def test_answers_stay_through_another_audit_of_the_same_network_alone(
     pd.testing.assert_series_equal(again.table.loc[label, list(CAUSAL_COLUMNS)], before)
     for other in ({"checkpoint": "another"}, {"channels": ["DNA"]}):
         assert ready.results.fresh(recipe | other).draws_of(label) == 0
+
+
+def test_answers_of_the_command_line_are_joined_by_those_of_the_window(ready, window, qtbot, whole):
+    labels = [scored_label(ready, rank) for rank in (0, 1)]
+    ready.results.add_causal(whole.loc[labels[:1]].reset_index(), whole.attrs["recipe"])
+    window.swapping.start(labels)
+    wait_for(qtbot, ready)
+    assert [ready.results.draws_of(label) for label in labels] == [4, 4]
 
 
 def test_answers_of_another_bank_replace_those_of_the_first(ready, window, qtbot, whole):

@@ -381,7 +381,8 @@ def _without_causal(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _question(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What makes answers comparable; more draws only make them sharper."""
-    of = {name: recipe.get(name) for name in ("checkpoint", "bank", "stack_channels")}
+    of = {name: recipe.get(name) for name in ("checkpoint", "bank")}
+    of["channels"] = recipe.get("stack_channels", recipe.get("channels"))
     settings = {k: v for k, v in recipe.get("settings", {}).items() if k in QUESTION}
     return {**of, **settings}
 

@@ -32,6 +32,7 @@ class Cautioning(QObject):
         self.job.ended.connect(self._on_ended)
         session.results_changed.connect(self._wait)
         session.flags_changed.connect(self._wait)
+        session.swapping.ended.connect(self._wait)
 
     def _wait(self) -> None:
         self._soon.start(WAIT_MS)
@@ -39,7 +40,7 @@ class Cautioning(QObject):
     def _start(self) -> None:
         session = self.session
         self._again = self.job.running
-        if self._again:
+        if self._again or session.swapping.running:  # a preview that is being refined
             return
         results, recipe = session.results, session.recipe()
         if not recipe or session.auditing.running:
@@ -53,7 +54,8 @@ class Cautioning(QObject):
             from gradcamo.auditing.verdict import causal_verdict
 
             said = cautions(table, recipe) if audited else facts(recipe)
-            yield results, said, causal_verdict(table)
+            asked = "causal_own" in table and table["causal_own"].notna().sum() > 1
+            yield results, said, causal_verdict(table) if asked else []
 
         self.job.start(steps)
 

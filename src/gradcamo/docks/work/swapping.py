@@ -108,19 +108,16 @@ class Swapping(QObject):
         if self.asks_many:
             raise GradcamoError("other cells are asked now: wait for them or cancel it first")
         settings = self._ready()
-        self._wanted = label
+        self._wanted = label  # which ends what is asked of another
         if self.job.running:
-            return  # which sees to it once it is where it asks cells, or when it has ended
+            return  # donors are made ready for any cell, and this one is asked when that has ended
         self._many = self._left = False
         of = self._cells(settings)
 
         def steps() -> Iterator[Any]:
             ask = of()
-            seen: set[int] = set()
-            while (here := self._wanted) and here not in seen:
-                seen.add(here)
-                for draws in dict.fromkeys((1, self.settings.draws)):
-                    yield from ask([here], draws, lambda here=here: self._wanted != here)
+            for draws in dict.fromkeys((1, self.settings.draws)):
+                yield from ask([label], draws, lambda: self._wanted != label)
 
         self.job.start(until_stopped(steps))
 

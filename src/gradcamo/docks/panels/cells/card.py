@@ -75,7 +75,7 @@ class CellCard(QWidget):
             self._hint("No positive evidence: the map is empty, there is no score.")
         if said := cell_verdict(row):
             colour = GOOD if is_answered(row) else FAINT
-            self.verdict.say(said + _effect(row), WARN if "disagrees" in said else colour)
+            self.verdict.say(said, WARN if "disagrees" in said else colour)
             doubts = (f"⚠ {why[0].upper()}{why[1:]}." for why in cell_doubts(row))
             self.doubts.say("\n".join(doubts), WARN)
 
@@ -109,7 +109,10 @@ def _both(row: Any) -> str:
             + "".join(f"<td align='right'>&nbsp;&nbsp;{_percent(share)}</td>" for share in shares)
             + "</tr>"
         )
-    return f"<table cellspacing='0'>{''.join(lines)}</table>"
+    return (
+        f"<table cellspacing='0'>{''.join(lines)}</table><span style='color:{faint}'>"
+        f"{_effect(row)}</span>"
+    )
 
 
 def _percent(share: float) -> str:
@@ -118,10 +121,8 @@ def _percent(share: float) -> str:
 
 def _effect(row: Any) -> str:
     """How much hangs on all contents together, and whether the call does."""
-    if not is_answered(row):
-        return ""
     error = row["causal_effect_se"]
     by = f"{row['causal_effect']:.1f}" + (f" ± {error:.1f}" if np.isfinite(error) else "")
     flips = row["causal_flips"]
-    turns = ", and turns the call" if isinstance(flips, (bool, np.bool_)) and flips else ""
-    return f" Swapping everything for {row['causal_reference']}'s takes away {by} logits{turns}."
+    turns = " and turns the call" if isinstance(flips, (bool, np.bool_)) and flips else ""
+    return f"all from {row['causal_reference']} takes away {by} logits{turns}"

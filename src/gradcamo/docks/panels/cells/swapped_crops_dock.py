@@ -105,6 +105,8 @@ class SwappedCropsDock(Dock):
             return
         if wanted == self._drawn or self.job.running or session.swapping.running:
             return
+        if not self.isVisible():  # behind another tab: nobody looks
+            return
         self._drawn = wanted
         make, look = self._swapping.swapper(settings, self.job), self._look()
 
@@ -113,6 +115,10 @@ class SwappedCropsDock(Dock):
             yield made, None if made.reason else _coloured(made, look)
 
         self.run(self.job, until_stopped(steps), f"swapping the regions of cell {label} …")
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self.draw()
 
     def save_figure(self, path: str) -> None:
         """Write the crops that are shown as a figure."""

@@ -32,7 +32,7 @@ MODE_NAMES = {
     "score": "Grad-CAMO score",
     "flagged": "flagged or passing",
     "causal": "owed to the cell itself",
-    "region": "region that is owed most",
+    "region": "region owed most",
     "label": "cell",
 }
 
