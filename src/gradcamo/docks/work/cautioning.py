@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
 
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
@@ -24,20 +25,16 @@ class Cautioning(QObject):
         self.session = session
         self.job = Job(session)
         self._again = False
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._start)
         self.job.stepped.connect(self._on_found)
         self.job.failed.connect(notify)
         self.job.ended.connect(self._on_ended)
-        session.results_changed.connect(self._wait)
-        session.flags_changed.connect(self._wait)
-        session.swapping.ended.connect(self._wait)
+        session.results_changed.connect(self.look)
+        session.flags_changed.connect(self.look)
+        session.swapping.ended.connect(self.look)
 
-    def _wait(self) -> None:
-        self._soon.start(WAIT_MS)
-
-    def _start(self) -> None:
+    @qdebounced(timeout=WAIT_MS)
+    def look(self) -> None:
+        """Work out what is to be said now, a little later."""
         session = self.session
         self._again = self.job.running
         if self._again or session.swapping.running:  # a preview that is being refined
@@ -72,4 +69,4 @@ class Cautioning(QObject):
 
     def _on_ended(self, _: bool) -> None:
         if self._again:
-            self._start()
+            self.look()

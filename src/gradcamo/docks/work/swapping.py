@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import qthrottled
 
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
@@ -72,9 +73,6 @@ class Swapping(QObject):
         self.job = session.swapping
         self._wanted = 0  # the cell that is looked at and asked about
         self._many = self._left = False
-        self._telling = QTimer(self)
-        self._telling.setSingleShot(True)
-        self._telling.timeout.connect(session.results_changed)
         self.job.stepped.connect(self._on_step)
         self.job.failed.connect(self._on_failed)
         self.job.ended.connect(self._on_ended)
@@ -304,16 +302,16 @@ class Swapping(QObject):
                     self._wanted = 0
                 session.results_changed.emit()
 
+    @qthrottled(timeout=300, leading=False)  # a table that is redrawn more often cannot be read
     def _tell_soon(self) -> None:
-        if not self._telling.isActive():
-            self._telling.start(300)  # a table that is redrawn more often cannot be read
+        self.session.results_changed.emit()
 
     def _on_failed(self, error: Exception) -> None:
         self._wanted = 0
         notify(error)
 
     def _on_ended(self, complete: bool) -> None:
-        self._telling.stop()
+        self._tell_soon.cancel()
         many, self._many = self._many, False
         if many:
             self.session.results_changed.emit()
