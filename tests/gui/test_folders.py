@@ -243,6 +243,19 @@ def test_bad_folders_are_told_of_and_the_next_one_is_read(load, tmp_path, harm, 
     assert "lacks" not in load.plate.message.text()
 
 
+def test_what_is_left_out_or_shorter_is_said(load, tmp_path, qtbot):
+    folder = Path(shutil.copytree(PLATES / "imagexpress", tmp_path / "plate"))
+    for path in folder.glob("*/*/ZStep_4/4711_B03_s1_*"):
+        path.unlink()
+    for path in list(folder.glob("*/*/ZStep_1/*.TIF")):
+        shutil.copy(path, path.with_name(path.name.replace(".TIF", "_thumb.TIF")))
+    read(load, folder, qtbot)
+    assert load.plate.title.text() == "ImageXpress: plate; left out: 8 thumbnails"
+    assert "well B03, site 1" in load.plate.message.text()
+    assert "plane 4 is missing" in load.plate.message.text()
+    double_click(load, 2, qtbot)
+
+
 def test_a_site_that_cannot_be_read_is_named_and_leaves_what_is_shown(
     load, window, tmp_path, qtbot
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ def folder_steps(
     yield f"{found.name}: {len(found.stacks):,} stacks, is each of them complete"
     for stack in found.stacks:
         _complete(stack, root)
-    for note in check_stacks(found.stacks):
+    notes = check_stacks(found.stacks)
+    for note in notes:
         warnings.warn(note, GradcamoWarning, stacklevel=2)
     rows = [{"image": stack.name, **_columns(stack)} for stack in found.stacks]
     table = pd.DataFrame(rows).astype(str)
@@ -100,7 +101,7 @@ def folder_steps(
     left_out = dict(found.left_out)
     if labels is not None:
         left_out.pop("label images", None)
-    _note(table, found.name, first, why, left_out)
+    _note(table, found.name, first, why, left_out, notes)
     return table
 
 
@@ -165,7 +166,12 @@ def _said(found: Layout, first: ZStack | None) -> tuple[str | None, str | None]:
 
 
 def _note(
-    table: pd.DataFrame, layout: str, first: ZStack | None, why: str, left_out: dict[str, int]
+    table: pd.DataFrame,
+    layout: str,
+    first: ZStack | None,
+    why: str,
+    left_out: dict[str, int],
+    notes: Sequence[str] = (),
 ) -> None:
     table.attrs["found"] = {
         "layout": layout,
@@ -174,6 +180,7 @@ def _note(
         "spacing_um": spacing_text(first.spacing_um) if first else "",
         "unread": why,
         "left_out": left_out,
+        "notes": list(notes),
     }
     table.attrs["recognised"] = in_words(table)
 

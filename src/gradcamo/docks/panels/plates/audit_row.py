@@ -51,7 +51,7 @@ class AuditRow(Dock):
             self.progress.text.say(f"{step.stage} …")
 
     def _on_finished(self, summary: Any) -> None:
-        self.message.say(str(summary), WARN if summary.exit_status else GOOD)
+        self.message.say(str(summary), WARN if summary.exit_status or summary.cautions else GOOD)
 
     def _on_ended(self, complete: bool) -> None:
         if not complete and self.audit.job.cancelling:

@@ -158,6 +158,9 @@ class FoundPlate(Dock):
         self.table.setFixedHeight(height)
         self._list_names(channels_of(plate.found), names)
         self.spacing.show_lengths(spacing)
+        if notes := about["notes"]:
+            more = f" (and {len(notes) - 1} more like it)" if len(notes) > 1 else ""
+            self.message.say(f"{notes[0]}{more}", WARN)
         if not known:
             self.message.say(f"No stack could be read: {about['unread']}", WARN)
             self.fold.button.setChecked(True)
