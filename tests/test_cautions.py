@@ -20,10 +20,10 @@ from gradcamo.auditing.cautions import (
     cautions,
     facts_of_stacks,
     layer_cautions,
-    verdicts,
     voxel_note,
     with_cautions,
 )
+from gradcamo.auditing.score_cautions import verdicts
 from gradcamo.errors import GradcamoWarning
 from gradcamo.files.store import read_table, write_table
 from gradcamo.logs import HERE, collected, hand_on, log_warnings, logged_to
