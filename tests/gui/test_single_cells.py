@@ -102,7 +102,10 @@ def test_flags_of_all_images_go_back_and_nothing_else_of_the_table_changes(
     session, out = window.session, path.with_name("checked.parquet")
     open_image(dock, qtbot, 0, window)
     session.choose(2, "table")
+    flag = cells.model.index(cells.model.row_of(2), cells.model.columns.index("flagged"))
+    assert not cells.model.value(flag)
     window.keys.toggle_flag()
+    assert cells.model.value(flag)
     cells.model.writer(4, "note", "=debris")
     assert session.cells["flagged"].tolist() == [False, True, False, False]
     open_image(dock, qtbot, 1, window)
