@@ -134,7 +134,7 @@ def test_what_was_told_is_found_when_the_folder_is_opened_again(load, viewer, qt
     assert kept_told(folder).channel_names == ()
 
 
-def test_an_open_site_follows_what_is_told_of_its_plate(load, window, checkpoint, qtbot):
+def test_an_open_site_follows_what_is_told_of_its_plate(load, window, qtbot):
     session = window.session
     read(load, PLATES / "cellvoyager", qtbot)
     double_click(load, 0, qtbot)
@@ -146,6 +146,22 @@ def test_an_open_site_follows_what_is_told_of_its_plate(load, window, checkpoint
     assert [*session.channel_layers.values()] == layers
     assert session.stack.spacing_um == (2, None, None)
     assert layers[0].scale[0] == 2
+
+
+def test_scores_of_a_site_say_what_was_told_of_its_plate(load, window, qtbot):
+    session = window.session
+    read(load, PLATES / "plane_files", qtbot)
+    with qtbot.waitSignal(load.plate.plate.reading.ended, timeout=20_000):
+        type_in(load.plate.where["labels"], LABELS["plane_files"], qtbot)
+    for line, text in zip(load.plate.names, "ab", strict=True):
+        type_in(line, text, qtbot)
+    double_click(load, 0, qtbot)
+    session.set_checkpoint(small_network(("a", "b")), "small")
+    with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
+        window.audits.start(session.next_settings)
+    assert len(session.results) == 3
+    assert session.recipe()["channel_names"] == "a,b"
+    assert session.recipe()["image"].endswith("Well-B02-z{z}-{channel}.ome.tiff")
 
 
 def test_two_channels_never_have_one_name(load, qtbot):
