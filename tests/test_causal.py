@@ -859,12 +859,12 @@ def test_the_table_of_uses_counts_each_treatment_alike():
             "only_nothing": ["a"] * 5 + ["a"],
         }
     )
-    table = uses_table(cells)
+    table = uses_table(cells, 4)
     assert table.index.tolist() == ["own", "neighbour", "background", "nothing", "all"]
     assert table.loc["own", "a"] == pytest.approx(1 / 3)
     assert table.loc["own", "balanced_accuracy"] == pytest.approx((1 / 3 + 1) / 2)
     assert table.loc["neighbour", "cells"] == 3
     assert table.loc["background", "balanced_accuracy"] == pytest.approx(0.5)
     assert table.loc["all", "balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2)
-    assert (table["chance"] == 0.5).all()
-    assert uses_table(cells.assign(only_nothing="")).empty
+    assert (table["chance"] == 1 / 4).all()  # two of the four that the network tells apart
+    assert uses_table(cells.assign(only_nothing=""), 4).empty

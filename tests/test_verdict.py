@@ -35,8 +35,13 @@ def test_the_region_is_named_with_what_it_holds_and_what_it_is_worth():
     assert causal_verdict(cells((0.03, 0.01, 0.96)), right) == [
         "This network tells 8 µM from DMSO by the background: its predictions owe 96% to the "
         "background (which fills 50% of the crop); with real background and borrowed cells it is "
-        "right in 97% (guessing: 50%)."
+        "right in 97% (as they are in 99%, by guessing in 50%)."
     ]
+    (together,) = causal_verdict(cells((0.03, 0.01, 0.96)), right.assign(chance=0.93))
+    assert together.endswith("by guessing in 93%).")
+    right.loc["background", "balanced_accuracy"] = 0.6
+    (together,) = causal_verdict(cells((0.03, 0.01, 0.96)), right)
+    assert together.endswith("by guessing in 50%), so that this region alone hardly does.")
     (said,) = causal_verdict(cells((0.96, 0.03, 0.01)))
     assert "tells 8 µM from DMSO by the cell itself: its predictions owe 96% to the cell" in said
     assert "guessing" not in said

@@ -29,6 +29,8 @@ FEW, ENOUGH = 10, 30
 """Cells below which a verdict is a first impression, and from which a correlation is told."""
 HARDLY = 0.05
 """Standard deviation of the own share below which it hardly varies."""
+ALONE = 0.25
+"""Share of what calls gain over guessing below which a region alone hardly does."""
 LAYOUT = 0.5
 """Median layout above which outlines, sizes and crowding tell more than contents."""
 
@@ -102,13 +104,16 @@ def _what(told: pd.DataFrame) -> str:
 def _right_with(by: list[str], uses: pd.DataFrame | None) -> str:
     """How often calls are right with one region real; of the first region named."""
     real = by[0]
-    if uses is None or real not in uses.index:
+    if uses is None or not {real, "all"} <= set(uses.index):
         return ""
-    row = uses.loc[real]
-    return (
-        f"; {REAL[real]} it is right in {row['balanced_accuracy']:.0%} (guessing: "
-        f"{row['chance']:.0%})"
+    right, chance = uses["balanced_accuracy"], uses["chance"].iloc[0]
+    said = (
+        f"; {REAL[real]} it is right in {right[real]:.0%} (as they are in {right['all']:.0%}, by "
+        f"guessing in {chance:.0%})"
     )
+    if right[real] - chance < ALONE * (right["all"] - chance):
+        said += ", so that this region alone hardly does"
+    return said
 
 
 def _right_anyway(uses: pd.DataFrame | None) -> str:

@@ -92,7 +92,7 @@ def _mixes(donors: Donors, asked: Asked, case: Case, drawn: Sequence[list[Pair]]
         yield from case.swapped(donors.voxels(found.source), _kept(case))
 
 
-def uses_table(cells: pd.DataFrame) -> pd.DataFrame:
+def uses_table(cells: pd.DataFrame, classes: int) -> pd.DataFrame:
     """How often each treatment is called right with one region real: what the network uses.
 
     Parameters
@@ -100,6 +100,7 @@ def uses_table(cells: pd.DataFrame) -> pd.DataFrame:
     cells : DataFrame
         Of held-out wells, with ``treatment``, ``predicted`` and `ONLY_COLUMNS` (empty where a cell
         was not asked).
+    classes : K, those that the network tells apart, whichever of them the cells are of
 
     Returns
     -------
@@ -122,7 +123,7 @@ def uses_table(cells: pd.DataFrame) -> pd.DataFrame:
         rows[real] = {
             **right.reindex(treatments).to_dict(),
             "balanced_accuracy": right.mean(),
-            "chance": 1 / len(treatments),
+            "chance": 1 / classes,
             "cells": len(have),
         }
     names = [*treatments, "balanced_accuracy", "chance", "cells"]

@@ -99,7 +99,7 @@ def _write_uses(
 
     if "only_nothing" not in cells:
         return None
-    uses = uses_table(cells.fillna(dict.fromkeys(ONLY_COLUMNS, "")))
+    uses = uses_table(cells.fillna(dict.fromkeys(ONLY_COLUMNS, "")), len(recipe["classes"]))
     write_table(uses.reset_index(), folder / "uses.csv", recipe)
     return uses
 
