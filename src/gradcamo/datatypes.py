@@ -11,7 +11,7 @@ import numpy as np
 from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from torch import Tensor
@@ -120,7 +120,7 @@ class ZStack:
     @cached_property
     def constant_channels(self) -> tuple[str, ...]:
         """Channels with one value throughout; of others a plane is read."""
-        planes = (map(np.asarray, channel) for channel in self.data)
+        planes = (slabs(self.data[c]) for c in range(len(self.channels)))
         named = zip(self.channels, planes, strict=True)
         return tuple(name for name, channel in named if _is_constant(channel))
 
@@ -150,7 +150,9 @@ class ZStack:
         if tuple(channels) == self.channels:
             return self
         order = [self.channels.index(name) for name in channels]
-        return replace(self, data=self.data[order], channels=tuple(channels))
+        mapped = isinstance(self.data, np.memmap)
+        data = SomeChannels(self.data, order) if mapped else self.data[order]
+        return replace(self, data=data, channels=tuple(channels))
 
 
 def refuse_no_stack(given: object, taker: str) -> None:
@@ -167,6 +169,40 @@ def refuse_no_stack(given: object, taker: str) -> None:
             "gc.read_stack(path), or name the channels of an array (C, Z, Y, X) in "
             "gc.ZStack(array, channels=(…))"
         )
+
+
+class SomeChannels:
+    """Some channels of a memory-mapped array (C, Z, Y, X), in an order, read when it is indexed.
+
+    Parameters
+    ----------
+    whole : array-like, (C, Z, Y, X)
+    order : numbers of the channels
+    """
+
+    def __init__(self, whole: Any, order: Sequence[int]) -> None:
+        self.whole, self.order = whole, np.array(order)
+        self.shape, self.dtype = (len(order), *whole.shape[1:]), whole.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: Any) -> Any:
+        channels, *rest = index if isinstance(index, tuple) else (index,)
+        if channels is Ellipsis:
+            channels, rest = slice(None), [Ellipsis, *rest]
+        return self.whole[(self.order[channels], *rest)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+def slabs(channel: Any) -> Iterator[np.ndarray]:
+    """A channel (Z, Y, X) in slabs of planes as deep as the chunks of its file."""
+    chunks = getattr(channel, "chunks", None)
+    depths = chunks[0] if chunks else (1,) * channel.shape[0]
+    first = 0
+    for depth in depths:
+        yield np.asarray(channel[first : first + depth])
+        first += depth
 
 
 def _is_constant(planes: Iterable[np.ndarray]) -> bool:

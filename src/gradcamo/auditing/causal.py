@@ -52,7 +52,7 @@ def called_with_one_region(
     from gradcamo.causal.donors import donors_for
     from gradcamo.causal.game import Asked
     from gradcamo.causal.question import question
-    from gradcamo.causal.regions import raw_cell
+    from gradcamo.causal.regions import raw_cells
     from gradcamo.causal.uses import calls
     from gradcamo.networks.infer import usual_batch_size
     from gradcamo.networks.preprocess import choose_device
@@ -65,7 +65,7 @@ def called_with_one_region(
     chosen = np.flatnonzero(
         crops.scorable & (np.isin(ids, list(only)) if only is not None else True)
     )
-    cells = (Asked(raw_cell(crops, i), place) for i in chosen)
+    cells = (Asked(cell, place) for cell in raw_cells(crops, chosen))
     found = list(calls(cells, donors, asks, settings.seed, batch_size))
     index = pd.Index([called.label for called in found], dtype="int64", name="label")
     return pd.DataFrame([called.names for called in found], index, list(ONLY_COLUMNS), dtype="str")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.windows import held
 from gradcamo.datatypes import ZStack, refuse_no_stack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.spellings import meant, refuse_spellings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> ZStack:
-    """The stack's channels that the checkpoint expects, in its order and in memory.
+    """The stack's channels that the checkpoint expects, in its order; in memory if small.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
             f"{stack.shape[1]} planes: project it, let crops be the middle plane of each cell "
             "(CropSettings(planes=1)), or use a 3D network"
         )
-    return stack.select(wanted).in_memory()
+    return held(stack.select(wanted))
 
 
 def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) -> np.ndarray:

@@ -224,7 +224,7 @@ def _run(
     if done or not total:
         table = _table(crops, unscored, layer, settings)
         yield AuditBatch(table, none, none, none, None, done, total)
-    cells = (crops[i] for i in scored)
+    cells = crops.each(scored)
     batches = explain(
         cells,
         checkpoint,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from gradcamo.causal.regions import raw_cell
+from gradcamo.causal.regions import raw_cells
 from gradcamo.causal.shares import columns
 from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.windows import held
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_KNOWN_AS, TEXT, VOLUME_SHARES
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
@@ -106,7 +107,7 @@ def causal_attention(
     (18, True)
     """
     settings = settings or CausalSettings()
-    crops = CellCrops(stack.select(checkpoint.channels).in_memory(), labels, checkpoint.crop)
+    crops = CellCrops(held(stack.select(checkpoint.channels)), labels, checkpoint.crop)
     batches = list(causal_batches(crops, checkpoint, bank, settings, only, plate, well))
     return gather(batches, causal_recipe(checkpoint, bank, settings))
 
@@ -195,7 +196,7 @@ def _run(
     batch_size = settings.batch_size or usual_batch_size(where)
     donors = donors_for(bank, question, where, batch_size, progress)
     place = place_of(crops, bank, plate, well)
-    cells = (Asked(raw_cell(crops, i), place) for i in whole)
+    cells = (Asked(cell, place) for cell in raw_cells(crops, whole))
     trial = question.checkpoint.trial()
     for game in play(cells, donors, question, settings, batch_size, between):
         done += 1

@@ -13,8 +13,10 @@ import numpy as np
 
 from gradcamo.causal.regions import RawCell, raw_cell
 from gradcamo.cells.crops import CellCrops
-from gradcamo.datatypes import ZStack
+from gradcamo.cells.windows import held
+from gradcamo.datatypes import ZStack, slabs
 from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.mapped import let_go
 from gradcamo.settings import CropSettings
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def draw(stacks: Iterable[Source], checkpoint: Checkpoint, per_class: int, seed:
     first: ZStack | None = None
     room = per_class
     for stack, labels, named, plate, well in stacks:
-        stack = stack.select(checkpoint.channels).in_memory()
+        stack = held(stack.select(checkpoint.channels))
         first = first or stack
         _check_alike(stack, first, checkpoint.crop)
         crops = CellCrops(stack, labels, checkpoint.crop)
@@ -139,8 +141,9 @@ def content_hash(stack: ZStack) -> str:
     """SHA-256 of a stack's intensities: the same whatever the file is called."""
     said = sha256(f"{stack.shape} {np.dtype(stack.data.dtype).str}".encode())
     for channel in range(stack.shape[0]):
-        for z in range(stack.shape[1]):
-            said.update(np.ascontiguousarray(stack.data[channel, z]).data)
+        for slab in slabs(stack.data[channel]):
+            said.update(np.ascontiguousarray(slab).data)
+            let_go(stack.data)
     return said.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -44,21 +45,27 @@ class RawCell(NamedTuple):
 
 
 def raw_cell(crops: CellCrops, i: int) -> RawCell:
-    """Cell i of a stack as it was read.
+    """Cell i of a stack as it was read; see `raw_cells`."""
+    return next(raw_cells(crops, [i]))
+
+
+def raw_cells(crops: CellCrops, rows: Iterable[int]) -> Iterator[RawCell]:
+    """Cells of a stack as they were read, one after the other.
 
     Raises
     ------
     GradcamoError
         If a channel holds NaN or infinite intensities.
     """
-    size, start = crops.window, crops.start(i)
-    stack, label = crops.stack, int(crops.table["label"].to_numpy()[i])
-    image = inside(stack.data, start, size)
-    refuse_unbounded(image, stack.channels.__getitem__, stack.source)
-    labels = inside(crops.labels, start, size)
-    kinds = np.where(labels == 0, np.uint8(BACKGROUND), np.uint8(NEIGHBOUR))
-    kinds[labels == label] = OWN
-    return RawCell(label, padded(image, start, size), padded(kinds, start, size), _spacing(stack))
+    size, stack, ids = crops.window, crops.stack, crops.table["label"].to_numpy()
+    for i, image in crops.parts(rows):
+        refuse_unbounded(image, stack.channels.__getitem__, stack.source)
+        start, label = crops.start(i), int(ids[i])
+        labels = inside(crops.labels, start, size)
+        kinds = np.where(labels == 0, np.uint8(BACKGROUND), np.uint8(NEIGHBOUR))
+        kinds[labels == label] = OWN
+        whole = padded(image, start, size), padded(kinds, start, size)
+        yield RawCell(label, *whole, _spacing(stack))
 
 
 def _spacing(stack: ZStack) -> tuple[float, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.windows import groups, lies_in_memory, windows
 from gradcamo.datatypes import CellCrop, ZStack, voxel_um3
 from gradcamo.errors import GradcamoError
 from gradcamo.files.masks import refuse_no_labels
@@ -198,19 +199,22 @@ class CellCrops(Sequence[CellCrop]):
         exact = np.dtype(self.stack.data.dtype) in (np.uint8, np.uint16)
         return bool(inside) and exact and self.settings.rescale == "min-max"
 
-    def _image(self, i: int) -> np.ndarray:
+    def _image(self, i: int, part: np.ndarray | None) -> np.ndarray:
         """Cell i's image, rescaled and filled up with 0."""
         stack, how = self.stack, self.settings.rescale
-        values = rescale(self._window(stack.data, i), stack.channels.__getitem__, stack.source, how)
+        if part is None:
+            part = self._window(stack.data, i)
+        values = rescale(part, stack.channels.__getitem__, stack.source, how)
         if how == "min-max":
             self.hot[i] = hot_channels(values)
         return padded(values, self._starts[i], self.window)
 
-    def _raw(self, i: int) -> np.ndarray:
+    def _raw(self, i: int, part: np.ndarray | None) -> np.ndarray:
         """Cell i's image as it was read."""
-        window = self._window(self.stack.data, i)
-        self.hot[i] = hot_channels(window)
-        return window
+        if part is None:
+            part = self._window(self.stack.data, i)
+        self.hot[i] = hot_channels(part)
+        return part
 
     def start(self, i: int) -> tuple[int, int, int]:
         """First voxel (z, y, x) of cell i's window in the stack."""
@@ -225,14 +229,36 @@ class CellCrops(Sequence[CellCrop]):
             return [self[j] for j in range(*i.indices(len(self)))]
         if not -len(self) <= i < len(self):
             raise IndexError(f"cell {i} of {len(self)}")
-        i = i % len(self)
+        return self._crop(i % len(self))
+
+    def each(self, rows: Iterable[int]) -> Iterator[CellCrop]:
+        """The same as ``crops[i]`` for each of some rows, one after the other.
+
+        Of a stack that does not lie in memory, each part of the file is read once for many crops.
+        """
+        for i, part in self.parts(rows):
+            yield self._crop(i, part)
+
+    def parts(self, rows: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Row by row its number, and what its window holds of the stack, as `each` reads it."""
+        data, wanted = self.stack.data, np.fromiter(rows, np.int64)
+        if lies_in_memory(data):
+            yield from ((i, self._window(data, i)) for i in wanted.tolist())
+            return
+        for group in groups(wanted, self.window, data):
+            cut = windows(data, self._starts[group], self.window)[::-1]
+            for i in group.tolist():
+                yield i, cut.pop()
+
+    def _crop(self, i: int, part: np.ndarray | None = None) -> CellCrop:
+        """Cell i; ``part`` is what its window holds of the stack, where it was read ahead."""
         return CellCrop(
             label=int(self._ids[i]),
             start_zyx=self.start(i),
             touches_border=bool(self._partial[i]),
-            cut_image=lambda: self._image(i),
+            cut_image=lambda: self._image(i, part),
             cut_labels=lambda: padded(self._window(self.labels, i), self._starts[i], self.window),
-            cut_raw=(lambda: self._raw(i)) if self._exact_inside(i) else None,
+            cut_raw=(lambda: self._raw(i, part)) if self._exact_inside(i) else None,
         )
 
 

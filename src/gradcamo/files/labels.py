@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.datatypes import ZStack
+from gradcamo.datatypes import ZStack, slabs
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.axes import arranged
 from gradcamo.files.gaps import has_gaps, read_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.linking import link_planes
+from gradcamo.files.mapped import let_go
 from gradcamo.files.masks import connected_pieces, refuse_mask
 from gradcamo.files.rawimage import RawImage
 from gradcamo.files.seal import TIFF_TAG, check_seal
@@ -145,7 +146,7 @@ def coarser_by(labels: Sequence[int], stack: Sequence[int]) -> tuple[int, ...] |
 def _read(
     path: str | Path, axes: str | None, stitch_threshold: float, connected: bool
 ) -> np.ndarray:
-    labels = _whole_numbers(np.asarray(open_labels(path, axes)), path)
+    labels = _whole_numbers(open_labels(path, axes), path)
     if Path(path).suffix.lower() in (".tif", ".tiff") and Path(path).is_file():
         check_seal(path)
     if connected:
@@ -206,25 +207,35 @@ def planes_of_labels(raw: RawImage, path: str | Path) -> RawImage:
     return RawImage(data, order, (), raw.spacing_um)
 
 
-def _whole_numbers(labels: np.ndarray, path: str | Path) -> np.ndarray:
-    """Whole numbers from 0 up, in a type that tables take."""
-    if labels.dtype.kind not in "uib":
+def _whole_numbers(lazy: Any, path: str | Path) -> np.ndarray:
+    """Whole numbers from 0 up of an array (Z, Y, X), read slab by slab.
+
+    In the array's type; what is wider than 32 bits, or no integer, in 32 bits where these do.
+    """
+    kind, narrow = np.dtype(lazy.dtype), np.iinfo(np.int32)
+    wide = kind.kind not in "uib" or kind.itemsize > 4
+    labels = np.empty(lazy.shape, np.int32 if wide else np.uint8 if kind.kind == "b" else kind)
+    low, high, first = 0, 0, 0
+    for slab in slabs(lazy):
+        low, high = min(low, slab.min(initial=0)), max(high, slab.max(initial=0))
+        if wide and not narrow.min <= low <= high <= narrow.max:
+            labels = labels.astype(np.int64, copy=False)
+        part = labels[first : first + len(slab)]
         with np.errstate(invalid="ignore"):
-            whole = labels.astype(np.int64)
-        if not np.array_equal(whole, labels):
+            part[:] = slab
+        if kind.kind not in "uib" and not np.array_equal(part, slab):
             raise GradcamoError(
-                f"{path} holds fractions ({labels.dtype}), labels are whole numbers: is it the "
-                "image itself?"
+                f"{path} holds fractions ({kind}), labels are whole numbers: is it the image "
+                "itself?"
             )
-        labels = whole
-    if labels.size and (labels.min() < 0 or labels.max() > np.iinfo(np.int64).max):
+        first += len(slab)
+        let_go(lazy)
+    if low < 0 or high > np.iinfo(np.int64).max:
         raise GradcamoError(
-            f"{path} holds labels from {labels.min()} to {labels.max()}: 0 is background and "
-            "cells have positive numbers; relabel it"
+            f"{path} holds labels from {low} to {high}: 0 is background and cells have positive "
+            "numbers; relabel it"
         )
-    if labels.dtype.kind == "b":
-        return labels.astype(np.uint8)
-    return labels.astype(np.int64) if labels.dtype == np.uint64 else np.ascontiguousarray(labels)
+    return labels
 
 
 def write_labels(

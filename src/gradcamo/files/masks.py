@@ -44,7 +44,7 @@ def refuse_mask(labels: np.ndarray, path: str | Path) -> None:
     from scipy import ndimage
 
     number = labels.max(initial=0)
-    if not number or not ((labels == number) | (labels == 0)).all():
+    if not number or not all(((plane == number) | (plane == 0)).all() for plane in labels):
         return
     for z, plane in enumerate(labels):
         _, pieces = ndimage.label(plane, structure=np.ones((3, 3)))

@@ -17,6 +17,7 @@ import tifffile
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.door import plane_of, reading
+from gradcamo.files.mapped import Native
 from gradcamo.files.rawimage import RawImage, position_um, to_um
 from gradcamo.files.xml_records import records_of
 
@@ -161,7 +162,7 @@ def _lazy(path: Path, tif: tifffile.TiffFile, number: int) -> Any:
     if series.dataoffset is not None:  # ImageJ writes big-endian: swap bytes when a plane is read
         chunks = (1,) * (series.ndim - 2) + series.shape[-2:]
         mapped = tifffile.memmap(path, series=number, mode="r")
-        return da.from_array(mapped, chunks=chunks).astype(series.dtype.newbyteorder("="))
+        return da.from_array(Native(mapped), chunks=chunks, name=False)
     planes = len(series.pages)
     page: tuple[int, ...] = series.shape
     while math.prod(page) * planes > series.size:

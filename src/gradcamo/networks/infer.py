@@ -32,6 +32,9 @@ from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_cam
 from gradcamo.settings import Alignment, Gradients
 
+BETWEEN = 100_000_000
+"""Bytes of crops, in memory, up to which a processor prepares a batch in one go."""
+
 
 class Cell(NamedTuple):
     """A cell as a device fetches it: image (C, Z, Y, X), and whose each voxel is (Z, Y, X)."""
@@ -169,11 +172,22 @@ def _pinned(array: np.ndarray) -> Tensor:
 
 def prepare(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.device) -> Tensor:
     """What the network made ready sees of cells, (n, C, *input_size)."""
+    step = len(images)
+    if where.type == "cpu" and sum(image.nbytes for image in images) > BETWEEN:
+        step = 1  # what lies between is several times as large as crops are
+    parts = [
+        _prepared(images[first : first + step], checkpoint, where)
+        for first in range(0, len(images), step)
+    ]
+    x = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return x.to(precision(checkpoint.ready))
+
+
+def _prepared(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.device) -> Tensor:
     together = torch.stack([image.to(where, non_blocking=True).float() for image in images])
     if where.type == "cuda" and checkpoint.crop.rescale == "min-max":  # else it is done
         together = rescaled(together)
-    x = checkpoint.prepare(mirrored_for(checkpoint.ready, together), where)
-    return x.to(precision(checkpoint.ready))
+    return checkpoint.prepare(mirrored_for(checkpoint.ready, together), where)
 
 
 @unrounded()

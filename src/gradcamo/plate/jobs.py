@@ -60,17 +60,13 @@ def _causal_shares(rows: pd.DataFrame, settings: PlateSettings) -> list[int | No
 
 def largest(jobs: list[StackJob]) -> int:
     """Bytes of the largest of a few stacks in memory."""
-    from math import prod
-
-    import numpy as np
-
+    from gradcamo.cells.windows import bytes_held
     from gradcamo.files.stacks import read_stack
 
     sizes = [0]
     for job in jobs[:: max(1, len(jobs) // 3)]:
         try:
-            stack = read_stack(job.row)
+            sizes.append(bytes_held(read_stack(job.row)))
         except (GradcamoError, OSError):
             continue  # named when its turn comes
-        sizes.append(prod(stack.shape) * np.dtype(stack.data.dtype).itemsize)
     return max(sizes)

@@ -134,16 +134,12 @@ def _audit(job: StackJob, device: str | None) -> int:
     if not np.any(labels):  # an empty field is a result, not a failure
         table, profiles = pd.DataFrame({name: [] for name in CELL_COLUMNS}), np.empty((0, width))
     else:
-        wanted = tuple(settings.channels or checkpoint.channels)
-        if set(wanted) <= set(stack.channels):  # else the audit says what is missing
-            stack = stack.select(wanted)
-        stack = stack.in_memory()
         crops = cells_of(stack, labels, checkpoint, settings)
         batches = list(audit_crops(crops, checkpoint, settings))
         table, profiles = gather(batches)
         if not profiles.shape[1]:  # all cells are partial
             profiles = np.full((len(table), width), np.nan)
-        pictures = _write_thumbnails(job, stack, labels, checkpoint, batches)
+        pictures = _write_thumbnails(job, crops, batches)
         if folder.settings.causal:
             asked = _asked_causally(job, crops, checkpoint, settings)
             table, causal = with_causal(table, asked.table), {"causal": asked.recipe}
@@ -203,7 +199,7 @@ def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
             return read_labels(path)
     settings = job.folder.settings.segment
     settings = settings.model_copy(update={"device": device or settings.device})
-    labels = segment(stack.in_memory(), settings)
+    labels = segment(stack, settings)
     notes.unlink(missing_ok=True)  # never a note beside labels of another image
     write_labels(path, labels, stack.spacing_um)
     with landing(notes) as scratch:
@@ -215,18 +211,11 @@ def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
     return labels
 
 
-def _write_thumbnails(
-    job: StackJob,
-    stack: ZStack,
-    labels: np.ndarray,
-    checkpoint: Checkpoint,
-    batches: list[AuditBatch],
-) -> int:
+def _write_thumbnails(job: StackJob, crops: CellCrops, batches: list[AuditBatch]) -> int:
     """Pictures of some cells, evenly from the best score to the worst; how many."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from gradcamo.cells.crops import CellCrops
     from gradcamo.cells.overlap import fine_map
     from gradcamo.views import cell_view, thumbnail
 
@@ -242,11 +231,11 @@ def _write_thumbnails(
     places.sort(key=lambda place: place[:2])
     n = min(job.folder.settings.thumbnails, len(places))
     ranks = np.linspace(0, len(places) - 1, n).round().astype(int)
-    crops = CellCrops(stack, labels, checkpoint.crop)
+    chosen = [places[rank] for rank in ranks]
     index = pd.Series(range(len(crops)), crops.table["label"])
     rows = []
-    for score, label, batch, i in (places[rank] for rank in ranks):
-        crop = crops[int(index[label])]
+    cut = crops.each(index[[label for _, label, *_ in chosen]])
+    for (score, label, batch, i), crop in zip(chosen, cut, strict=True):
         cam = fine_map(batch.maps[i], crop.labels.shape, batch.placement)
         rows.append((label, score, thumbnail(cell_view(crop, cam))))
     table = pa.Table.from_pandas(pd.DataFrame(rows, columns=["label", "grad_camo", "jpeg"]))

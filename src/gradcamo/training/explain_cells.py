@@ -108,5 +108,4 @@ def crops_of(cells: pd.DataFrame, settings: CropSettings) -> Iterator[CellCrop]:
         stack = read_stack(row)
         crops = CellCrops(stack, read_labels(row, like=stack), settings)
         place = {label: i for i, label in enumerate(crops.table["label"])}
-        for label in group["label"]:
-            yield crops[place[label]]
+        yield from crops.each(place[label] for label in group["label"])

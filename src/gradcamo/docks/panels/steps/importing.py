@@ -130,10 +130,11 @@ class ImportDialog(Dialog):
             def steps() -> Iterator[Any]:
                 from gradcamo.cells.crops import CellCrops
                 from gradcamo.cells.statistics import mean_and_std
+                from gradcamo.cells.windows import held
 
                 chosen = stack.select(channels) if channels else stack
-                crops = CellCrops(chosen.in_memory(), layer.data, crop)
-                whole = (c.image for c in crops if not c.touches_border)
+                crops = CellCrops(held(chosen), layer.data, crop)
+                whole = (c.image for c in crops.each(range(len(crops))) if not c.touches_border)
                 yield "measured", mean_and_std(whole, chosen.channels)
 
             self.run(self.job, steps, "measuring …")
