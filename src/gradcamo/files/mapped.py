@@ -14,7 +14,7 @@ def let_go(array: Any) -> None:
         array = getattr(array, "whole", None)
         if array is None:
             return
-    mapped = array._mmap  # NumPy has no public name for it
+    mapped = getattr(array, "_mmap", None)  # NumPy has no public name for it
     if array.mode == "r" and mapped is not None and hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
