@@ -14,11 +14,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 import gradcamo as gc
 from gradcamo import figures
 from gradcamo.auditing.cautions import cautions
 from gradcamo.auditing.summary import summarise
+from gradcamo.cli.commands import main
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
@@ -754,6 +756,20 @@ def test_a_dry_run_says_what_is_to_do_and_writes_nothing(out, plate, model, tmp_
     plan = plan_plate(plate, model, out, SETTINGS)
     assert (plan.landed, plan.workers) == (7, 1)
     assert "7 are there already, 1 to audit" in str(plan)
+    assert plan.exit_status == 0
+
+
+def test_a_dry_run_fails_where_a_stack_would(plate, model, tmp_path):
+    rows = gc.read_plate(plate).iloc[:1]
+    damaged = tmp_path / "damaged.ome.tif"
+    damaged.write_bytes(Path(rows["image"][0]).read_bytes()[:5000])
+    table = tmp_path / "plate.csv"
+    rows.assign(image=str(damaged)).to_csv(table, index=False)
+    flags = ["--checkpoint", str(model), "-o", str(tmp_path / "new"), "--dry-run"]
+    result = CliRunner().invoke(main, ["plate", str(table), *flags])
+    assert "would fail" in result.output
+    assert result.exit_code == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_dry_run_counts_the_cells_of_stacks_without_labels_too(plate, model, tmp_path):

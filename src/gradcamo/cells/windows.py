@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
@@ -15,7 +16,7 @@ HELD = 1_500_000_000
 """Bytes of voxels up to which a stack is held in memory."""
 TOGETHER = 500_000_000
 """Bytes of the windows that are cut in one go from a larger one."""
-READ = 64_000_000
+READ = 32_000_000
 """Bytes that are read of it at a time, or a chunk of its file where that is more."""
 
 
@@ -59,7 +60,7 @@ def windows(array: Any, starts: np.ndarray, size: Sequence[int]) -> list[np.ndar
     list of (C, z, y, x), the part of each window that lies inside
     """
     low, high = np.maximum(starts, 0), np.minimum(starts + np.array(size), array.shape[1:])
-    cut = [np.empty((array.shape[0], *inside), array.dtype) for inside in high - low]
+    cut = [_apart((array.shape[0], *inside), np.dtype(array.dtype)) for inside in high - low]
     for channels, first, last in _parts(array):
         begin, end = np.maximum(low, first), np.minimum(high, last)
         touched = np.flatnonzero((begin < end).all(1))
@@ -73,6 +74,12 @@ def windows(array: Any, starts: np.ndarray, size: Sequence[int]) -> list[np.ndar
         del read
         let_go(array)
     return cut
+
+
+def _apart(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array whose memory is given back on its own, however buffers are kept."""
+    size = max(1, prod(map(int, shape)) * dtype.itemsize)
+    return np.ndarray(shape, dtype, mmap.mmap(-1, size))
 
 
 def _box(first: np.ndarray, last: np.ndarray) -> tuple[slice, ...]:

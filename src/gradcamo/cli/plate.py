@@ -42,7 +42,7 @@ def plate(
 ) -> None:
     """Audit every stack of PLATE: a CSV, an OME-Zarr plate, or a folder of named files.
 
-    The exit status is 1 if any stack is missing from the table.
+    The exit status is 1 if any stack is missing from the table, or a dry run finds one that would.
     """
     from gradcamo.auditing.causal import find_bank
 
@@ -50,8 +50,9 @@ def plate(
     if dry_run:
         from gradcamo.plate.plan import plan_plate
 
-        click.echo(plan_plate(plate, checkpoint_path, out, settings, bank))
-        return
+        plan = plan_plate(plate, checkpoint_path, out, settings, bank)
+        click.echo(plan)
+        sys.exit(plan.exit_status)
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.plate.cluster import certificates
     from gradcamo.plate.rows import open_plate

@@ -41,12 +41,12 @@ def spread(jobs: Sequence[StackJob]) -> Sequence[StackJob]:
 
 
 def sample_stacks(
-    jobs: Sequence[StackJob], checkpoint: Checkpoint, settings: PlateSettings, notes: list[str]
+    jobs: Sequence[StackJob], checkpoint: Checkpoint, settings: PlateSettings, failing: list[str]
 ) -> tuple[list[StackCost], float]:
     """The cost of a few stacks, and the seconds that a whole cell takes on one worker.
 
     Cells of stacks without labels are those that Cellpose finds in the middle plane. What cannot
-    be read is added to ``notes``.
+    be read is added to ``failing``.
     """
     costs: list[StackCost] = []
     per_cell = 0.0
@@ -55,7 +55,7 @@ def sample_stacks(
             try:
                 cost, crops = _look_into(job, checkpoint, settings)
             except (GradcamoError, OSError) as error:
-                notes.append(f"{job.name} would fail: {error}")
+                failing.append(f"{job.name} would fail: {error}")
                 continue
             costs.append(cost)
             if not per_cell and cost.whole:

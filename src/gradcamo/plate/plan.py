@@ -41,7 +41,7 @@ class PlatePlan:
 
     ``cells`` is None where no stack could be looked into. ``seconds`` says what each part of the
     run takes with ``workers`` on this machine; it is empty where cells are unknown. ``notes`` say
-    where the figures come from.
+    where the figures come from, ``failing`` which of the stacks looked into would fail, and why.
     """
 
     stacks: int
@@ -53,6 +53,12 @@ class PlatePlan:
     seconds: Mapping[str, float]
     workers: int
     notes: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 1 if a stack would fail, as a run that misses one has it."""
+        return int(bool(self.failing))
 
     def __str__(self) -> str:
         to_do = self.stacks - self.landed
@@ -66,7 +72,7 @@ class PlatePlan:
             parts = ", ".join(f"{_time(s)} for {part}" for part, s in self.seconds.items())
             whole = _time(sum(self.seconds.values()))
             lines.append(f"about {whole} with {self.workers} local worker(s): {parts}")
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"note: {note}" for note in (*self.failing, *self.notes))])
 
 
 def plan_plate(
@@ -101,10 +107,11 @@ def plan_plate(
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     unlabelled = [job for job in left if job.labels is None]
     notes: list[str] = []
+    failing: list[str] = []
     cells, seconds, swaps = 0.0, 0.0, 0.0
     known = not left
     for part in ([job for job in left if job.labels], unlabelled):
-        costs, per_cell = sample_stacks(part, network, settings, notes)
+        costs, per_cell = sample_stacks(part, network, settings, failing)
         if costs:
             mean = pd.DataFrame(costs).mean()
             cells += len(part) * mean["cells"]
@@ -136,6 +143,7 @@ def plan_plate(
         seconds=_parts(seconds, cells, workers, settings) if known else {},
         workers=workers,
         notes=tuple(notes),
+        failing=tuple(failing),
     )
 
 
