@@ -9,7 +9,7 @@ from test_auditing import checkpoint  # noqa: F401
 
 import gradcamo as gc
 from gradcamo import CellCrops, CropSettings, ZStack
-from gradcamo.causal.bank import content_hash
+from gradcamo.causal.lot import content_hash
 from gradcamo.causal.regions import raw_cell, raw_cells
 from gradcamo.cells import windows as module
 from gradcamo.cells.crops import inside
