@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,7 +57,7 @@ def _length_um(unit: str) -> float | None:
     from pint import get_application_registry
 
     registry = get_application_registry()
-    unit = unicodedata.normalize("NFKC", unit).replace("\\u00B5", "u").lower()
+    unit = unit.replace("\\u00B5", "u").lower()
     unit = "angstrom" if unit in ("a", "å") else unit
     if not _LENGTHS.intersection(name for _, name, _ in registry.parse_unit_name(unit)):
         return None
