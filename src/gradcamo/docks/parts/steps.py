@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QElidingLabel
 
 from gradcamo.docks.parts.tint import FAINT, GOOD, WARN, tint
@@ -16,6 +24,23 @@ QAbstractSpinBox { min-width: 40px; }
 QPushButton { min-width: 0px; padding: 4px 6px; }
 QComboBox { min-width: 60px; }
 """
+
+
+def scrolling_column(dock: QWidget) -> QVBoxLayout:
+    """The only column of a dock; it scrolls where the window is too low for it."""
+    inside, scroll = QWidget(), QScrollArea()
+    inside.setStyleSheet(NARROW)
+    column = QVBoxLayout(inside)
+    column.setContentsMargins(6, 6, 6, 6)
+    scroll.setWidget(inside)
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    box = QVBoxLayout(dock)
+    box.setContentsMargins(0, 0, 0, 0)
+    box.addWidget(scroll)
+    dock.setMinimumWidth(WIDTH)
+    return column
 
 
 class Step(QFrame):

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from gradcamo.colours import BACKGROUND, NEIGHBOURS, OWN
 from gradcamo.docks.parts.dock import Dock
@@ -173,10 +174,9 @@ class SwappedCropsDock(Dock):
         self.pool.addItem(f"filled from {made.target}, its own class")
         self.pool.setCurrentIndex(before)
         depth = made.kinds.shape[0]
-        self.plane.blockSignals(True)
-        self.plane.setRange(0, depth - 1)
-        self.plane.setValue(_middle(made.kinds))
-        self.plane.blockSignals(False)
+        with signals_blocked(self.plane):
+            self.plane.setRange(0, depth - 1)
+            self.plane.setValue(_middle(made.kinds))
         for part in (self.pool, self.save, self.grid, self.legend):
             part.show()
         self.plane.setVisible(depth > 1)

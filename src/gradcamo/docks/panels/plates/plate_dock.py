@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +24,7 @@ from gradcamo.docks.panels.plates.palette import PALETTE
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.path_line import PathLine
 from gradcamo.docks.parts.preferences import ask_path
+from gradcamo.docks.parts.steps import scrolling_column
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
@@ -55,6 +55,7 @@ class PlateDock(Dock):
         self.site = QComboBox()
         self.site.setToolTip("the site that a double click on a well opens")
         self.wells = QTableWidget()
+        self.wells.setMinimumHeight(190)
         self.wells.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.wells.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.wells.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
@@ -62,7 +63,7 @@ class PlateDock(Dock):
         self._wells: dict[tuple[int, int], list[Any]] = {}  # one well may have two names
         self.message.say("Open a plate to browse its wells.")
         self.setAcceptDrops(True)
-        box = QVBoxLayout(self)
+        box = scrolling_column(self)
         box.addLayout(line_of(self.open, self.folder, self.path, widest=self.path))
         box.addWidget(self.found)
         box.addLayout(line_of(self.plates, self.site))

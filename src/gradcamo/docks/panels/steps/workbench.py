@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QMainWindow, QWidget
 
 from gradcamo.docks.panels.plates.single_cells_dock import show_single_cells
 from gradcamo.docks.panels.steps.explain import ExplainDock
@@ -14,7 +14,7 @@ from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.panels.steps.segment import SegmentDock
 from gradcamo.docks.panels.steps.stack_choice import StackChoice
-from gradcamo.docks.parts.steps import NARROW, WIDTH, Step
+from gradcamo.docks.parts.steps import WIDTH, Step, scrolling_column
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.words import counted
@@ -44,25 +44,13 @@ class Workbench(QWidget):
             Step(number, title, body)
             for number, (title, body) in enumerate(zip(titles, bodies, strict=True), 1)
         ]
-        inside = QWidget()
-        inside.setStyleSheet(NARROW)
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(6, 6, 6, 6)
+        column = scrolling_column(self)
         column.setSpacing(6)
         self.image = StackChoice(window)
         column.addLayout(line_of(QLabel("Image"), self.image, widest=self.image))
         for step in self.steps:
             column.addWidget(step)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.addWidget(scroll)
-        self.setMinimumWidth(WIDTH)
         self.setMaximumWidth(WIDTH + 8)
 
         self._next = -1

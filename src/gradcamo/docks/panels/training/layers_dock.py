@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.preferences import ask_path, keep
 from gradcamo.docks.parts.rows import SettingRows
+from gradcamo.docks.parts.steps import scrolling_column
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import JobRow, line_of
 from gradcamo.docks.window import window_of
@@ -61,7 +62,7 @@ class LayersDock(Dock):
         self.save.setToolTip(
             "keep table and plot in a folder; in a plate's folder the report takes them up"
         )
-        box = QVBoxLayout(self)
+        box = scrolling_column(self)
         box.addLayout(line_of(self.open, self.begin))
         for part in (self.rows, self.progress, self.message):
             box.addWidget(part)

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt, QUrl
+from qtpy.QtCore import QSize, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -26,7 +24,7 @@ from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.picture import Picture
 from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.rows import SettingRows
-from gradcamo.docks.parts.steps import NARROW, WIDTH, Step
+from gradcamo.docks.parts.steps import WIDTH, Step, scrolling_column
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, Message
 from gradcamo.docks.window import window_of
@@ -134,22 +132,10 @@ class TrainDock(Dock):
         label = self.crop.form.labelForField(self.crop.inputs["size_yx"].native)
         above = self.main.form.labelForField(self.main.inputs["learning_rate"].native)
         label.setMinimumWidth(above.sizeHint().width())
-        inside = QWidget()
-        inside.setStyleSheet(NARROW)
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(6, 6, 6, 6)
+        column = scrolling_column(self)
         for step in self.steps:
             column.addWidget(step)
         column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        box = QVBoxLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.addWidget(scroll)
-        self.setMinimumWidth(WIDTH)
         self.steps[0].open(True)
         for hidden in (self.resume, self.curves, self.picture):
             hidden.hide()
