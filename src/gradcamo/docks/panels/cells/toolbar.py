@@ -33,7 +33,7 @@ MOST_LISTED = 80  # columns of a menu
 TABLES = "Tables (*.csv *.parquet *.h5ad)"
 BUTTON = """
 QToolButton { padding: 3px 8px; }
-QToolButton:checked { background: #4560c9; }
+QToolButton:checked { background: #4560c9; color: #ffffff; }
 QToolButton::menu-indicator { image: none; }
 """
 
