@@ -474,7 +474,7 @@ def test_donors_of_the_own_well_and_image_are_left_out():
         assert "are left" in table_of(checkpoint, bank, stack, labels, *named)["causal_reason"]
     one_well = replace(bank, stacks=tuple(s._replace(well=s.well[0] + "02") for s in bank.stacks))
     row = table_of(checkpoint, one_well, stack, labels)
-    assert row["causal_reason"] == "it is of the only training well of treated"
+    assert row["causal_reason"] == "there is no other training well of treated"
 
 
 def test_cells_of_the_only_well_of_their_class_are_told_so():
@@ -503,7 +503,7 @@ def test_cells_of_the_only_well_of_their_class_are_told_so():
     )
     assert here.sum() == 6
     row = table_of(checkpoint, alone, stack, labels, "P", "B02")
-    assert row["causal_reason"] == "it is of the only training well of treated"
+    assert row["causal_reason"] == "there is no other training well of treated"
 
 
 def test_the_share_of_own_voxels_that_no_donor_meets_is_told():

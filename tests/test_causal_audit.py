@@ -230,8 +230,8 @@ def test_a_plate_asks_some_cells_of_each_well(results, trained, bank, plate):
     held_out = asked["well"].str.endswith("03")
     assert asked.loc[held_out, "causal_effect"].notna().all()
     reasons = asked.loc[~held_out, "causal_reason"]
-    assert reasons.str.startswith("it is of the only training well of").all()
-    assert any("only training well" in text for text in cells.attrs["recipe"]["cautions"])
+    assert reasons.str.startswith("there is no other training well of").all()
+    assert any("no other training well" in text for text in cells.attrs["recipe"]["cautions"])
     uses = read_table(out / "uses.csv").set_index("real")
     assert uses.loc["all", "cells"] == held_out.sum()
     right = asked[held_out]
@@ -321,7 +321,7 @@ def test_what_causal_columns_do_not_say_is_said():
             "causal_swap": [0.1, 0.1, 0.1, np.nan, np.nan],
             "causal_limits": [0.1, 0.1, 0.26, np.nan, np.nan],
             "causal_draws": [4, 4, 4, 4, 0],
-            "causal_reason": ["", "", "", "it is of the only training well of x", ""],
+            "causal_reason": ["", "", "", "there is no other training well of x", ""],
         }
     )
     assert causal_cautions(table) == [
@@ -331,7 +331,7 @@ def test_what_causal_columns_do_not_say_is_said():
         "(causal_against > 0.2)",
         "in 1 of 3 cells asked causally a region is read through the brightness of all others, "
         "to which crops are rescaled (causal_limits > 0.25)",
-        "1 cell could not be asked causally: it is of the only training well of x",
+        "1 cell could not be asked causally: there is no other training well of x",
     ]
     limits = CautionSettings(unfilled=0.06, against=0.3, through_limits=0.26)
     assert len(causal_cautions(table, limits)) == 1

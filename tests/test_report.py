@@ -66,7 +66,7 @@ def asked(table: pd.DataFrame) -> pd.DataFrame:
     shares = rng.dirichlet((1, 1, 6), n)
     shares[~played | (np.arange(n) % 10 == 2) | (called != table["predicted"])] = np.nan
     table[["causal_own", "causal_neighbour", "causal_background"]] = shares
-    reason = np.where(lacking, "it is of the only training well of x", "")
+    reason = np.where(lacking, "there is no other training well of x", "")
     reason = np.where(drawn | table["touches_border"], reason, "it was not asked")
     names = [name for name in CAUSAL_COLUMNS if name not in table]
     table = table.assign(**dict.fromkeys(names, np.nan)).assign(
@@ -329,8 +329,8 @@ def test_causal_tables_count_asked_right_and_answered_cells(page):
         assert shown[3].endswith("fills 0.20")
         assert shown[6:] == ["0.10", "0.20", "0.30", "0.40"]
     text = js(page, "document.getElementById('causal').innerText")
-    lacking = (table["causal_reason"] == "it is of the only training well of x").sum()
-    assert f"{lacking}: it is of the only training well of x" in text
+    lacking = (table["causal_reason"] == "there is no other training well of x").sum()
+    assert f"{lacking}: there is no other training well of x" in text
     assert "over 4 draws" in text
     assert "was not asked" not in text
     both = told[told["grad_camo"].notna()]

@@ -50,7 +50,7 @@ def test_the_region_is_named_with_what_it_holds_and_what_it_is_worth():
 def test_two_regions_are_named_where_both_weigh():
     (said,) = causal_verdict(cells((0.38, 0.6, 0.02)))
     assert (
-        "by its neighbours and the cell itself: its predictions owe 60% to its neighbours" in said
+        "by neighbouring cells and the cell itself: its predictions owe 60% to neighbouring" in said
     )
     assert "(which fill 30%) and 38% to the cell itself (which fills 20% of the crop)." in said
 

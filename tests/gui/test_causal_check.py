@@ -390,10 +390,10 @@ def test_review_shows_both_bars_or_says_why_there_is_no_answer(answered, viewer,
     assert "85%" in review.card.legend.text()
     assert "disagrees" in review.card.verdict.text()
     row[list(CAUSAL_SHARES)] = np.nan
-    row["causal_reason"] = "it is of the only training well of low"
+    row["causal_reason"] = "there is no other training well of low"
     review.card.show_cell(row)
     assert [name for name, _ in review.card.bars.bars()] == ["map"]
-    assert "only training well of low" in review.card.verdict.text()
+    assert "no other training well of low" in review.card.verdict.text()
 
 
 def test_an_untrained_network_is_warned_of_wherever_its_verdict_stands(ready, viewer, qtbot):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REGIONS = {"own": "the cell itself", "neighbour": "its neighbours", "background": "the background"}
+_APART = REGIONS | {"neighbour": "neighbouring cells"}
+"""The same where a network is spoken of, not one cell."""
 REAL = {
     "own": "with the real cell and all else borrowed",
     "neighbour": "with real neighbours and all else borrowed",
@@ -62,9 +64,9 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
     fills = told[[f"volume_{region}" for region in by]].mean()
     owes = joined(
         [
-            f"{share:.0%} to {REGIONS[region]} (which fills {full:.0%} of the crop)"
+            f"{share:.0%} to {_APART[region]} (which fills {full:.0%} of the crop)"
             if region != "neighbour"
-            else f"{share:.0%} to {REGIONS[region]} (which fill {full:.0%})"
+            else f"{share:.0%} to {_APART[region]} (which fill {full:.0%})"
             for region, share, full in zip(
                 by, (means[f"causal_{region}"] for region in by), fills, strict=True
             )
@@ -72,7 +74,7 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
     )
     few = f" A first impression: {counted(len(told), 'cell')} only." if len(told) < FEW else ""
     said = [
-        f"This network tells {_what(told)} by {joined([REGIONS[region] for region in by])}: its "
+        f"This network tells {_what(told)} by {joined([_APART[region] for region in by])}: its "
         f"predictions owe {owes}{_right_with(by, uses)}.{few}"
     ]
     said += _unlike(told)
@@ -132,7 +134,7 @@ def _unlike(told: pd.DataFrame) -> list[str]:
             by.setdefault(_named_regions(mine[list(CAUSAL_SHARES)].mean())[0], []).append(name)
     if len(by) < 2:
         return []
-    parts = [f"{joined(names)} by {REGIONS[region]}" for region, names in by.items()]
+    parts = [f"{joined(names)} by {_APART[region]}" for region, names in by.items()]
     return [f"Treatments differ: above all it tells {'; '.join(parts)}."]
 
 

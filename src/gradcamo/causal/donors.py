@@ -126,7 +126,7 @@ class Donors:
         if place.plate is not None and place.well is not None:
             same |= self.bank.same_well(place.plate, place.well)
         if not (of_class & ~same).any():
-            return f"it is of the only training well of {name}"
+            return f"there is no other training well of {name}"
         chosen = np.flatnonzero(of_class & self.usable & ~same)
         images = len(set(self.bank.origin[chosen].tolist()))
         if len(chosen) < FEWEST_CELLS or images < FEWEST_IMAGES:
