@@ -29,10 +29,8 @@ def test_the_reference_shows_every_public_name():
 
 def test_help_lists_the_fields_of_settings_with_defaults_and_bounds():
     told = gc.PlateSettings.__doc__
-    assert (
-        "\nretries : int, default: 1\n    further attempts at a stack that failed; at least 0\n"
-        in told
-    )
+    retries = "further attempts at a stack that failed; at least 0 and at most 100"
+    assert f"\nretries : int, default: 1\n    {retries}\n" in told
     assert "\nlabels_stitch : float, default: 0.05\n" in told  # of a model that it inherits from
     audit = "\naudit : AuditSettings, default: AuditSettings()\n    How cells are explained"
     assert audit in told
