@@ -18,7 +18,7 @@ from gradcamo.files.store import write_table
 from gradcamo.profiles.cutoffs import cost_of_cutoffs
 from gradcamo.report import write_report
 from gradcamo.report.data import cutoff_steps, passing_at
-from gradcamo.report.words import findings
+from gradcamo.report.findings import findings
 from gradcamo.views import cell_view, thumbnail
 
 DOSES = {"D": "control", "B": "0.06x", "E": "40.0x"}

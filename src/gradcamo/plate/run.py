@@ -129,7 +129,7 @@ def _steps(
     room: int,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     from gradcamo.plate.assemble import Assembled, finish
-    from gradcamo.report.words import NOT_DONE
+    from gradcamo.report.findings import NOT_DONE
 
     start = time.monotonic()
     settings = folder.settings

@@ -16,9 +16,9 @@ from gradcamo.files.landing import landing
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
 from gradcamo.report.causal import causal_section, told_in
 from gradcamo.report.data import page_data
+from gradcamo.report.findings import NOT_DONE, about, findings, flat_recipe, number, sentence
 from gradcamo.report.pictures import galleries, read_pictures
 from gradcamo.report.tables import cost_rows, neighbour_rows, variance_rows
-from gradcamo.report.words import NOT_DONE, about, findings, flat_recipe, number, sentence
 from gradcamo.settings import AuditSettings
 
 __all__ = ["write_plate_report", "write_report"]
