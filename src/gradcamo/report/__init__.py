@@ -14,7 +14,7 @@ from gradcamo.auditing.cautions import cautions
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
-from gradcamo.report.causal import causal_section, told_in
+from gradcamo.report.causal_section import causal_section, told_in
 from gradcamo.report.data import page_data
 from gradcamo.report.findings import NOT_DONE, about, findings, flat_recipe, number, sentence
 from gradcamo.report.pictures import galleries, read_pictures

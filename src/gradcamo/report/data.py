@@ -13,7 +13,7 @@ from gradcamo.figures import SITES
 from gradcamo.files.wells import well_place
 from gradcamo.profiles.doses import in_dose_order
 from gradcamo.report.budgets import budgets, plain
-from gradcamo.report.causal import points
+from gradcamo.report.causal_section import points
 
 STEPS = 100
 """The slider's steps: hundredths, of which the one nearest to the table's cut-off stands for it."""
