@@ -12,7 +12,7 @@ from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES
 from gradcamo.figures import SITES
 from gradcamo.files.wells import well_place
 from gradcamo.profiles.doses import in_dose_order
-from gradcamo.report.budgets import budgets, plain
+from gradcamo.report.budget_section import budgets, plain
 from gradcamo.report.causal_section import points
 
 STEPS = 100
