@@ -23,9 +23,9 @@ from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_table
+from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.cluster import cluster
 from gradcamo.plate.jobs import stack_jobs
-from gradcamo.plate.rows import open_plate
 from gradcamo.plate.run import audit_plate, open_checkpoint, open_folder
 from gradcamo.plate.scheduling import run_jobs
 from gradcamo.plate.tasks import Outcome, StackJob

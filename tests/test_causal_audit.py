@@ -25,9 +25,9 @@ from gradcamo.cli.commands import main
 from gradcamo.columns import CAUSAL_COLUMNS
 from gradcamo.files.plates import read_plate
 from gradcamo.files.store import read_table
+from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.jobs import stack_jobs
 from gradcamo.plate.plan import plan_plate
-from gradcamo.plate.rows import open_plate
 from gradcamo.plate.run import audit_plate, bank_of, open_folder
 from gradcamo.settings import CautionSettings, DonorSettings
 from gradcamo.training.plate_donors import plate_donors

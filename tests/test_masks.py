@@ -15,7 +15,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.masks import MaskError, connected_pieces
 from gradcamo.files.stacks import read_stack
-from gradcamo.plate.rows import open_plate
+from gradcamo.plate.checked_rows import open_plate
 from gradcamo.settings import PlateSettings, TrainSettings
 from gradcamo.training.cell_index import training_cells
 

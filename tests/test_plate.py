@@ -29,11 +29,11 @@ from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.logs import logged_to
 from gradcamo.plate import cluster as plate_cluster, scheduling
 from gradcamo.plate.assemble import finish, gather_stacks, measure, profile_plate
+from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
 from gradcamo.plate.jobs import stack_jobs
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
-from gradcamo.plate.rows import open_plate
 from gradcamo.plate.run import audit_plate, open_folder, plate_steps
 from gradcamo.plate.splits import known_splits, splits_of
 from gradcamo.plate.tasks import Outcome, audit_stack

@@ -39,8 +39,8 @@ def results(tmp_path_factory) -> Path:
     """The results of a plate of four stacks, laid out by lot."""
     from gradcamo.files.store import read_table, write_table
     from gradcamo.plate.assemble import finish
+    from gradcamo.plate.checked_rows import open_plate
     from gradcamo.plate.jobs import stack_jobs
-    from gradcamo.plate.rows import open_plate
     from gradcamo.plate.run import open_folder
     from gradcamo.plate.tasks import audit_stack
     from gradcamo.settings import PlateSettings

@@ -54,8 +54,8 @@ def plate(
         click.echo(plan)
         sys.exit(plan.exit_status)
     from gradcamo.files.landing import refuse_unwritable
+    from gradcamo.plate.checked_rows import open_plate
     from gradcamo.plate.cluster import certificates
-    from gradcamo.plate.rows import open_plate
     from gradcamo.plate.run import audit_plate
 
     refuse_unwritable(out / "cells.parquet")

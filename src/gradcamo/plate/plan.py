@@ -12,10 +12,10 @@ import pandas as pd
 from gradcamo.auditing.causal import passes
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.files.stamp import size_of
+from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
 from gradcamo.plate.jobs import largest, stack_jobs
-from gradcamo.plate.rows import open_plate
 from gradcamo.plate.run import bank_of, open_checkpoint
 from gradcamo.plate.tasks import StackJob
 from gradcamo.settings import PlateSettings

@@ -17,10 +17,10 @@ import pandas as pd
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
 from gradcamo.logs import hand_on
+from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import PlateFolder, load_donors, load_named
 from gradcamo.plate.jobs import largest, stack_jobs
 from gradcamo.plate.lock import one_run
-from gradcamo.plate.rows import open_plate
 from gradcamo.plate.run_summary import PlateProgress, PlateSummary, write_summary
 from gradcamo.plate.splits import known_splits
 from gradcamo.plate.tasks import Outcome, StackJob
