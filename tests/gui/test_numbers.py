@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import QLocale, Qt
 
 from gradcamo.docks.panels.steps.cutoff import CutoffBox
-from gradcamo.docks.panels.steps.voxel_size import VoxelSize
+from gradcamo.docks.panels.steps.voxel_size_line import VoxelSize
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.settings import TrainSettings
 

@@ -18,7 +18,7 @@ from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.load import LoadDock
 from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.steps.segment import SegmentDock
-from gradcamo.docks.panels.steps.voxel_size import VoxelSize
+from gradcamo.docks.panels.steps.voxel_size_line import VoxelSize
 from gradcamo.files.stacks import write_stack
 from gradcamo.files.store import read_table
 

@@ -18,7 +18,7 @@ from gradcamo.datatypes import unknown_axes
 from gradcamo.docks.panels.plates.found_plate import FoundPlate
 from gradcamo.docks.panels.plates.site_list import SiteList
 from gradcamo.docks.panels.steps.labels_choice import LabelsChoice
-from gradcamo.docks.panels.steps.voxel_size import VoxelSize
+from gradcamo.docks.panels.steps.voxel_size_line import VoxelSize
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.path_line import PathLine
 from gradcamo.docks.parts.preferences import ask_path
