@@ -110,3 +110,8 @@ def test_what_is_imported_is_declared():
 
 def test_what_is_declared_is_imported():
     assert sorted(declared() - set().union(*used(FILES).values()) - UNSEEN.keys()) == []
+
+
+def test_no_two_test_files_share_a_name():
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert not {name for name in names if names.count(name) > 1}, "pytest collects one of them"
