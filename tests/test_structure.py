@@ -115,3 +115,10 @@ def test_what_is_declared_is_imported():
 def test_no_two_test_files_share_a_name():
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert not {name for name in names if names.count(name) > 1}, "pytest collects one of them"
+
+
+def test_the_manifest_at_the_top_is_the_one_of_the_package():
+    top = SRC.parent / "napari.yaml"
+    if not top.exists():
+        pytest.skip("an installed package has one alone")
+    assert top.read_text("utf-8") == (SRC / "gradcamo" / "napari.yaml").read_text("utf-8")
