@@ -343,14 +343,19 @@ def test_the_table_shows_sorts_filters_and_exports_answers(answered, viewer, qtb
         assert written["flagged"].tolist() == expected["flagged"].tolist()
 
 
-def test_the_gallery_orders_cells_by_what_is_owed(answered, viewer, qtbot):
+def test_the_gallery_orders_cells_by_what_is_owed(answered, whole, viewer, qtbot):
+    table = whole.reset_index()
+    table.loc[table["causal_effect"].idxmin(), "causal_effect"] = np.nan  # one has no answer
+    answered.results.add_causal(table, answered.results.causal_recipe)
     gallery = docked(viewer, GalleryDock)
     gallery.order.setCurrentIndex(gallery.order.findData("causal_effect"))
     gallery.order.activated.emit(0)
     effects = answered.results.table.loc[gallery.model.labels, "causal_effect"].dropna()
     assert len(effects) > 2
     assert effects.is_monotonic_increasing
-    assert not any("nan" in word for word in gallery.model._words)
+    words = gallery.model._words
+    assert words[-1].endswith("· –")
+    assert not any("nan" in word for word in words)
 
 
 def test_cells_are_coloured_by_what_is_owed(answered):
