@@ -13,8 +13,8 @@ from typing import IO, cast
 import numpy as np
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.single_cells.column_roles import is_ours
 from gradcamo.files.single_cells.endings import DELIMITERS, is_packed, opened, suffix_of
-from gradcamo.files.single_cells.recognise import is_ours
 from gradcamo.files.spreadsheets import NOTES, guarded
 from gradcamo.files.text_tables import rows as rows_in_words
 

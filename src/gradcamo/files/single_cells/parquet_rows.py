@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.single_cells.recognise import is_ours
+from gradcamo.files.single_cells.column_roles import is_ours
 
 
 def write_rows(source: Path, out: Path, columns: Mapping[str, np.ndarray]) -> None:

@@ -15,11 +15,11 @@ from gradcamo.files.cytomining import FLAG
 from gradcamo.files.flags import yes_or_no
 from gradcamo.files.landing import landing, refuse_unwritable
 from gradcamo.files.single_cells.cells import SingleCells
+from gradcamo.files.single_cells.column_roles import OURS
 from gradcamo.files.single_cells.csv_records import write_records
 from gradcamo.files.single_cells.endings import DELIMITERS, is_packed, suffix_of
-from gradcamo.files.single_cells.formats import telling_damage
 from gradcamo.files.single_cells.parquet_rows import write_rows
-from gradcamo.files.single_cells.recognise import OURS
+from gradcamo.files.single_cells.table_files import telling_damage
 from gradcamo.files.spreadsheets import unguarded
 
 TOLD = {"flagged": FLAG, "reason": f"{OURS}reason", "note": f"{OURS}note"}
