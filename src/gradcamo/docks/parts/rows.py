@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from gradcamo.docks.parts.inputs import WIDGETS, Choice, Line, Number, Share, Whole
+from gradcamo.docks.parts.input_widgets import WIDGETS, Choice, Line, Number, Share, Whole
 from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
