@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import qthrottled
 
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
+from gradcamo.docks.work.causal_steps import (
+    Ask,
+    Audited,
+    Stopped,
+    Teller,
+    Told,
+    asker,
+    until_stopped,
+)
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import AuditSettings, SwapSettings
 
 if TYPE_CHECKING:
-    from gradcamo.causal.bank import DonorBank
     from gradcamo.causal.swapped import SwappedCrops
     from gradcamo.docks.state.session import Session
     from gradcamo.docks.work.donor_banks import DonorBanks
     from gradcamo.docks.work.found_cells import FoundCells
-
-AT_ONCE = 4  # crops of a batch: on a processor, between two of which one waits for a cancel
-OFTEN = 0.1  # seconds between two words on how far it is
-
-
-class Told(NamedTuple):
-    """How far the work is: so many of so many (0: not known) of what is named."""
-
-    text: str
-    done: int
-    total: int
-
-
-class Asked(NamedTuple):
-    """Cells that were asked, of labels as they were (``version``), and how."""
-
-    batch: Any
-    version: int
-    recipe: dict[str, Any]
-
-
-class Audited(NamedTuple):
-    """Cells that had no score yet, and how they were scored."""
-
-    batch: Any
-    version: int
-    recipe: dict[str, Any]
-    settings: AuditSettings
-
-
-class Stopped(Exception):
-    """Nobody waits for the rest any more."""
 
 
 class Swapping(QObject):
@@ -71,6 +46,7 @@ class Swapping(QObject):
         self.session, self.found, self.banks = session, found, banks
         self.settings = SwapSettings()
         self.job = session.swapping
+        self._tell = Teller(self.job)
         self._wanted = 0  # the cell that is looked at and asked about
         self._many = self._left = False
         self.job.stepped.connect(self._on_step)
@@ -207,75 +183,17 @@ class Swapping(QObject):
         session.refuse_to_mix(settings)
         return settings
 
-    def _cells(self, audit: AuditSettings) -> Callable[[], Any]:
+    def _cells(self, audit: AuditSettings) -> Callable[[], Ask]:
         """What finds donors and cells, in any thread, and gives what asks some of them."""
-        session = self.session
+        session, swap = self.session, self.settings
         _, _, checkpoint = session.needed()
         find, find_bank, version = self.found.finder(audit), self.banks.finder(), session.version
-        swap = self.settings
 
-        def prepare() -> Callable[[list[int], int, Callable[[], bool]], Iterator[Asked]]:
-            from gradcamo.auditing.causal import causal_settings
-            from gradcamo.causal.attention import causal_recipe
-            from gradcamo.networks.infer import usual_batch_size
-            from gradcamo.networks.preprocess import choose_device
-
-            bank: DonorBank = find_bank(self._tell)
-            crops, how = find(), causal_settings(swap, audit)
-            recipe = causal_recipe(checkpoint, bank, how)
-            recipe["stack_channels"] = list(audit.channels or checkpoint.channels)
-            where = choose_device(how.device)
-            most = AT_ONCE if where.type == "cpu" else usual_batch_size(where)
-            how = how.model_copy(update={"batch_size": how.batch_size or most})
-
-            def ask(labels: list[int], draws: int, left: Callable[[], bool]) -> Iterator[Asked]:
-                from gradcamo.auditing.causal import passes
-                from gradcamo.causal.attention import causal_batches
-
-                every, seen, one = passes(draws), 0, len(labels) == 1
-
-                def between() -> None:
-                    nonlocal seen
-                    if self.job.cancelling or left():
-                        raise Stopped
-                    if one:
-                        self._tell(f"swapped crops of cell {labels[0]}", seen, every)
-                    seen += 1
-
-                with_draws = how.model_copy(update={"draws": draws})
-                batches = causal_batches(
-                    crops,
-                    checkpoint,
-                    bank,
-                    with_draws,
-                    labels,
-                    progress=lambda done, total: self._tell("donors seen", done, total),
-                    between=between,
-                )
-                try:
-                    for batch in batches:
-                        said = {"cautions": list(batch.cautions)}
-                        yield Asked(batch, version, recipe | said)
-                        if not one:
-                            self._tell("cells asked causally", batch.done, batch.total)
-                except Stopped:
-                    if self.job.cancelling:
-                        raise
-
-            return ask
+        def prepare() -> Ask:
+            bank = find_bank(self._tell)
+            return asker(bank, find(), checkpoint, swap, audit, version, self._tell)
 
         return prepare
-
-    _last = 0.0
-
-    def _tell(self, text: str, done: int, total: int) -> None:
-        """Say from within the work how far it is; ends it where it was cancelled."""
-        if self.job.cancelling:
-            raise Stopped
-        now = time.monotonic()
-        if done in (0, total) or now - self._last > OFTEN:
-            self._last = now
-            self.job.tell(Told(text, done, total))
 
     def _on_step(self, item: Any) -> None:
         session = self.session
@@ -339,15 +257,3 @@ class Swapping(QObject):
                 self.left.emit()
             self._left = True
             self.job.abandon()
-
-
-def until_stopped(steps: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
-    """The same steps; that nobody waits for the rest is no error."""
-
-    def quietly() -> Iterator[Any]:
-        try:
-            yield from steps()
-        except Stopped:
-            return
-
-    return quietly

@@ -26,7 +26,7 @@ from gradcamo.docks.parts.tint import FAINT, GOOD, legible
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
-from gradcamo.docks.work.swapping import until_stopped
+from gradcamo.docks.work.causal_steps import until_stopped
 
 if TYPE_CHECKING:
     import napari
