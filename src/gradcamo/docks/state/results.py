@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcamo.cells.table import fails, passes, scored, whole
-from gradcamo.columns import CAUSAL_COLUMNS, KNOWN
+from gradcamo.columns import KNOWN
 from gradcamo.datatypes import voxel_um3
+from gradcamo.docks.state.causal_answers import CausalAnswers
 from gradcamo.docks.state.explained_cells import (
     ExplainedCell,
     alike,
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from gradcamo.settings import AuditSettings
 
 KINDS = ("cells", "whole", "border", "scored", "passing", "outside", "silent", "flagged")
-QUESTION = ("target", "reference", "seed")  # of the settings of causal attention
 
 
 class Results:
@@ -46,8 +47,7 @@ class Results:
         self.stale: set[int] = set()
         self._cutoff = cutoff
         self._cells: dict[int, ExplainedCell] = {}
-        self.causal_recipe: dict[str, Any] = {}  # how cells were asked causally
-        self._causal: pd.DataFrame | None = None  # what they answered, by label
+        self.causal = CausalAnswers()
         self._parts: list[pd.DataFrame] = []
         self._carried: pd.DataFrame | None = None  # a plate's columns, which no audit knows
         self._table: pd.DataFrame | None = None
@@ -70,32 +70,8 @@ class Results:
         Cells that were asked otherwise before (another network, bank, target or channels) are let
         go: a table keeps to one question.
         """
-        import pandas as pd
-
-        before = self._causal
-        if before is not None and _question(recipe) != _question(self.causal_recipe):
-            before = None
-        said = [*(self.causal_recipe.get("cautions", ()) if before is not None else ())]
-        said += [one for one in recipe.get("cautions", ()) if one not in said]
-        self.causal_recipe = {**recipe, "cautions": said}
-        asked = table.set_index("label")[list(CAUSAL_COLUMNS)]
-        if before is not None:
-            asked = pd.concat([before.drop(index=asked.index, errors="ignore"), asked])
-        self._causal = asked
+        self.causal.add(table, recipe)
         self._table = None
-
-    def draws_of(self, label: int) -> int:
-        """With how many draws a cell was asked causally, 0 where it was not."""
-        asked = self._causal
-        if asked is None or label not in asked.index:
-            return 0
-        draws: Any = asked.at[label, "causal_draws"]
-        return int(draws)
-
-    def _forget_causal(self, labels: set[int]) -> None:
-        if self._causal is not None and labels:
-            self._causal = self._causal.drop(index=list(labels), errors="ignore")
-            self._table = None
 
     def fresh(self, recipe: Mapping[str, Any] | None = None) -> Results:
         """The flags and notes alone; what cells owe to their regions stays for the same question.
@@ -106,8 +82,8 @@ class Results:
         """
         results = Results(self._cutoff)
         results.marked, results.notes = self.marked, self.notes
-        if recipe and self._causal is not None and _asks_like(self.causal_recipe, recipe):
-            results._causal, results.causal_recipe = self._causal, self.causal_recipe
+        if recipe and self.causal.asked_like(recipe):
+            results.causal = copy(self.causal)
         return results
 
     def differ_from(self, checkpoint: Checkpoint, settings: AuditSettings) -> str:
@@ -138,7 +114,8 @@ class Results:
         self.stale |= labels
         for label in labels:
             self._cells.pop(label, None)
-        self._forget_causal(labels)
+        if self.causal.forget(labels):
+            self._table = None
 
     def outdate(self, places: np.ndarray) -> None:
         """The shares of the cells whose crops hold any of these voxels are out of date.
@@ -163,7 +140,8 @@ class Results:
         sees = [((places >= first[row]) & (places <= last[row])).all(1).any() for row in near]
         seen = set(inside["label"].to_numpy()[near[sees]].tolist())
         self.stale |= seen
-        self._forget_causal(seen)  # whose every voxel is has changed
+        if self.causal.forget(seen):  # whose every voxel is has changed
+            self._table = None
 
     def forget(self, labels: set[int]) -> None:
         """These cells are no more."""
@@ -188,8 +166,7 @@ class Results:
         recipe = table.attrs.get("recipe", {})
         results.recipe = {k: v for k, v in recipe.items() if k not in ("run", "causal")}
         if "causal_effect" in table:
-            results._causal, table = _without_causal(table)
-            results.causal_recipe = dict(recipe.get("causal") or {})
+            results.causal, table = CausalAnswers.of_table(table, recipe.get("causal"))
         results._parts = [table]
         results.audited = True
         results._cells = from_arrays(arrays or {}, table)
@@ -218,11 +195,7 @@ class Results:
         if self._table is None:
             if not self._parts:
                 return pd.DataFrame({"label": np.zeros(0, np.int64)}, index=pd.Index([], name="id"))
-            self._table = self._gathered()
-            if self._causal is not None:
-                from gradcamo.auditing.causal import with_causal
-
-                self._table = with_causal(self._table, self._causal.reset_index())
+            self._table = self.causal.joined_to(self._gathered())
             self.reflag()
         return self._table
 
@@ -366,31 +339,3 @@ class Results:
             if row >= 0:
                 notes[row] = text
         table["note"] = notes
-
-
-def _without_causal(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Of a table that was kept: what cells answered causally, by label, and the rest."""
-    from gradcamo.auditing.causal import NOT_DRAWN
-
-    there = [name for name in CAUSAL_COLUMNS if name in table]
-    asked = table.loc[table["causal_reason"] != NOT_DRAWN, ["label", *there]].set_index("label")
-    answers = {name: "boolean" for name in ("causal_answered", "causal_flips") if name in there}
-    asked = asked.astype(answers).reindex(columns=list(CAUSAL_COLUMNS))
-    return asked, table.drop(columns=there)
-
-
-def _question(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes answers comparable; more draws only make them sharper."""
-    of = {name: recipe.get(name) for name in ("checkpoint", "bank")}
-    of["channels"] = recipe.get("stack_channels", recipe.get("channels"))
-    settings = {k: v for k, v in recipe.get("settings", {}).items() if k in QUESTION}
-    return {**of, **settings}
-
-
-def _asks_like(causal: Mapping[str, Any], audit: Mapping[str, Any]) -> bool:
-    """Whether cells were asked causally of the network, target and channels of an audit."""
-    return (
-        causal.get("checkpoint") == audit["checkpoint"]
-        and causal.get("stack_channels", audit["channels"]) == audit["channels"]
-        and causal.get("settings", {}).get("target") == audit["settings"].get("target")
-    )

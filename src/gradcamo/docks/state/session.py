@@ -280,7 +280,7 @@ class Session(QObject):
 
     def recipe(self) -> dict[str, Any]:
         """How the scores were made, with the present cut-off."""
-        recipe, causal = self.results.recipe, self.results.causal_recipe
+        recipe, causal = self.results.recipe, self.results.causal.recipe
         if not recipe:
             return {}
         asked = {"causal": causal} if causal else {}

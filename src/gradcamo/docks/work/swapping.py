@@ -69,7 +69,7 @@ class Swapping(QObject):
 
     def lacks(self, label: int) -> bool:
         """Whether a cell was not asked yet with as many draws as are set."""
-        return self.session.results.draws_of(label) < self.settings.draws
+        return self.session.results.causal.draws_of(label) < self.settings.draws
 
     def look(self, label: int) -> None:
         """Ask this cell: a preview first, refined while it is looked at.
