@@ -138,7 +138,7 @@ _NEEDED = {
     "uses": ("real",),
     "confounding": ("measure", "of", "cells", "question", "value"),
     "cutoffs": ("treatment", "cutoff", "cells", "share"),
-    "layers": ("layer", "grad_camo", "touches_border", "chance", "ceiling"),
+    "layers": ("layer", "grad_camo", "chance", "ceiling"),
     "layer_summary": ("layer",),
 }
 

@@ -25,7 +25,6 @@ from gradcamo.docks.canvas.sites import Site, Sites, named_labels, read_site, si
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.errors import GradcamoError
 from gradcamo.files.masks import MaskError
-from gradcamo.files.single_cells.cells import is_single_cells
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -71,6 +70,8 @@ class Intake(Follower):
 
         Tables of single cells are for others to open.
         """
+        from gradcamo.files.single_cells.cells import is_single_cells
+
         tables = [path for path in paths if is_single_cells(path)]
         for path in tables[-1:]:
             self.tabled.emit(path)

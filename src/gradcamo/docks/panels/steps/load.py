@@ -27,7 +27,6 @@ from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.files.images import is_plate
 from gradcamo.files.masks import MaskError
-from gradcamo.files.single_cells.cells import is_single_cells
 
 if TYPE_CHECKING:
     import napari
@@ -123,6 +122,8 @@ class LoadDock(Dock):
 
     def dropEvent(self, event: Any) -> None:
         """Take what is named so for labels, tables of single cells, all else for Z-stacks."""
+        from gradcamo.files.single_cells.cells import is_single_cells
+
         event.acceptProposedAction()
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
         plates = [path for path in paths if is_plate(path) and not is_single_cells(path)]
@@ -133,6 +134,8 @@ class LoadDock(Dock):
 
     def open_path(self, path: str | Path) -> None:
         """Read a plate, a table of single cells, or a Z-stack, in the background."""
+        from gradcamo.files.single_cells.cells import is_single_cells
+
         with self.telling():
             if is_single_cells(path):
                 self._intake.open_files([Path(path)])
