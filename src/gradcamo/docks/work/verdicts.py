@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from gradcamo.cells.table import scored, whole
 from gradcamo.docks.state.results import Results
 from gradcamo.files.kept import MARKS, SCORES, fingerprint, homes_of, read_kept
-from gradcamo.files.single_cells.writing import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +22,8 @@ ANY = "*"
 def verdicts(results: Results) -> pd.DataFrame:
     """Flags, reasons, notes and scores, indexed by label, of the cells that have any."""
     import pandas as pd
+
+    from gradcamo.files.single_cells.writing import COLUMNS
 
     table = results.table
     labels = {*table.index.tolist(), *results.marked, *results.notes}
