@@ -163,3 +163,12 @@ def test_foreign_files_in_a_folder_of_results_are_named(finished, tmp_path, name
     assert f"{name}" in ended.output
     assert says in ended.output
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("state", [None, [1, 2], {"gradcamo": 5}, {"gradcamo": {"settings": 1}}])
+def test_a_foreign_state_of_a_training_is_named(tmp_path, state):
+    from gradcamo.training.state import _read
+
+    torch.save(state, tmp_path / "model.state")
+    with pytest.raises(GradcamoError, match="is not the state of a training"):
+        _read(tmp_path / "model.state")

@@ -625,6 +625,16 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(plate, model,
     assert audit_stack(job).reason == ""
 
 
+def test_a_disk_without_room_is_refused_before_the_work_and_by_a_dry_run(
+    plate, model, tmp_path, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    for run in (plan_plate, audit_plate):
+        with pytest.raises(GradcamoError, match="has room for 1 MB, its results need 6 MB"):
+            run(plate, model, tmp_path / "out", SETTINGS)
+
+
 def test_what_cannot_be_written_is_not_tried_again_and_ends_the_run(
     plate, model, tmp_path, monkeypatch
 ):
@@ -866,7 +876,7 @@ def test_local_workers_leave_the_environment_as_it_was_and_ctrl_c_to_the_client(
 def test_names_of_stacks_are_safe_and_never_meet():
     rows = [
         {"plate": plate, "well": "D02", "site": "1"}
-        for plate in ("P 1", "P/1", "P-1", "P_1", "../P", "Pµ")
+        for plate in ("P 1", "P/1", "P-1", "P_1", "../P", "Pµ", ".0a1b2c3d-P")
     ]
     rows += [
         {"plate": plate, "well": well, "site": site}
@@ -879,6 +889,7 @@ def test_names_of_stacks_are_safe_and_never_meet():
     names = [stack_name(row) for row in rows]
     assert len(set(names)) == len(names)
     assert all(Path(name).name == name for name in names)
+    assert not [name for name in names if name.startswith(".")]  # as scratch files do
     assert stack_name({"plate": "P1", "well": "D02", "site": 1}) == "P1_D02_1"
     assert short_hash({"a": 1}) != short_hash({"a": 2})
 

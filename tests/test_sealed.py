@@ -81,7 +81,9 @@ def _marks(folder):
 
 
 def _state(folder):
-    torch.save({"gradcamo": {"settings": {}}, "w": torch.ones(8)}, folder / "file.state")
+    torch.save(
+        {"gradcamo": {"settings": {}, "cells": ""}, "w": torch.ones(8)}, folder / "file.state"
+    )
     blank_zip_seal(folder / "file.state")
     seal(folder / "file.state")
     from gradcamo.training.state import _read

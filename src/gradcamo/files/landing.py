@@ -119,6 +119,28 @@ def refuse_unwritable(
         ) from error
 
 
+def refuse_full(folder: Path, needed: int) -> None:
+    """Refuse a folder on a disk that has no room for what is to come.
+
+    Parameters
+    ----------
+    folder : path, which need not exist yet
+    needed : bytes, at least
+
+    Raises
+    ------
+    GradcamoError
+        If there is less room.
+    """
+    there = next(at for at in (folder.absolute(), *folder.absolute().parents) if at.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise GradcamoError(
+            f"{folder} has room for {free / 1e6:,.0f} MB, its results need {needed / 1e6:,.0f} MB "
+            "or more: make room or choose another place"
+        )
+
+
 def ending_of(path: str | Path, endings: Sequence[str]) -> str:
     """The ending of a path, in small letters.
 

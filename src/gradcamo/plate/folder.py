@@ -227,6 +227,7 @@ def stack_name(row: Mapping[str, Any] | pd.Series) -> str:
     """Plate, well and site as a file name, with a hash where these cannot be read off it."""
     parts = [str(row[column]) for column in ("plate", "well", "site")]
     name = "_".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
+    name = re.sub(r"^\.", "-", name)  # what begins with a point is scratch
     return name if name.split("_") == parts else f"{name}-{short_hash(parts)[:6]}"
 
 

@@ -14,6 +14,9 @@ from gradcamo.plate.splits import splits_of
 from gradcamo.plate.tasks import StackJob
 from gradcamo.settings import PlateSettings
 
+PICTURE_BYTES, REPORT_BYTES = 5_000, 6_000_000
+"""About what a picture of a cell and the report take."""
+
 
 def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
     """One job per row of the plate.
@@ -56,6 +59,11 @@ def _causal_shares(rows: pd.DataFrame, settings: PlateSettings) -> list[int | No
     stacks, turn = wells.groupby(wells).transform("size"), wells.groupby(wells).cumcount()
     n = settings.causal_cells
     return [n // of + (i < n % of) for of, i in zip(stacks, turn, strict=True)]
+
+
+def least_bytes(jobs: list[StackJob], settings: PlateSettings) -> int:
+    """What the results of these stacks, the pictures and the report take, at least."""
+    return REPORT_BYTES + len(jobs) * min(settings.thumbnails, 4) * PICTURE_BYTES
 
 
 def largest(jobs: list[StackJob]) -> int:

@@ -11,11 +11,12 @@ import pandas as pd
 
 from gradcamo.auditing.causal import passes
 from gradcamo.auditing.matching import refuse_other_spellings
+from gradcamo.files.landing import refuse_full
 from gradcamo.files.stamp import size_of
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
-from gradcamo.plate.jobs import largest, stack_jobs
+from gradcamo.plate.jobs import PICTURE_BYTES, REPORT_BYTES, largest, least_bytes, stack_jobs
 from gradcamo.plate.run import bank_of, open_checkpoint
 from gradcamo.plate.tasks import StackJob
 from gradcamo.settings import PlateSettings
@@ -28,9 +29,7 @@ START_S = 10.0
 FINISH_S, FINISH_S_PER_CELL = 10.0, 0.0015
 UMAP_S, UMAP_S_PER_CELL = 20.0, 0.001
 """What is not measured for this plate: see "How it scales" in docs/plates.md."""
-PICTURE_BYTES = 5_000
 ROW_BYTES = 200
-REPORT_BYTES = 6_000_000
 LABELS_SHARE = 0.02
 """Of the bytes of an image: what its compressed labels take."""
 
@@ -105,6 +104,7 @@ def plan_plate(
     refuse_other_spellings(rows, network, "the plate")
     jobs = stack_jobs(rows, folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
+    refuse_full(folder.out, least_bytes(left, settings))
     unlabelled = [job for job in left if job.labels is None]
     notes: list[str] = []
     failing: list[str] = []

@@ -16,10 +16,11 @@ import pandas as pd
 
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import refuse_full
 from gradcamo.logs import hand_on
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import PlateFolder, load_donors, load_named
-from gradcamo.plate.jobs import largest, stack_jobs
+from gradcamo.plate.jobs import largest, least_bytes, stack_jobs
 from gradcamo.plate.lock import one_run
 from gradcamo.plate.run_summary import PlateProgress, PlateSummary, write_summary
 from gradcamo.plate.splits import known_splits
@@ -138,6 +139,7 @@ def _steps(
     waiting = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     outcomes: list[Outcome] = []
     trouble = ""
+    refuse_full(folder.out, least_bytes(waiting, settings))
     if waiting:
         trouble = yield from _compute(waiting, len(jobs), scheduler, settings, outcomes, room)
     failed = {outcome.name: outcome.reason for outcome in outcomes if outcome.reason}

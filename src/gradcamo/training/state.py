@@ -18,6 +18,12 @@ FREE = {"epochs", "patience", "workers", "device", "devices"}
 """Settings that may change when a training is resumed."""
 
 
+_NO_STATE = (
+    *(pickle.UnpicklingError, LookupError, RuntimeError),
+    *(TypeError, ValueError, EOFError, AttributeError),
+)
+
+
 class TrainingState:
     """The file that a resumed training starts from.
 
@@ -73,8 +79,11 @@ def _read(path: Path) -> dict[str, Any]:
     check_seal(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(state["gradcamo"])
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        said = dict(state["gradcamo"])
+        if not (isinstance(said["settings"], dict) and isinstance(said["cells"], str)):
+            raise TypeError("it holds no settings and cells")
+        return said
+    except _NO_STATE as error:
         raise GradcamoError(
             f"{path} is not the state of a training: start anew without resume"
         ) from error
