@@ -256,6 +256,7 @@ def test_cautions_go_with_every_file(tmp_path):
 
 def test_cautions_and_warnings_are_in_the_log_and_nowhere_else(tmp_path, capfd, monkeypatch):
     shown = []
+    warnings.simplefilter("default", UserWarning)
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_, **__: shown.append(message))
     log_warnings()
     log_warnings()  # a second time changes nothing

@@ -148,7 +148,7 @@ def _hot(inside: pd.DataFrame, recipe: Mapping[str, Any], limits: CautionSetting
     total = 0
     for _, cells in stacks:
         total += 1
-        hot = cells["hot_channels"].fillna("").str.split(", ")
+        hot = cells["hot_channels"].fillna("").astype(str).str.split(", ")
         for name in recipe.get("channels", ()):
             share = float(hot.map(lambda names, name=name: name in names).mean())
             if share > limits.hot_crops:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def read_omezarr(path: Path) -> RawImage:
         raise GradcamoError(
             f"{path} is an OME-Zarr without its first resolution ({error}): copy it again, whole"
         ) from error
-    if any(isinstance(n, bool) or n < 1 for n in (*array.shape, *array.chunks)):
+    if any(n < 1 for n in (*array.shape, *array.chunks)) or _truths(path / level.path):
         raise GradcamoError(
             f"{path} declares an array of shape {array.shape} in chunks of {array.chunks}: correct "
             "its metadata"
@@ -87,6 +88,12 @@ def read_omezarr(path: Path) -> RawImage:
     names = [channel.label for channel in said.omero.channels]
     lacking = partial(absent_chunks, array)
     return RawImage(data, order, names, sizes, absent=lacking, chunks=array.chunks)
+
+
+def _truths(folder: Path) -> bool:
+    """Whether a shape holds ``true``, which zarr reads as 1."""
+    files = [file for name in ("zarr.json", ".zarray") if (file := folder / name).is_file()]
+    return any(type(n) is bool for file in files for n in json.loads(file.read_text())["shape"])
 
 
 def _chunk(array: Door, index: tuple[slice, ...], *_: Any) -> Any:

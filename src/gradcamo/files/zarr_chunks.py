@@ -81,7 +81,7 @@ def _lacking(shard: Path, array: zarr.Array, per_file: tuple[int, ...]) -> np.nd
     n = int(np.prod(per_file))
     size = 16 * n + 4 * any("Crc32c" in type(c).__name__ for c in codec.index_codecs)
     with shard.open("rb") as file:
-        if codec.index_location.value == "end":
+        if getattr(codec.index_location, "value", codec.index_location) == "end":
             file.seek(-size, 2)
         index = np.frombuffer(file.read(16 * n), "<u8").reshape(n, 2)
     return np.asarray((index == _NO_CHUNK).all(1).reshape(per_file))

@@ -273,8 +273,8 @@ def _write_profiles(
         write_table(profiled, scratch, recipe, found.profiles)
         with h5py.File(scratch, "a") as file:
             if found.whitened is not None:
-                write_elem(file, "layers/whitened", found.whitened)
-            write_elem(file, "obsm/X_umap", found.layout[found.rows])
+                write_elem(file["layers"], "whitened", found.whitened)
+            write_elem(file["obsm"], "X_umap", found.layout[found.rows])
 
 
 def _draw(table: pd.DataFrame, folder: Path, cutoff: float) -> None:
