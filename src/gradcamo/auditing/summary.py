@@ -53,7 +53,10 @@ def summarise_causal(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> s
     uses : DataFrame of `gradcamo.causal.uses.uses_table`, where there is one
     """
     asked, told = asked_causally(table), table[told_causally(table)]
+    called = int((whole(table) & table["causal_effect"].notna()).sum())
     line = f"causally, {len(told):,} of {counted(int(asked.sum()), 'cell')} are answered"
+    if called > asked.sum():
+        line += f" ({called - int(asked.sum()):,} more are not called what they are)"
     if len(told):
         owes = told[list(CAUSAL_SHARES)].mean()
         fills = told[list(VOLUME_SHARES)].mean()

@@ -10,14 +10,14 @@ import click
 
 from gradcamo import settings as s
 from gradcamo.cli.bundled import bundled_bank
-from gradcamo.cli.options import CYTOMINING, FOLDER, IMAGE, OUT, settings_options
+from gradcamo.cli.options import CYTOMINING, FOLDER, IMAGE, NETWORK, OUT, settings_options
 from gradcamo.cli.terminal import caution, track_cells, track_swaps
 
 
 @click.command()
 @IMAGE
 @click.option("--labels", "labels_path", **OUT, help="label image of its cells")
-@click.option("--checkpoint", "checkpoint_path", **OUT, help="network to audit (.safetensors)")
+@NETWORK
 @click.option("-o", "--out", **OUT, help="table to write: .csv, .parquet or .h5ad (profiles)")
 @click.option("--maps", **FOLDER, help="folder for one heatmap per cell")
 @CYTOMINING

@@ -15,6 +15,12 @@ from gradcamo.settings import Settings
 
 IMAGE = click.argument("image", type=click.Path(path_type=Path))
 OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
+NETWORK = click.option(
+    "--checkpoint",
+    "checkpoint_path",
+    **OUT,
+    help="the network (.safetensors); bundled: the small one that comes with this package",
+)
 KEYS: dict[str, Any] = {"type": click.Path(path_type=Path, exists=True, dir_okay=False)}
 FOLDER: dict[str, Any] = {"type": click.Path(path_type=Path, file_okay=False)}
 CYTOMINING = click.option(

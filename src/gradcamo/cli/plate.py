@@ -9,13 +9,13 @@ import click
 
 from gradcamo import settings as s
 from gradcamo.cli.bundled import bundled_bank
-from gradcamo.cli.options import FOLDER, KEYS, OUT, settings_options
+from gradcamo.cli.options import FOLDER, KEYS, NETWORK, OUT, settings_options
 from gradcamo.cli.terminal import plate_line
 
 
 @click.command()
 @click.argument("plate", metavar="PLATE", type=click.Path(path_type=Path))
-@click.option("--checkpoint", "checkpoint_path", **OUT, help="network to audit (.safetensors)")
+@NETWORK
 @click.option(
     "-o",
     "--out",

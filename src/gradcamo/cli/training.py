@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gradcamo import settings as s
-from gradcamo.cli.options import OUT, settings_options
+from gradcamo.cli.options import NETWORK, OUT, settings_options
 from gradcamo.cli.terminal import ctrl_c, progress_bar, shown_by, training_bar
 
 
@@ -31,7 +31,7 @@ def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> No
 
 @click.command()
 @click.argument("plate", metavar="PLATE", type=click.Path(path_type=Path))
-@click.option("--checkpoint", "checkpoint_path", **OUT, help="network it is for (.safetensors)")
+@NETWORK
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="bank to write (default: beside)"
 )

@@ -124,5 +124,6 @@ def _effect(row: Any) -> str:
     error = row["causal_effect_se"]
     by = f"{row['causal_effect']:.1f}" + (f" ± {error:.1f}" if np.isfinite(error) else "")
     flips = row["causal_flips"]
-    turns = " and turns the call" if isinstance(flips, (bool, np.bool_)) and flips else ""
-    return f"all from {row['causal_reference']} takes away {by} logits{turns}"
+    flipped = isinstance(flips, (bool, np.bool_)) and flips
+    turns = ", which turns the call" if flipped else ""
+    return f"all of it taken from cells of {row['causal_reference']}: {by} logits less{turns}"
