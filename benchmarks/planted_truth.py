@@ -1,281 +1,346 @@
-"""Does Grad-CAMO find a network that cheats? Plates whose truth is known, because it was planted.
+"""What do networks use whose shortcut is known, because it was planted? And what do columns say?
 
-    python benchmarks/planted_truth.py            # everything, cached step by step
-    python benchmarks/planted_truth.py --only own background --seeds 1
+    python benchmarks/planted_truth.py                       # everything that is not there yet
+    python benchmarks/planted_truth.py --only own density --seeds 1
 
-Plates, told apart by where the class can be read:
+On each plate of `planted_kinds.PLATES` small networks are trained (wells of column 02), and cells
+of column 03, drawn by lot, are asked with all that the library has: maps at every layer, with
+averaged and local gradients; causal attention; the plate table of what a network uses. First comes
+one network of every kind, then a second of every kind, then the others.
 
-own             treated cells stand alone, no crop shows another treated cell; they hold
-                speckles that stain for DNA, which no other cell does
-own, diffuse    the same, but all textures of treated cells shift, and no new structure appears
-neighbour       the central cell is never treated; the class says whether a neighbour is
-background      a faint pattern between the cells
-own+background  both; a second network is trained with Grad-CAMO in its loss
-
-On each, small networks are trained (plate column 02), one per seed, since where a network looks is
-a matter of chance, too. Then the cells of column 03 are scored at every layer, in both alignments,
-with averaged and with local gradients.
-Every core works on a network of its own. Tables land in benchmarks/results;
-planted_truth_figures.py draws them into docs/images.
+Each network has a folder in benchmarks/results/planted_truth; its README says what the files hold.
+A network whose folder was made by the same recipe is left as it is, so a run goes on where it was
+stopped. Plates and weights are kept in benchmarks/.cache/planted_truth.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
-from itertools import islice, tee
+from importlib.metadata import version
+from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from planted_truth_tables import TREATED, accuracies, separation, summarise
+from planted_check import counts, look, probes
+from planted_kinds import KINDS, LEARNT, PLATES, Kind, Sampled
+from planted_measures import measures, met, right_region
+from planted_plates import make
 
+from gradcamo.auditing.causal import ask_causally, called_with_one_region
+from gradcamo.causal.bank import DonorBank
+from gradcamo.causal.uses import uses_table
 from gradcamo.cells.crops import CellCrops
-from gradcamo.cells.overlap import attention_shares
+from gradcamo.columns import SCORES
 from gradcamo.files.labels import read_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack
 from gradcamo.networks.checkpoint import Checkpoint
-from gradcamo.networks.geometry import place
-from gradcamo.networks.infer import explain
+from gradcamo.networks.preprocess import choose_device
 from gradcamo.progress import TrainingProgress
-from gradcamo.samples.design import PlateDesign
-from gradcamo.samples.planting import has_background
-from gradcamo.samples.plate import make_plate
-from gradcamo.settings import CropSettings, Gradients, Settings, TrainSettings
+from gradcamo.settings import Settings, TrainSettings
 from gradcamo.training.cell_index import index_cells
-from gradcamo.training.explain_cells import crops_of
+from gradcamo.training.dataset import loader
+from gradcamo.training.explain_cells import explain_cells
+from gradcamo.training.plate_donors import plate_donors
 from gradcamo.training.split import TEST
-from gradcamo.training.train import train_and_save
+from gradcamo.training.train import train
 
 HERE = Path(__file__).parent
-CACHE, RESULTS = HERE / ".cache" / "planted_truth", HERE / "results"
-
-# wells and sites are chosen so that both classes have about as many cells
-SPECKLES = PlateDesign(phenotype="speckles", rows=("E", "F", "G", "D"), sites=5)
-DESIGNS = {
-    "own": SPECKLES.model_copy(update={"signal": "own"}),
-    "own, diffuse": SPECKLES.model_copy(update={"signal": "own", "phenotype": "response"}),
-    "neighbour": SPECKLES.model_copy(update={"signal": "neighbour", "rows": ("E", "F", "D")}),
-    "background": PlateDesign(signal="background", rows=("E", "D"), sites=5),
-    "own+background": SPECKLES.model_copy(
-        update={"signal": "own+background", "cell_contrast": 0.4}
-    ),
-}
-TRAINING = TrainSettings(
-    width=0.25,
-    input_size=(64, 64, 64),
-    crop=CropSettings(size_yx=(64, 64)),
-    epochs=20,
-    patience=20,
-    learning_rate=1e-3,
-    brightness_probability=0,  # a training this short has no steps to spare for it
-)
-BOTH = TRAINING.model_copy(update={"gamma_probability": 0})  # nor for the intensities' power
-REGULARISED = BOTH.model_copy(
-    update={
-        "regularise_weight": 10.0,
-        "regularise_layers": ("block_0", "block_2"),  # block_1 between them is for the check
-        "regularise_alignment": "receptive-field",
-    }
-)
-TRAININGS = {
-    **{name: (name, TRAINING) for name in DESIGNS},
-    "own+background": ("own+background", BOTH),
-    "own+background, regularised": ("own+background", REGULARISED),
-}
-SEEDS = {**dict.fromkeys(TRAININGS, 3), "own, diffuse": 1}
-VARIANTS = {
-    "own": ("paired",),
-    "own, diffuse": ("paired",),
-    "neighbour": ("paired",),
-    "background": ("paired", "removed"),
-    "own+background": ("paired", "removed", "shuffled"),
-}
-"""Test plates: as trained on, and with the background's signal taken away or dealt by lot."""
-GRADIENTS: dict[str, tuple[Gradients, ...]] = {"paired": ("averaged", "local")}
-COSTS: dict[str, dict[str, object]] = {}
+CACHE = HERE / ".cache" / "planted_truth"
+RESULTS = HERE / "results" / "planted_truth"
+SAMPLED = Sampled()
+WHOSE = ["image", "well", "label", "treatment", "predicted"]
 
 
-def cached(name: str, *recipe: object) -> Path:
-    """A folder of its own for every recipe."""
-    said = [
-        part.model_dump(mode="json") if isinstance(part, Settings) else str(part) for part in recipe
-    ]
-    key = sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
-    folder = CACHE / f"{name.replace(', ', '-')}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def hash_of(*recipe: object) -> str:
+    """Of all that decides what comes out."""
+    said = json.dumps([_said(part) for part in recipe], sort_keys=True)
+    return sha256(said.encode()).hexdigest()[:8]
+
+
+def _said(part: object) -> object:
+    if isinstance(part, Settings):
+        return part.model_dump(mode="json")
+    return [_said(inner) for inner in part] if isinstance(part, (tuple, list)) else part
 
 
 @contextmanager
-def step(name: str, folder: Path) -> Iterator[bool]:
-    """Whether a step has yet to be made; what it took is noted beside it."""
-    note = folder / "cost.json"
-    if not note.is_file():
-        say(name)
-        wall, cpu = time.perf_counter(), time.process_time()
-        yield True
-        took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-        note.write_text(json.dumps({"step": name, **took}))
-    else:
-        yield False
-    COSTS[folder.name] = json.loads(note.read_text())
+def kept(name: str, *recipe: object) -> Iterator[tuple[Path, bool]]:
+    """A folder of the cache, and whether it has yet to be filled; its costs are noted."""
+    folder = CACHE / f"{name}-{hash_of(SAMPLED.edition, *recipe)}"
+    note = folder / "cpu_s.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    cpu, missing = time.process_time(), not note.is_file()
+    yield folder, missing
+    if missing:
+        note.write_text(json.dumps(time.process_time() - cpu))
 
 
-def plate(design: PlateDesign, name: str) -> Path:
-    folder = cached(f"plate-{name}", design)
-    with step(f"plate {name}", folder) as missing:
+def plate_csv(name: str, variant: str = "paired") -> Path:
+    """The table of a plate, which is made if need be; or of its test wells, clouds changed."""
+    plate = PLATES[name]
+    if variant != "paired":
+        changes = {"background": variant, "columns": ("03",)}
+        designs = tuple(design.model_copy(update=changes) for design in plate.designs)
+        plate = plate._replace(designs=designs)
+    with kept(f"plate-{name}-{variant}", plate.designs, plate.change) as (folder, missing):
         if missing:
-            make_plate(folder, design)
+            say(f"plate {name}, {variant}")
+            make(plate, folder)
     return folder / "plate.csv"
 
 
-def network(name: str, seed: int = 0) -> Checkpoint:
-    case, settings = training(name, seed)
-    folder = cached(f"network-{name}-{seed}", DESIGNS[case], settings)
-    csv, out = plate(DESIGNS[case], case), folder / "model.safetensors"
-    with step(f"training {name}, seed {seed}", folder) as missing:
+def training(kind: Kind, seed: int) -> TrainSettings:
+    return kind.training.model_copy(update={"seed": seed})
+
+
+def network(name: str, seed: int) -> tuple[Checkpoint, Path]:
+    """The network of a kind, which is trained if need be, and its folder in the cache."""
+    kind = KINDS[KINDS[name].network or name]
+    plate, settings = PLATES[kind.plate], training(kind, seed)
+    csv = plate_csv(kind.plate)
+    recipe = (plate.designs, plate.change, settings, LEARNT)
+    with kept(f"network-{KINDS[name].network or name}-{seed}", *recipe) as (folder, missing):
         if missing:
-            epochs = Epochs(f"{name}, seed {seed}")
-            train_and_save(csv, out, settings, print, epochs, resume=True)
-    return Checkpoint.load(out)
-
-
-def training(name: str, seed: int) -> tuple[str, TrainSettings]:
-    case, settings = TRAININGS[name]
-    return case, settings.model_copy(update={"seed": seed})
+            watch = Epochs(f"{name}, seed {seed}", settings)
+            train(csv, settings, watch, watch.stop).save(folder / "model.safetensors")
+    return Checkpoint.load(folder / "model.safetensors"), folder
 
 
 class Epochs:
-    """Prints each epoch once."""
+    """Prints each epoch once, and says when nothing is left to learn.
 
-    def __init__(self, name: str) -> None:
-        self.name, self.said = name, 0
+    With Grad-CAMO in the loss that loss goes on when the class is learnt, so its training does.
+    """
+
+    def __init__(self, name: str, settings: TrainSettings) -> None:
+        self.name, self.said, self.learnt = name, 0, False
+        self.least = 0.0 if settings.regularise_weight else LEARNT
 
     def __call__(self, event: TrainingProgress) -> None:
         for epoch in event.history[self.said :]:
-            told = ", ".join(f"{k} {v:.3g}" for k, v in epoch._asdict().items() if v)
+            told = ", ".join(f"{k} {v:.3g}" for k, v in epoch._asdict().items() if v is not None)
             say(f"  {self.name}: {told}")
+            self.learnt = epoch.validation_loss < self.least
         self.said = max(self.said, len(event.history))
 
+    def stop(self) -> bool:
+        return self.learnt
 
-def scores(name: str, seed: int = 0, variant: str = "paired") -> pd.DataFrame:
-    """Held-out cells of a network at every layer in both alignments."""
-    case, settings = training(name, seed)
-    ways = GRADIENTS.get(variant, ("averaged",))
-    recipe = (DESIGNS[case], settings, variant, *ways)
-    folder = cached(f"scores-{name}-{seed}-{variant}", *recipe)
-    checkpoint, cells, out = network(name, seed), held_out(name, variant), folder / "cells.parquet"
-    with step(f"scoring {name}, seed {seed}, {variant}", folder) as missing:
+
+def donors(plate: str, checkpoint: Checkpoint) -> DonorBank:
+    """Cells of a plate's training wells; they depend on crops and channels alone."""
+    recipe = (PLATES[plate].designs, PLATES[plate].change)
+    with kept(f"donors-{plate}", *recipe) as (folder, missing):
         if missing:
-            table = pd.concat([score(cells, checkpoint, way) for way in ways])
-            table.assign(network=name, seed=seed, variant=variant).to_parquet(out)
-    return pd.read_parquet(out)
+            plate_donors(plate_csv(plate), checkpoint).save(folder / "donors.npz")
+    return DonorBank.load(folder / "donors.npz")
 
 
-def follow(task: tuple[str, int]) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
-    """Train one network and score it on every variant of its plate; and what that cost."""
-    name, seed = task
-    variants = VARIANTS[TRAININGS[name][0]]
-    return pd.concat([scores(name, seed, variant) for variant in variants]), COSTS
-
-
-def prepare(plate_of: tuple[str, str]) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
-    """Make a plate, as trained on or with its background changed; look into the first kind."""
-    name, variant = plate_of
-    if variant == "paired":
-        return check(name), COSTS
-    changed(name, variant)
-    return {}, COSTS
-
-
-def held_out(name: str, variant: str = "paired") -> pd.DataFrame:
-    """The cells that a network is scored on, as `index_cells` gives them."""
-    case, settings = TRAININGS[name]
-    csv = plate(DESIGNS[case], case) if variant == "paired" else changed(case, variant)
-    stacks = read_plate(csv)
+def held_out(plate: str, settings: TrainSettings, variant: str = "paired") -> pd.DataFrame:
+    """Every cell of the test wells, as `index_cells` gives them; ``stem`` names its stack."""
+    stacks = read_plate(plate_csv(plate, variant))
     stacks = stacks[stacks["well"].str.endswith("03")].assign(split=TEST)
-    return index_cells(stacks.reset_index(drop=True), settings)
+    cells = index_cells(stacks.reset_index(drop=True), settings)
+    return cells.assign(stem=[Path(image).name.split(".")[0] for image in cells["image"]])
 
 
-def changed(case: str, variant: str) -> Path:
-    """The test wells of a plate with its background's signal removed or shuffled."""
-    changes = {"background": variant, "columns": ("03",)}
-    return plate(DESIGNS[case].model_copy(update=changes), f"{case}-{variant}")
+def drawn(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of each class by lot, the same for all networks of a plate, in the plate's order."""
+    n = SAMPLED.cells_per_class
+    lots = [
+        group.sample(min(n, len(group)), random_state=0) for _, group in cells.groupby("treatment")
+    ]
+    return cells.loc[pd.concat(lots).index.sort_values()].reset_index(drop=True)
 
 
-def score(cells: pd.DataFrame, checkpoint: Checkpoint, gradients: Gradients) -> pd.DataFrame:
-    """One row per cell, layer and alignment: prediction, equation 5, what a flat map scores."""
-    crops, again = tee(crops_of(cells, checkpoint.crop))
-    parts, done = [], 0
-    for batch in explain(crops, checkpoint, tuple(checkpoint.layers), gradients=gradients):
-        n = len(batch[0].labels)
-        given = cells.iloc[done : done + n][["image", "label", "well", "treatment"]]
-        labels = np.stack([crop.labels for crop in islice(again, n)])
-        ids = np.array(batch[0].labels)
-        own = labels == ids[:, None, None, None]
-        flat = {
-            "neighbour_area": ((labels > 0) & ~own).mean((1, 2, 3)),
-            "background_area": (labels == 0).mean((1, 2, 3)),
-        }
-        for seen in batch:
-            for alignment in ("paper", "receptive-field"):
-                placement = place(
-                    checkpoint.layers[seen.layer],
-                    checkpoint.input_size,
-                    labels.shape[1:],
-                    alignment,
-                )
-                table = given.assign(
-                    layer=seen.layer,
-                    alignment=alignment,
-                    gradients=gradients,
-                    predicted=np.array(checkpoint.classes)[seen.probabilities.argmax(1)],
-                    confidence=seen.probabilities.max(1),
-                    **attention_shares(seen.maps, labels, ids, placement),
-                    **flat,
-                )
-                parts.append(table)
-        done += n
-    return pd.concat(parts, ignore_index=True)
+def accuracy(cells: pd.DataFrame, checkpoint: Checkpoint, settings: TrainSettings) -> dict:
+    """Share of cells called rightly, by class and balanced over them, of all test cells."""
+    where = choose_device("auto")
+    ready, called = checkpoint.on(where), []
+    with torch.inference_mode():
+        for images, *_ in loader(cells, checkpoint.classes, settings):
+            logits = ready(checkpoint.prepare(images.to(where), where))
+            called += logits.argmax(1).tolist()
+    right = np.array(checkpoint.classes)[called] == cells["treatment"]
+    by_class = right.groupby(cells["treatment"]).mean()
+    return {"balanced": by_class.mean(), **by_class, "cells": len(cells)}
 
 
-def check(name: str) -> dict[str, object]:
-    """Looks into every crop of a plate that is used: is the plate what it says it is?"""
-    design = DESIGNS[name]
-    counts = {
-        f"{treatment}_{what}": 0
-        for treatment in (TREATED, "untreated")
-        for what in ("cells", "own", "neighbour", "background")
+def maps(cells: pd.DataFrame, checkpoint: Checkpoint) -> pd.DataFrame:
+    """Equation 5 and its companions of cells at every layer, with both kinds of gradients."""
+    tables = [
+        explain_cells(
+            cells, checkpoint, tuple(checkpoint.layers), "receptive-field", gradients=gradients
+        )[0]
+        for gradients in ("averaged", "local")
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    scores = ["grad_camo", "attainable", "chance", "neighbour_share", "background_share"]
+    assert set(scores) <= set(SCORES)
+    return table.assign(image=table["stem"])[[*WHOSE, "layer", "gradients", *scores]]
+
+
+def asked(
+    cells: pd.DataFrame, checkpoint: Checkpoint, bank: DonorBank
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Causal attention of cells, and what they are called with one region real."""
+    causal, called = [], []
+    for image, group in cells.groupby("image", sort=False):
+        row = group.iloc[0]
+        stack = read_stack(image)
+        crops = CellCrops(
+            stack.select(checkpoint.channels), read_labels(row["labels"]), checkpoint.crop
+        )
+        only = group["label"].tolist()
+        where = {"plate": row["plate"], "well": row["well"]}
+        found = ask_causally(crops, checkpoint, bank, SAMPLED.causal, only, **where).table
+        about = group.set_index("label")[["stem", "well", "treatment"]]
+        found = found.drop(columns="image").join(about, on="label")
+        causal.append(found.rename(columns={"stem": "image"}))
+        one = called_with_one_region(crops, checkpoint, bank, SAMPLED.causal, only, **where)
+        predicted = found.set_index("label")["predicted"]
+        called.append(one.join(about["treatment"]).join(predicted))
+    table = pd.concat(causal, ignore_index=True)
+    table = table[[*WHOSE, *(name for name in table if name not in WHOSE)]]
+    return table, uses_table(pd.concat(called, ignore_index=True), len(checkpoint.classes))
+
+
+def follow(name: str, seed: int) -> None:
+    """Train a network, ask it, and write its folder."""
+    kind = KINDS[name]
+    out, recipe = RESULTS / f"{name}-{seed}", recipe_of(name, seed)
+    if is_there(out, recipe):
+        return
+    say(f"{name}, seed {seed}")
+    settings, spent = training(kind, seed), {}
+    checkpoint, folder = network(name, seed)
+    spent["training"] = json.loads((folder / "cpu_s.json").read_text())
+    bank = donors(KINDS[kind.network or name].plate, checkpoint)
+    cells = held_out(kind.plate, settings)
+    clock = Clock(spent)
+    right = {"paired": accuracy(cells, checkpoint, settings)}
+    for variant in kind.variants:
+        right[variant] = accuracy(held_out(kind.plate, settings, variant), checkpoint, settings)
+    clock("accuracy")
+    chosen = drawn(cells)
+    of_maps = maps(chosen, checkpoint)
+    clock("maps")
+    causal, uses = asked(chosen, checkpoint, bank)
+    clock("causal")
+    region = right_region(kind, right)
+    found = measures(causal, uses, region)
+    fitted = checkpoint.recipe
+    about = {
+        "kind": name,
+        "title": kind.title,
+        "seed": seed,
+        "plate": kind.plate,
+        "network": kind.network or name,
+        "recipe": recipe,
+        "software": f"napari-gradcamo {version('napari-gradcamo')}, torch {torch.__version__}",
+        "checkpoint": checkpoint.hash,
+        "settings": settings.model_dump(mode="json"),
+        "sampled": SAMPLED.model_dump(mode="json"),
+        "ended": "learnt" if fitted["ended"] == "stopped" else fitted["ended"],
+        "epochs": len(fitted["history"]),
+        "best_epoch": fitted["best_epoch"],
+        "history": fitted["history"],
+        "cpu_s": spent,
+        "accuracy": right,
+        "right": region,
+        "uses": uses.to_dict(orient="index"),
+        "measures": found,
+        "met": met(kind, found),
+        "cautions": causal.attrs.get("cautions", []),
     }
-    for _, row in read_plate(plate(design, name)).iterrows():
-        truth = pd.read_csv(row["cells"], keep_default_na=False).set_index("label")
-        crops = CellCrops(read_stack(row["image"]), read_labels(row["labels"]), TRAINING.crop)
-        site = int(row["site"])
-        for i in np.flatnonzero(~crops.table["touches_border"].to_numpy()):
-            crop = crops[i]
-            here = truth.loc[crop.label]
-            if here["treatment"] == "":
-                continue
-            seen = np.setdiff1d(np.unique(crop.labels), [0, crop.label])
-            counts[f"{here['treatment']}_cells"] += 1
-            counts[f"{here['treatment']}_own"] += bool(here["own"])
-            counts[f"{here['treatment']}_neighbour"] += bool(truth.loc[seen, "own"].any())
-            counts[f"{here['treatment']}_background"] += has_background(design, row["well"], site)
-    for where in ("own", "neighbour", "background"):
-        expected = counts["treated_cells"] if where in design.signal.split("+") else 0
-        if (counts[f"treated_{where}"], counts[f"untreated_{where}"]) != (expected, 0):
-            raise RuntimeError(f"the plate {name} is not what it says: {counts}")
-    return {"plate": name, **counts}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "network.json").unlink(missing_ok=True)  # it comes last: a folder without is not done
+    for file, table in (("maps", of_maps), ("causal", causal)):
+        short(table).to_parquet(out / f"{file}.parquet", compression="zstd", index=False)
+    (out / "network.json").write_text(json.dumps(rounded(about), indent=1) + "\n")
+    say(f"  {name}, seed {seed}: {about['met']} {rounded(found)} {rounded(spent)}")
+
+
+def recipe_of(name: str, seed: int) -> str:
+    """Hash of all that decides what a network's folder holds."""
+    kind = KINDS[name]
+    shown, own = (PLATES[KINDS[k].plate] for k in (name, kind.network or name))
+    parts = [(plate.designs, plate.change) for plate in (shown, own)]
+    return hash_of(*parts, training(kind, seed), kind.variants, kind.right, LEARNT, SAMPLED)
+
+
+def is_there(folder: Path, recipe: str) -> bool:
+    note = folder / "network.json"
+    return note.is_file() and json.loads(note.read_text())["recipe"] == recipe
+
+
+class Clock:
+    """CPU seconds of each step of this process."""
+
+    def __init__(self, spent: dict[str, float]) -> None:
+        self.spent, self.since = spent, time.process_time()
+
+    def __call__(self, step: str) -> None:
+        now = time.process_time()
+        self.spent[step], self.since = now - self.since, now
+
+
+def short(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers to three decimals, which is what a run repeats."""
+    floats = table.select_dtypes("floating").columns
+    return table.assign(**{name: table[name].round(3).astype("float32") for name in floats})
+
+
+def rounded(value: Any) -> Any:
+    """The same in JSON: NaN is null."""
+    if isinstance(value, dict):
+        return {str(key): rounded(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(inner) for inner in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 4) if np.isfinite(value) else None
+    return value.item() if isinstance(value, (np.integer, np.bool_)) else value
+
+
+def check(name: str) -> None:
+    """Look into a plate, unless the tables say that it was; what is found goes into both."""
+    plate = PLATES[name]
+    recipe = hash_of(plate.designs, plate.change, SAMPLED.edition)
+    tables = {kind: RESULTS / f"{kind}.csv" for kind in ("plates", "probes")}
+    before = {kind: pd.read_csv(path) for kind, path in tables.items() if path.is_file()}
+    if len(before) == 2 and ((known := before["plates"])["recipe"] == recipe).any():
+        assert (known["plate"] == name).any()
+        return
+    csv = plate_csv(name)
+    say(f"looking into {name}")
+    seen = list(look(plate, csv))
+    found = {"plates": [counts(name, plate, seen)], "probes": probes(name, seen)}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    order = list(PLATES)
+    for kind, path in tables.items():
+        table = pd.DataFrame(found[kind]).assign(recipe=recipe)
+        if kind in before:
+            old = before[kind]
+            table = pd.concat([old[old["plate"] != name], table], ignore_index=True)
+        table = table.sort_values("plate", key=lambda p: p.map(order.index), kind="stable")
+        table.round(3).to_csv(path, index=False)
+
+
+def tasks(names: Iterable[str], seeds: int) -> list[tuple[str, int]]:
+    """One network of every kind, then a second of every kind, and so on."""
+    rows = [[(name, s) for s in range(min(KINDS[name].seeds, seeds))] for name in names]
+    return [task for turn in zip_longest(*rows) for task in turn if task]
 
 
 def one_thread() -> None:
@@ -289,35 +354,28 @@ def say(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=list(TRAININGS), default=list(TRAININGS))
-    parser.add_argument("--seeds", type=int, default=max(SEEDS.values()), help="at most")
+    parser.add_argument("--only", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--seeds", type=int, default=max(k.seeds for k in KINDS.values()))
+    parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args()
-    chosen = options.only
+    wanted = tasks(options.only, options.seeds)
     start = time.perf_counter()
-    cases = list(dict.fromkeys(TRAININGS[name][0] for name in chosen))
-    plates = [(case, variant) for case in cases for variant in VARIANTS[case]]
-    tasks = [(name, seed) for name in chosen for seed in range(min(SEEDS[name], options.seeds))]
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), one_thread) as pool:
-        made = list(pool.map(prepare, plates))
-        # the last take longest, so they start first
-        followed = list(pool.map(follow, tasks[::-1]))[::-1]
-    for _, costs in (*made, *followed):
-        COSTS.update(costs)
-    cells = pd.concat([part for part, _ in followed], ignore_index=True)
-    found = {
-        "plates": pd.DataFrame([counts for counts, _ in made if counts]),
-        "accuracy": accuracies(cells),
-        "layers": summarise(cells),
-        "separation": separation(cells),
-        "costs": pd.DataFrame(COSTS.values()),
-    }
-    for name, table in found.items():
-        if set(chosen) == set(TRAININGS) and options.seeds >= max(SEEDS.values()):
-            RESULTS.mkdir(exist_ok=True)
-            table.round(4).to_csv(RESULTS / f"planted_truth_{name}.csv", index=False)
-        if name != "layers":
-            print(f"\n{name}\n{table.round(3).to_string(index=False)}")
-    say(f"{(time.perf_counter() - start) / 60:.1f} minutes on {os.cpu_count()} cores")
+    if options.workers == 1:
+        one_thread()
+        for name, seed in wanted:
+            check(KINDS[name].plate)
+            follow(name, seed)
+    else:
+        for kind in (KINDS[name] for name in options.only):  # no two processes make one plate
+            check(kind.plate)
+            for variant in kind.variants:
+                plate_csv(kind.plate, variant)
+        own = [task for task in wanted if not KINDS[task[0]].network]
+        shown = [task for task in wanted if KINDS[task[0]].network]  # networks that are there then
+        with ProcessPoolExecutor(options.workers, get_context("spawn"), one_thread) as pool:
+            for part in (own, shown):
+                list(pool.map(follow, *zip(*part, strict=True))) if part else None
+    say(f"{(time.perf_counter() - start) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

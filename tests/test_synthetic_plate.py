@@ -251,17 +251,36 @@ def test_the_background_signal_can_be_taken_away_or_dealt_by_lot():
     assert (dealt.groupby("treated")["signal"].mean() == 0.5).all()
 
 
+SPECKLES = SMALL.model_copy(
+    update={"signal": "own", "crop_px": 48, "phenotype": "speckles", "planes": 21}
+)
+
+
 def test_speckles_stain_for_dna_in_treated_cells_and_leave_all_else_alone():
     from gradcamo.samples.plate import _make
 
-    design = SMALL.model_copy(update={"signal": "own", "crop_px": 48, "phenotype": "speckles"})
-    stack, labels, treated = _make(design, "E02", 1)
+    stack, labels, treated = _make(SPECKLES, "E02", 1)
     assert 2 <= treated.sum() < labels.max()
     light = stack.data.astype(float) - OFFSET
     means = np.array([ndi.mean(image, labels, range(1, labels.max() + 1)) for image in light])
     ratio = np.median(means[:, treated], axis=1) / np.median(means[:, ~treated], axis=1)
     assert ratio[CHANNELS.index("Hoechst")] > 1.8
     assert ratio[CHANNELS.index("Hoechst") + 1 :] == pytest.approx(1, abs=0.25)
-    faint = _make(design.model_copy(update={"cell_contrast": 0.3}), "E02", 1)[0]
+    faint = _make(SPECKLES.model_copy(update={"cell_contrast": 0.3}), "E02", 1)[0]
     hoechst = ndi.mean(faint.data[0] - float(OFFSET), labels, range(1, labels.max() + 1))
     assert 1.1 < np.median(hoechst[treated]) / np.median(hoechst[~treated]) < 0.8 * ratio[0]
+
+
+def test_without_haze_no_light_of_speckles_leaves_the_cell():
+    from gradcamo.samples.plate import _make
+
+    around = {}
+    for haze in (0.0, 0.1):
+        for contrast in (1.0, 1e-9):
+            design = SPECKLES.model_copy(update={"haze": haze, "cell_contrast": contrast})
+            stack, labels, treated = _make(design, "E02", 1)
+            responds = np.concatenate([[False], treated])[labels]
+            near = ndi.binary_dilation(responds, iterations=2) & ~responds
+            around[haze, contrast] = stack.data[0, near].mean(dtype=float)
+    assert around[0.0, 1.0] == pytest.approx(around[0.0, 1e-9], abs=0.8)
+    assert around[0.1, 1.0] > around[0.1, 1e-9] + 1.5

@@ -65,6 +65,9 @@ class PlateDesign(Settings):
     background_contrast: float = Field(
         150.0, ge=0, description="strength of the background signal, in camera counts"
     )
+    haze: float = Field(
+        0.1, ge=0, le=1, description="share of the light that spreads over 6 µm around"
+    )
     crop_px: int = Field(
         64, ge=8, description="crop for which a planted signal has to hold, in pixels"
     )

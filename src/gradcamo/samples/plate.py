@@ -198,7 +198,7 @@ def _photograph(
     data = np.empty(scene.shape, np.uint16)
     for channel, light in enumerate(scene):
         light = ndi.gaussian_filter(light, sigma, truncate=2.5)
-        light = 0.9 * light + 0.1 * ndi.uniform_filter(light, haze_size)
+        light = (1 - design.haze) * light + design.haze * ndi.uniform_filter(light, haze_size)
         light *= PHOTONS[channel] * rng.lognormal(0, 0.04) * fading[:, None, None]
         light += MEDIUM + extra / GAIN
         counts = rng.poisson(light.clip(0)).astype(np.float32) * GAIN + OFFSET

@@ -112,7 +112,8 @@ def paint(
     hoechst = nucleus * chromatin.clip(0.1, None) * (1 - 0.55 * nucleoli)
 
     if infected:
-        hoechst += 0.7 * infected * cytoplasm * noise.grains(0.8, 0.2)
+        clear = np.clip((depth - 1.6) / 0.8, 0, 1)  # of the wall, or optics carry light across it
+        hoechst += 0.7 * infected * cytoplasm * clear * noise.grains(0.8, 0.2)
 
     mesh = noise.threads(1.1, 0.8)
     concanavalin = solid * (0.25 + 0.75 * near) * (0.45 + 0.6 * mesh) + 0.12 * nucleus

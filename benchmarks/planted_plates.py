@@ -1,0 +1,78 @@
+"""Makes the plates of planted_truth.py: built-in stacks, some of them changed by class."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+from planted_kinds import Plate
+from scipy import ndimage as ndi
+
+from gradcamo.files.labels import read_labels, write_labels
+from gradcamo.files.plates import read_plate
+from gradcamo.files.stacks import read_stack, write_stack
+from gradcamo.samples.planting import TREATED
+from gradcamo.samples.plate import GAIN, OFFSET, make_plate
+
+FOLDERS = {"image": "images", "labels": "labels", "cells": "cells"}
+SMOOTH = (0.5, 1.0, 1.0)
+"""Voxels (z, y, x) by which a blurred stack is smoothed."""
+DIMMEST = 0.4
+"""What is left of the light at one side of the field."""
+PLANES = 21
+"""Kept of a stack that is cut higher or lower."""
+
+
+def make(plate: Plate, folder: Path) -> Path:
+    """Write a plate: stacks, labels, whose class each cell is; the table is ``plate.csv``."""
+    if len(plate.designs) == 1 and not plate.change:
+        return make_plate(folder, plate.designs[0])
+    rows = []
+    with TemporaryDirectory(dir=folder) as scratch:
+        for n, design in enumerate(plate.designs):
+            csv = make_plate(Path(scratch) / str(n), design)
+            table = read_plate(csv)
+            rows += [_changed(row, plate.change, folder) for _, row in table.iterrows()]
+    pd.DataFrame(rows).to_csv(folder / "plate.csv", index=False)
+    return folder / "plate.csv"
+
+
+def _changed(row: pd.Series, change: str, folder: Path) -> dict[str, object]:
+    """Write one stack as it is to be, and say where."""
+    stack, labels = read_stack(row["image"]), read_labels(row["labels"])
+    data, treated = np.asarray(stack.data), row["treatment"] == TREATED
+    rng = np.random.default_rng([ord(row["well"][0]), int(row["well"][1:]), int(row["site"])])
+    match change:
+        case "blur" if treated:
+            data = blurred(data)
+        case "vignette" if treated:
+            data = dimmed(data, rng)
+        case "focus":
+            first = data.shape[1] - PLANES if treated else 0
+            data, labels = (part[..., first : first + PLANES, :, :] for part in (data, labels))
+    told = {name: f"{kept}/{Path(row[name]).name}" for name, kept in FOLDERS.items()}
+    for path in told.values():
+        (folder / path).parent.mkdir(exist_ok=True)
+    write_stack(folder / told["image"], replace(stack, data=data))
+    write_labels(folder / told["labels"], labels, stack.spacing_um)
+    (folder / told["cells"]).write_bytes(Path(row["cells"]).read_bytes())
+    return {**told, **row[["plate", "well", "site", "treatment"]]}
+
+
+def blurred(data: np.ndarray) -> np.ndarray:
+    """A stack (C, Z, Y, X) smoothed, noise and all: whatever has texture tells the class."""
+    smooth = ndi.gaussian_filter(data.astype(np.float32), (0, *SMOOTH))
+    return np.rint(smooth).astype(data.dtype)
+
+
+def dimmed(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A stack (C, Z, Y, X) with fewer photons the further to the right: what a lens leaves of a
+    Poisson number of photons is a binomial part of them."""
+    left = np.linspace(1, DIMMEST, data.shape[-1])
+    light = data.astype(np.float32) - OFFSET
+    photons = np.rint(light.clip(0) / GAIN).astype(int)
+    kept = rng.binomial(photons, left)
+    return (OFFSET + light + GAIN * (kept - photons)).clip(0, 65535).astype(data.dtype)
