@@ -1,9 +1,11 @@
 """Causal attention against networks whose evidence is known by hand, and against brute force."""
 
 import copy
+import gc as garbage
 import itertools
 import re
 import warnings
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -846,6 +848,16 @@ def test_with_one_region_real_the_network_calls_what_it_reads_there(limit, other
     assert treated.names[0] == "treated"
     assert control.names[0] == "control"
     assert treated.names[1:] == control.names[1:] == (otherwise,) * 3
+
+
+def test_donors_that_are_kept_go_with_their_network():
+    checkpoint = resnet()
+    bank = crowd_bank(checkpoint)
+    table_of(checkpoint, bank, *crowd(1))
+    gone = [weakref.ref(checkpoint), weakref.ref(bank)]
+    del checkpoint, bank
+    garbage.collect()
+    assert [held() for held in gone] == [None, None]
 
 
 def test_the_table_of_uses_counts_each_treatment_alike():

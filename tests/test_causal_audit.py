@@ -24,8 +24,10 @@ from gradcamo.causal.bank import bank_beside
 from gradcamo.cli.commands import main
 from gradcamo.columns import CAUSAL_COLUMNS
 from gradcamo.files.plates import read_plate
-from gradcamo.files.store import read_table
+from gradcamo.files.store import read_table, write_table
+from gradcamo.plate.assemble import gather_stacks
 from gradcamo.plate.checked_rows import open_plate
+from gradcamo.plate.folder import PlateFolder
 from gradcamo.plate.jobs import stack_jobs
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.run import audit_plate, bank_of, open_folder
@@ -373,8 +375,28 @@ def test_another_exposure_than_the_donors_is_said():
         ({"plate": "C", "treatment": "DMSO"}, about | {"medians": [105.0, 54.0]}),
         ({"plate": "D", "treatment": "DMSO"}, about | {"medians": [100.0, 44.0]}),
         ({"plate": "E", "treatment": "DMSO"}, {}),
+        ({"plate": "E", "treatment": ""}, {}),
     ]
     (said,) = exposure_cautions(stacks)
     assert said.startswith("controls of plate D differ from the donors' by -12% in the median")
     assert "of actin" in said
     assert exposure_cautions(stacks, CautionSettings(exposure=0.13)) == []
+    without = {"control": "", "bank_medians": None, "medians": [200.0, 50.0]}
+    assert exposure_cautions([({"plate": "E", "treatment": ""}, about | without)]) == []
+
+
+def test_an_empty_field_takes_nothing_from_what_others_were_asked(tmp_path):
+    columns = ("label", "touches_border", "grad_camo")
+    tables = {"A01": [], "A02": [(1, False, 0.5)]}
+    rows = pd.DataFrame(
+        {"image": [f"{well}.tif" for well in tables], "plate": "E", "well": [*tables], "site": "1"}
+    ).assign(treatment="")
+    folder = PlateFolder(tmp_path, "0" * 64, PlateSettings(causal=True))
+    asked = {"control": "", "bank": "b", "bank_plates": ["A"], "medians": [9.0], "cautions": []}
+    for well, cells in tables.items():
+        recipe = {"checkpoint": "c"} | ({"causal": asked} if cells else {})
+        profiles = np.zeros((len(cells), 2), np.float32)
+        table = pd.DataFrame(cells, columns=columns)
+        write_table(table, folder.cells(f"E_{well}_1"), recipe, profiles)
+    _, _, recipe = gather_stacks(rows, folder, ["E_A01_1", "E_A02_1"])
+    assert recipe["causal"] == {k: v for k, v in asked.items() if k != "medians"}

@@ -17,6 +17,7 @@ import gradcamo as gc
 from gradcamo.errors import GradcamoError
 from gradcamo.files.single_cells.cells import is_single_cells
 from gradcamo.files.single_cells.joining import how_joined
+from gradcamo.files.single_cells.table_files import telling_damage
 from gradcamo.files.single_cells.writing import read_told
 
 FLAG = "Metadata_cqc_gradcamo_is_outlier"
@@ -200,6 +201,22 @@ def test_a_damaged_table_is_refused_by_name(tmp_path, name):
         (tmp_path / name).write_bytes(b"\x1f\x8b\x00PAR1" * 9)
     with pytest.raises(GradcamoError, match=re.escape(name)):
         gc.read_single_cells(tmp_path / name)
+
+
+def test_a_packed_table_with_flipped_bits_is_refused_by_name(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    numbers = np.random.default_rng(0).random(4000)
+    pd.DataFrame({"image": "a", "label": range(1, 4001), "x": numbers}).to_csv(path, index=False)
+    packed = bytearray(path.read_bytes())
+    packed[2000:2040] = bytes(byte ^ 255 for byte in packed[2000:2040])
+    path.write_bytes(packed)
+    with pytest.raises(GradcamoError, match=r"t\.csv\.gz cannot be read as a table"):
+        gc.read_single_cells(path)
+
+
+def test_damage_without_a_word_is_named_after_its_kind(tmp_path):
+    with pytest.raises(GradcamoError, match=r"\(EOFError\)"), telling_damage(tmp_path / "t.csv"):
+        raise EOFError
 
 
 @pytest.mark.parametrize("line", ["1,2\n", "1,2,3,4\n", '1,"2,3\n'])

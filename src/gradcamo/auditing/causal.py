@@ -194,7 +194,8 @@ def exposure_cautions(
 
     Parameters
     ----------
-    stacks : of (row of the plate, what its recipe says under ``causal``)
+    stacks : of (row of the plate, what its recipe says under ``causal``; empty of a field without
+        cells)
     limits : CautionSettings
     """
     limits = limits or CautionSettings()
@@ -202,8 +203,10 @@ def exposure_cautions(
     donors: list[float] = []
     channels: list[str] = []
     for row, causal in stacks:
-        here = row["treatment"] == causal.get("control", "")
-        if here and row["plate"] not in causal["bank_plates"] and causal["medians"]:
+        control = causal.get("control", "")
+        if not control or row["treatment"] != control or row["plate"] in causal["bank_plates"]:
+            continue
+        if causal["medians"]:
             seen.setdefault(str(row["plate"]), []).append(causal["medians"])
             donors, channels = causal["bank_medians"], causal["channels"]
     said = []

@@ -49,14 +49,14 @@ class Donors:
         batch_size: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.bank, self.question, self.device = bank, question, device
+        self.bank, self.device = bank, device
         self.classes = question.classes
         self.kinds = torch.from_numpy(bank.kinds)
         self.on_device = self.kinds.to(device)
         self._rows = as_rows(bank.voxels).to(device)
         self._n_voxels = int(np.prod(bank.kinds.shape[1:]))
         self.inputs = Inputs(question.checkpoint, bank.kinds.shape[1:], device)
-        self.scores = self._asked(batch_size, progress)
+        self.scores = self._asked(question, batch_size, progress)
         number = {name: k for k, name in enumerate(self.classes)}
         self._number = np.array([number.get(name, -1) for name in bank.classes])
         right = self.scores.argmax(1) == self._number
@@ -70,7 +70,9 @@ class Donors:
                     f"{name} correctly: all of them stand in"
                 )
 
-    def _asked(self, batch_size: int, progress: Callable[[int, int], None]) -> np.ndarray:
+    def _asked(
+        self, question: Question, batch_size: int, progress: Callable[[int, int], None]
+    ) -> np.ndarray:
         n = len(self.bank.classes)
         found = []
 
@@ -80,7 +82,7 @@ class Donors:
                 values = intensities(rows, self.bank.voxels.dtype)
                 yield case_on(self.inputs, values, self.on_device[i]).real()
 
-        for z in scores(crops(), self.inputs, self.question, batch_size):
+        for z in scores(crops(), self.inputs, question, batch_size):
             found.append(z)
             progress(len(found), n)
         return np.stack(found)
@@ -155,3 +157,4 @@ def donors_for(
 
 
 _kept: WeakKeyDictionary[Checkpoint, dict[Any, Donors]] = WeakKeyDictionary()
+"""Gone with their network: what is kept here must not hold it."""

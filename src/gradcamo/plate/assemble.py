@@ -148,8 +148,8 @@ def gather_stacks(
     of_stack = {"image", "inputs", "spacing_um", "stack", "network_cautions", "cautions"}
     of_stack |= {"pictures", "run"}
     recipe = {name: value for name, value in recipes[0].items() if name not in of_stack}
-    if "causal" in recipe:
-        recipe["causal"] = {k: v for k, v in recipe["causal"].items() if k != "medians"}
+    if asked := [how for _, how in exposures if how]:  # a field without cells has none
+        recipe["causal"] = {k: v for k, v in asked[0].items() if k != "medians"}
         said += exposure_cautions(exposures)
     recipe["settings"] = folder.settings.audit.model_dump()
     recipe["plate"] = folder.settings.model_dump(mode="json", exclude={"audit"})

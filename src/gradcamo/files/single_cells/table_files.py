@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +55,9 @@ def open_file(path: Path) -> File:
         return _Parquet(path) if suffix in PARQUET else _Csv(path, DELIMITERS[suffix])
 
 
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zlib.error, csv.Error)
+
+
 @contextmanager
 def telling_damage(path: Path) -> Iterator[None]:
     """Turn what readers raise on damaged files into a GradcamoError."""
@@ -62,10 +67,10 @@ def telling_damage(path: Path) -> Iterator[None]:
         yield
     except GradcamoError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, pa.ArrowException) as error:
+    except (*_DAMAGE, pa.ArrowException) as error:
+        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
         raise GradcamoError(
-            f"{path} cannot be read as a table ({str(error).strip().splitlines()[0]}): it may be "
-            "damaged or of another kind"
+            f"{path} cannot be read as a table ({first}): it may be damaged or of another kind"
         ) from error
 
 
