@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 from planted_truth import RESULTS, TREATED, held_out, network
 
-from gradcamo.cells.overlap import upsample_cam
+from gradcamo.cells.upsampling import upsample_cam
 from gradcamo.networks.geometry import place
 from gradcamo.networks.infer import explain
 from gradcamo.training.explain_cells import crops_of

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from gradcamo import CellCrops, attention_shares, efficientnet3d, upsample_cam
 from gradcamo.cells.null import permutation_p_values
-from gradcamo.cells.overlap import project_labels
+from gradcamo.cells.overlap import Footprint, footprints
 from gradcamo.networks.geometry import describe_layers, place
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
@@ -54,6 +54,13 @@ def cells() -> CellCrops:
     return CellCrops(*make_stack(design, "E03", 1))
 
 
+def footprint_of(crops: list, grid: tuple[int, ...]) -> Footprint:
+    """What of each coarse voxel falls on the cells of these crops."""
+    owners = [np.add(c.labels != 0, c.labels == c.label, dtype=np.uint8) for c in crops]
+    (found,) = footprints(torch.from_numpy(np.stack(owners)), [(grid, None)])
+    return found
+
+
 def bump(grid: tuple[int, ...], centre: tuple[float, ...], width: float) -> np.ndarray:
     """A made-up map: one round spot, voxels counted from the grid's first."""
     places = np.meshgrid(*map(np.arange, grid), indexing="ij")
@@ -85,7 +92,7 @@ def draw_score(ax: Axes, crop) -> None:
 
 def draw_contribution(ax: Axes, crop, grid: tuple[int, ...]) -> None:
     """What share of each coarse voxel falls on the cell: its largest is the ceiling."""
-    footprint = project_labels(crop.labels[None], [crop.label], grid)
+    footprint = footprint_of([crop], grid)
     share = (footprint.own / footprint.full)[0].numpy()
     plane = int(share.max((1, 2)).argmax())
     extent = (-0.5, CROP[2] - 0.5, CROP[1] - 0.5, -0.5)
@@ -128,7 +135,7 @@ def draw_resolution(ax: Axes, crop, layers) -> None:
     rows = []
     for name in ("block_2", "block_4", "block_10", "head"):
         grid = layers[name].grid
-        footprint = project_labels(crop.labels[None], [crop.label], grid)
+        footprint = footprint_of([crop], grid)
         share = (footprint.own / footprint.full)[0]
         hot = torch.where(share == share.max(), 1.0, 0.0)
         rows.append((name, grid, upsample_cam(hot, CROP)[Z].numpy()))
@@ -182,8 +189,8 @@ def draw_null(ax: Axes, crops: list) -> None:
     """Two made-up networks of the same kind of score: one looks at cells, one at the middle."""
     random = np.random.default_rng(0)
     grid = (4, 14, 14)
-    footprint = project_labels(np.stack([c.labels for c in crops]), [c.label for c in crops], grid)
-    own, full = footprint.own.numpy(), footprint.full[0].numpy()
+    footprint = footprint_of(crops, grid)
+    own, full = footprint.own.numpy(), footprint.full.numpy()
     noise = random.gamma(1.0, 0.25, own.shape)
     middle = bump(grid, (1.5, 6.5, 6.5), 2.2) * (0.4 + noise)
     cell = own / full + 0.15 * noise

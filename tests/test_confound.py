@@ -4,7 +4,6 @@ import pytest
 from scipy import stats
 
 from gradcamo.errors import GradcamoError
-from gradcamo.profiles.confound import neighbour_accuracy, variance_explained
 from gradcamo.profiles.cutoffs import (
     cost_of_cutoffs,
     effective_cells,
@@ -12,6 +11,8 @@ from gradcamo.profiles.cutoffs import (
     smallest_effect,
     well_correlation,
 )
+from gradcamo.profiles.neighbours import neighbour_accuracy
+from gradcamo.profiles.nested_variance import variance_explained
 
 WELLS = {"D": "control", "B": "0.06x", "E": "40.0x"}
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gradcamo import CellCrops, CropSettings, GradcamoError, ZStack
-from gradcamo.cells.crops import cell_extents, rescale, window_start
+from gradcamo.cells.crops import window_start
+from gradcamo.cells.extents import cell_extents
+from gradcamo.cells.rescaling import rescale
 
 
 def brute_force_crop(stack, labels, label, size):

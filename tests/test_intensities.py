@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 import gradcamo as gc
 from gradcamo import AuditSettings, Checkpoint, CropSettings, TrainSettings, ZStack
-from gradcamo.cells.crops import hot_channels, rescale
+from gradcamo.cells.rescaling import hot_channels, rescale
 from gradcamo.files.labels import write_labels
 from gradcamo.files.stacks import write_stack
 from gradcamo.files.store import read_table, write_table

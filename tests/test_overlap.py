@@ -7,7 +7,7 @@ from reference import DATA
 from scipy import ndimage
 
 from gradcamo import GradcamoError, attention_shares, grad_camo, upsample_cam
-from gradcamo.cells.overlap import Placement, project_mask
+from gradcamo.cells.upsampling import Placement, project_mask
 
 CASES = range(7)
 SHARES = ["grad_camo", "neighbour_share", "background_share"]

@@ -37,8 +37,8 @@ from gradcamo.plate.reading import MADE_HERE
 from gradcamo.plate.run import audit_plate, open_folder, plate_steps
 from gradcamo.plate.splits import known_splits, splits_of
 from gradcamo.plate.tasks import Outcome, audit_stack
-from gradcamo.profiles.confound import variance_explained
 from gradcamo.profiles.cutoffs import cost_of_cutoffs
+from gradcamo.profiles.nested_variance import variance_explained
 from gradcamo.report.data import page_data
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
 

@@ -5,8 +5,8 @@ from .cells.crops import CellCrops as CellCrops
 from .cells.overlap import (
     attention_shares as attention_shares,
     grad_camo as grad_camo,
-    upsample_cam as upsample_cam,
 )
+from .cells.upsampling import upsample_cam as upsample_cam
 from .datatypes import (
     CamResult as CamResult,
     CellCrop as CellCrop,

@@ -109,7 +109,8 @@ def plane_view(
     cam : (Z, Y, X), optional
         The localization map on the window's own grid.
     """
-    from gradcamo.cells.crops import inside, padded, rescale
+    from gradcamo.cells.crops import inside, padded
+    from gradcamo.cells.rescaling import rescale
 
     first, *yx = start
     part = inside(stack.data[:, plane], yx, size_yx)

@@ -9,7 +9,7 @@ import pytest
 from conftest import scored_label
 from mouse import canvas_position
 
-from gradcamo.cells.overlap import upsample_cam
+from gradcamo.cells.upsampling import upsample_cam
 from gradcamo.datatypes import ZStack
 from gradcamo.display import colours_of, contrast_limits
 from gradcamo.docks.canvas.heat_layer import heatmap_layer

@@ -12,7 +12,7 @@ from conftest import docked, scored_label
 from qtpy.QtCore import Qt
 
 from gradcamo.auditing.stack import audit_batches
-from gradcamo.cells.overlap import upsample_cam
+from gradcamo.cells.upsampling import upsample_cam
 from gradcamo.docks.canvas.heat_layer import heatmap_layer
 from gradcamo.docks.canvas.layers import show_labels
 from gradcamo.docks.panels.steps.explain import ExplainDock

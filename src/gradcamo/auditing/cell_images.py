@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gradcamo.cells.overlap import Placement
+    from gradcamo.cells.upsampling import Placement
 
 VOLUME_NOTE = (
     "Grad-CAM of each cell divided by its largest value, on the cell's crop; the larger value "
@@ -28,7 +28,7 @@ def fine_maps(
     cams: Iterable[np.ndarray], shape: tuple[int, ...], placements: Iterable[Placement | None]
 ) -> Iterator[np.ndarray]:
     """Coarse maps on their crops' own grid, one by one, each (Z, Y, X) = ``shape``."""
-    from gradcamo.cells.overlap import fine_map
+    from gradcamo.cells.upsampling import fine_map
 
     for cam, placement in zip(cams, placements, strict=True):
         yield np.broadcast_to(fine_map(cam, shape, placement), shape)

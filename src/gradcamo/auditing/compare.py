@@ -44,7 +44,7 @@ def compare_maps(
         If the layer or the treatment is unknown, or the network is a transformer (its attention
         is the same for every treatment) and treatments are compared.
     """
-    from gradcamo.cells.overlap import fine_map
+    from gradcamo.cells.upsampling import fine_map
     from gradcamo.networks.infer import explain
 
     settings = settings or AuditSettings()

@@ -21,7 +21,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
-    from gradcamo.cells.overlap import Placement
+    from gradcamo.cells.upsampling import Placement
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.networks.explained import Explained
 

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gradcamo.causal.regions import EVERYONE
-from gradcamo.cells.crops import quantiles
-from gradcamo.cells.overlap import plain_placement, upsampling_matrix
+from gradcamo.cells.rescaling import quantiles
+from gradcamo.cells.upsampling import plain_placement, upsampling_matrix
 from gradcamo.networks.blocks import Inference
 from gradcamo.networks.checkpoint import Checkpoint
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcamo.cells.crops import CellCrops, inside, padded, refuse_unbounded
+from gradcamo.cells.crops import CellCrops, inside, padded
+from gradcamo.cells.rescaling import refuse_unbounded
 from gradcamo.datatypes import ZStack
 
 PLAYERS = ("own", "neighbour", "background")

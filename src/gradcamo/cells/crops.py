@@ -1,73 +1,21 @@
-"""Labels -> extents -> a lazy sequence of single-cell crops (spec: centre, window, rescaling)."""
+"""A lazy sequence of single-cell crops: a window around each cell of a stack."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from gradcamo.cells.extents import cell_extents
+from gradcamo.cells.rescaling import hot_channels, rescale
 from gradcamo.cells.windows import groups, lies_in_memory, windows
 from gradcamo.datatypes import CellCrop, ZStack, voxel_um3
 from gradcamo.errors import GradcamoError
 from gradcamo.files.masks import refuse_no_labels
 from gradcamo.files.misfits import refuse_misfit
-from gradcamo.settings import CropSettings, Rescale
-
-
-def cell_extents(labels: Any) -> pd.DataFrame:
-    """Where every cell lies, from one pass over the planes.
-
-    Parameters
-    ----------
-    labels : integer array, (Z, Y, X)
-        0 is background; ids may have gaps and may be large.
-
-    Returns
-    -------
-    DataFrame indexed by label, ascending, with the inclusive voxel ranges ``z0 y0 x0 z1 y1 x1``,
-    the number of ``voxels`` and the centroid ``centroid_z centroid_y centroid_x`` in voxels.
-    """
-    planes = [_runs(z, np.asarray(labels[z])) for z in range(labels.shape[0])]
-    label, *extents = _merged(np.concatenate(planes, axis=1))
-    cells = pd.DataFrame(dict(zip(_EXTENTS, extents, strict=True)), pd.Index(label, name="label"))
-    for axis in "zyx":
-        cells[f"centroid_{axis}"] /= cells["voxels"]
-    return cells
-
-
-_EXTENTS = ["z0", "y0", "x0", "z1", "y1", "x1", "voxels", "centroid_z", "centroid_y", "centroid_x"]
-
-
-def _runs(z: int, plane: np.ndarray) -> np.ndarray:
-    # a run of equal ids along x stands for its voxels: there are few of them
-    begins = np.ones(plane.shape, bool)
-    np.not_equal(plane[:, 1:], plane[:, :-1], out=begins[:, 1:])
-    first = np.flatnonzero(begins)
-    label, n = plane.ravel()[first].astype(np.int64), np.diff(first, append=plane.size)
-    first, label, n = (values[label != 0] for values in (first, label, n))
-    y, x = np.divmod(first, plane.shape[1])
-    zs = np.full_like(n, z)
-    sums = [n, z * n, y * n, x * n + n * (n - 1) // 2]
-    return _merged(np.stack([label, zs, y, x, zs, y, x + n - 1, *sums]))
-
-
-def _merged(parts: np.ndarray) -> np.ndarray:
-    # columns are parts of cells: label, first and last voxel (z, y, x), voxels, sums of z, y, x
-    parts = parts[:, np.argsort(parts[0], kind="stable")]
-    cell = np.flatnonzero(np.diff(parts[0], prepend=0))
-    if not cell.size:
-        return parts
-    label, first, last, total = np.split(parts, [1, 4, 7])
-    return np.concatenate(
-        [
-            label[:, cell],
-            np.minimum.reduceat(first, cell, axis=1),
-            np.maximum.reduceat(last, cell, axis=1),
-            np.add.reduceat(total, cell, axis=1),
-        ]
-    )
+from gradcamo.settings import CropSettings
 
 
 def window_start(first: Any, last: Any, size: int) -> Any:
@@ -216,6 +164,22 @@ class CellCrops(Sequence[CellCrop]):
         self.hot[i] = hot_channels(part)
         return part
 
+    def rows_of(self, labels: Collection[int] | None) -> np.ndarray:
+        """The rows of cells, ascending; of all of them where None are named.
+
+        Raises
+        ------
+        GradcamoError
+            If there is no such cell.
+        """
+        if labels is None:
+            return np.arange(len(self))
+        if missing := sorted(set(labels) - set(self._ids.tolist())):
+            raise GradcamoError(
+                f"the labels hold no cell {missing[0]} ({len(missing)} are missing)"
+            )
+        return np.flatnonzero(np.isin(self._ids, list(labels)))
+
     def start(self, i: int) -> tuple[int, int, int]:
         """First voxel (z, y, x) of cell i's window in the stack."""
         z, y, x = self._starts[i].tolist()
@@ -286,105 +250,3 @@ def padded(window: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.
     places = zip(start, window.shape[-n:], strict=True)
     out[(..., *(slice(max(-s, 0), max(-s, 0) + n) for s, n in places))] = window
     return out
-
-
-PERCENTILES = (0.1, 99.9)
-"""What percentile rescaling takes to 0 and 1."""
-
-HOT = 3
-"""A crop's hot voxels reach further above its minimum than so many times the upper percentile."""
-
-
-def rescale(
-    window: np.ndarray, name: Any = str, source: str = "", how: Rescale = "min-max"
-) -> np.ndarray:
-    """Each channel of (C, ...) rescaled to [0, 1], float32; a constant channel gives 0.
-
-    Parameters
-    ----------
-    window : (C, ...)
-    name : what a channel is called, by its number
-    source : the file, for errors
-    how : "min-max", or "percentile": from the 0.1th to the 99.9th percentile of the channel, what
-        lies outside clipped
-
-    Raises
-    ------
-    GradcamoError
-        If a channel holds NaN or infinite intensities: file, channel and count are named.
-    """
-    axes = tuple(range(1, window.ndim))
-    # float32 holds 16 bits exactly; wider intensities are rescaled in float64
-    values = window.astype(np.result_type(window.dtype, np.float32))
-    low = values.min(axis=axes, keepdims=True)
-    span = values.max(axis=axes, keepdims=True) - low
-    if not np.isfinite(span).all():
-        refuse_unbounded(window, name, source)
-    if how == "percentile":
-        ends = np.array([quantiles(channel.ravel()) for channel in window], values.dtype)
-        low, high = ends.T.reshape(2, -1, *[1] * len(axes))
-        span = np.maximum(high - low, np.finfo(np.float32).tiny)  # few voxels differ: these clip
-        values = ((values - low) / span).clip(0, 1)
-    else:
-        values -= low
-        values /= np.where(span > 0, span, 1)
-    return values.astype(np.float32, copy=False)
-
-
-def refuse_unbounded(window: np.ndarray, name: Any = str, source: str = "") -> None:
-    """Refuse a window (C, ...) that holds NaN or infinite intensities.
-
-    Raises
-    ------
-    GradcamoError
-        If a channel does: file, channel and count are named.
-    """
-    if window.dtype.kind != "f":
-        return
-    bad = np.count_nonzero(~np.isfinite(window), axis=tuple(range(1, window.ndim)))
-    if bad.any():
-        worst = int(bad.argmax())
-        raise GradcamoError(
-            f"{source or 'the stack'}, channel {name(worst)}: {bad[worst]} NaN or infinite "
-            "intensities in one crop: repair or replace them before auditing"
-        )
-
-
-def quantiles(values: np.ndarray) -> np.ndarray:
-    """The lower and the upper percentile of (N,), as `np.quantile` interpolates."""
-    shares = np.divide(PERCENTILES, 100)
-    if values.dtype not in (np.uint8, np.uint16):
-        return np.quantile(values.astype(np.float64), shares)
-    places = shares * (len(values) - 1)  # counting is ten times as fast as sorting
-    below = np.bincount(values).cumsum()
-    ranks = places.astype(int)
-    low, high = (below.searchsorted(ranks + step, side="right") for step in (0, 1))
-    return low + (high - low) * (places - ranks)
-
-
-def hot_channels(window: np.ndarray) -> np.ndarray:
-    """Which channels of (C, Z, Y, X) are stretched by a few voxels, (C,) bool.
-
-    Those whose maximum exceeds three times the 99.9th percentile, both above the minimum: the
-    rest of them is squeezed into the lowest third of what the network sees.
-    """
-    return np.array([_hot(channel) for channel in window])
-
-
-def _hot(channel: np.ndarray) -> bool:
-    # the percentile lies below a third of the range where few enough voxels reach a third; often
-    # some planes have more than those, and hardly ever anything needs to be sorted
-    low, high = channel.min().item(), channel.max().item()
-    third = low + (high - low) / HOT
-    if channel.dtype.kind in "ui":  # counted as integers, which is faster
-        third = -(-(2 * low + high) // 3)
-    place = PERCENTILES[1] / 100 * (channel.size - 1)
-    enough = channel.size - int(place)
-    first = 3 * len(channel) // 8
-    planes = channel[first : max(first + 1, 5 * len(channel) // 8)]
-    if np.count_nonzero(planes >= third) >= enough:
-        return False
-    reach = np.count_nonzero(channel >= third)
-    if reach == enough - 1:  # the percentile lies between the two voxels around a third
-        return bool(high - low > HOT * (quantiles(channel.ravel())[1] - low))
-    return bool(reach < enough)

@@ -26,7 +26,7 @@ def permutation_p_values(
     maps : (N, *grid)
         Coarse localization maps.
     own : (N, *grid)
-        Each cell's mask projected on that grid, U'm (`gradcamo.cells.overlap.footprint`).
+        Each cell's mask projected on that grid, U'm (`gradcamo.cells.overlap.footprints`).
     full : (*grid)
         The whole crop projected, U'1.
     permutations : int

@@ -198,7 +198,7 @@ def _view(cell: pd.Series, image: str, labels_path: Path, checkpoint: Any) -> An
     """One cell with its heatmap, explained once more."""
     from gradcamo.auditing.stack import audit_batches
     from gradcamo.cells.crops import CellCrops
-    from gradcamo.cells.overlap import fine_map
+    from gradcamo.cells.upsampling import fine_map
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.views import cell_view

@@ -12,7 +12,8 @@ import numpy as np
 from gradcamo.datatypes import ZStack, slabs
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.axes import arranged
-from gradcamo.files.gaps import has_gaps, read_gaps
+from gradcamo.files.file_sequence import read_gaps
+from gradcamo.files.gaps import has_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.linking import link_planes

@@ -13,7 +13,8 @@ from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
 from gradcamo.files.channel_names import named
-from gradcamo.files.gaps import has_gaps, name_of_channels, read_channels, read_gaps
+from gradcamo.files.file_sequence import name_of_channels, read_channels, read_gaps
+from gradcamo.files.gaps import has_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.rawimage import RawImage

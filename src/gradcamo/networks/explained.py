@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcamo.cells.overlap import Placement
+from gradcamo.cells.upsampling import Placement
 
 
 class Explained(NamedTuple):

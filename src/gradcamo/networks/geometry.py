@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from gradcamo.cells.overlap import Placement
+from gradcamo.cells.upsampling import Placement
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.efficientnet import Tap, find_taps, taps
 from gradcamo.networks.following.forward import one_pass

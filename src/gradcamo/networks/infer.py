@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import OutOfMemoryError, Tensor, nn
 
-from gradcamo.cells.overlap import Placement, Shares, check, footprints, score
+from gradcamo.cells.overlap import Shares, check, footprints, score
+from gradcamo.cells.upsampling import Placement
 from gradcamo.datatypes import CamResult, CellCrop
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.blocks import Inference

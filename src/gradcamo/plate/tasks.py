@@ -216,7 +216,7 @@ def _write_thumbnails(job: StackJob, crops: CellCrops, batches: list[AuditBatch]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from gradcamo.cells.overlap import fine_map
+    from gradcamo.cells.upsampling import fine_map
     from gradcamo.views import cell_view, thumbnail
 
     places = [

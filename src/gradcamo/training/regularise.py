@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gradcamo.cells.overlap import project_mask
+from gradcamo.cells.upsampling import project_mask
 from gradcamo.networks.efficientnet import find_taps
 from gradcamo.networks.geometry import LayerInfo, place
 from gradcamo.settings import Alignment

@@ -31,7 +31,7 @@ def crop_map(session: Session, label: int) -> tuple[np.ndarray, np.ndarray] | No
     found = session.results.cam(label)
     if found is None or session.labels_layer is None:
         return None
-    from gradcamo.cells.overlap import fine_map
+    from gradcamo.cells.upsampling import fine_map
 
     cam, start = found
     shape = CropSettings.window_of(session.results.recipe, session.labels_layer.data.shape[0])

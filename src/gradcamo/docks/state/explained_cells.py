@@ -73,7 +73,7 @@ def to_arrays(cells: Mapping[int, ExplainedCell]) -> dict[str, np.ndarray]:
 
 def from_arrays(arrays: Mapping[str, np.ndarray], table: pd.DataFrame) -> dict[int, ExplainedCell]:
     """The cells that `to_arrays` took, and how they were made, which their rows tell."""
-    from gradcamo.cells.overlap import Placement
+    from gradcamo.cells.upsampling import Placement
 
     if not arrays:
         return {}

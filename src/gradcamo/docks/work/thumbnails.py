@@ -117,7 +117,7 @@ def drawer(
     table = results.table
 
     def draw(label: int) -> tuple[Any, QImage | None]:
-        from gradcamo.cells.overlap import fine_map
+        from gradcamo.cells.upsampling import fine_map
         from gradcamo.views import overlay, plane_view
 
         found = results.cam(label)

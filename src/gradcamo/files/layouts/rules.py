@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.gaps import Grid, PlaneFile, even_step, grid_of
+from gradcamo.files.file_sequence import even_step
+from gradcamo.files.gaps import Grid, PlaneFile, grid_of
 from gradcamo.files.patterns import GAPS, Pattern, natural
 from gradcamo.files.xml_records import read_records
 

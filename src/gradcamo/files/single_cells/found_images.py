@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.gaps import is_there, name_of_channels
+from gradcamo.files.file_sequence import name_of_channels
+from gradcamo.files.gaps import is_there
 from gradcamo.files.single_cells.column_roles import PLACES, Recognised
 from gradcamo.files.single_cells.places import NAMED_LABELS, Places, filled, labels_in
 
