@@ -12,13 +12,12 @@ import gradcamo as gc
 from gradcamo import AuditSettings, CausalSettings, DonorBank, GradcamoError, PlateSettings
 from gradcamo.auditing.causal import (
     ask_causally,
-    causal_cautions,
     drawn_cells,
-    exposure_cautions,
     find_bank,
     passes,
     with_causal,
 )
+from gradcamo.auditing.causal_cautions import causal_cautions, exposure_cautions
 from gradcamo.auditing.stack import cells_of
 from gradcamo.causal.bank import bank_beside
 from gradcamo.cli.commands import main

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.auditing.causal import NOT_DRAWN, doubts
+from gradcamo.auditing.causal import NOT_DRAWN
+from gradcamo.auditing.causal_cautions import doubts
 from gradcamo.auditing.verdict import REGIONS as OF_ALL
-from gradcamo.columns import CAUSAL_SHARES, SHARES
+from gradcamo.columns import CAUSAL_SHARES, SHARES, VOLUME_SHARES
 from gradcamo.settings import CautionSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 REGIONS = tuple(OF_ALL.values())
-VOLUMES = ("volume_own", "volume_neighbour", "volume_background")
 APART = 0.1
 """By how much two regions' shares differ at least for one to count as the larger."""
 
@@ -60,7 +60,7 @@ def cell_verdict(row: Mapping[str, Any] | pd.Series) -> str:
         f"{preview} it is called {row['causal_target']} rather than {row['causal_reference']} "
         f"hangs {mostly}on {REGIONS[top]} ({owes[top]:.0%})"
     )
-    lies, fills = ([row.get(name, np.nan) for name in names] for names in (SHARES, VOLUMES))
+    lies, fills = ([row.get(name, np.nan) for name in names] for names in (SHARES, VOLUME_SHARES))
     return said + _beside(np.array(lies, float), owes, fills)
 
 
@@ -111,6 +111,6 @@ def _silence(row: Mapping[str, Any] | pd.Series) -> str:
 
 def _remedy(reason: str) -> str:
     """What to do where donors are missing."""
-    if "donors" not in reason and "training well" not in reason and "no donor" not in reason:
+    if "donor" not in reason and "training well" not in reason:
         return ""
     return " Donors from more wells and images help: make a bank of a plate that has them."

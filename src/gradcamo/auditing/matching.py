@@ -68,12 +68,7 @@ def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) 
             f"the labels of {stack.source or 'the stack'} hold no cells: segment it again, with "
             "another diameter or model"
         )
-    if only is None:
-        return np.arange(len(crops))
-    ids = crops.table["label"].to_numpy()
-    if missing := sorted(set(only) - set(ids.tolist())):
-        raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")
-    return np.flatnonzero(np.isin(ids, list(only)))
+    return crops.rows_of(only)
 
 
 def refuse_other_spellings(plate: pd.DataFrame, checkpoint: Checkpoint, source: str | Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcamo.auditing.causal import causal_cautions
+from gradcamo.auditing.causal_cautions import causal_cautions
 from gradcamo.cells.table import scored, whole
 from gradcamo.settings import CautionSettings
 

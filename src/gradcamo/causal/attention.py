@@ -16,7 +16,6 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.windows import held
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_KNOWN_AS, TEXT, VOLUME_SHARES
 from gradcamo.datatypes import ZStack
-from gradcamo.errors import GradcamoError
 from gradcamo.settings import CausalSettings
 
 if TYPE_CHECKING:
@@ -162,10 +161,7 @@ def causal_batches(
     settings = settings or CausalSettings()
     asks = question(checkpoint, settings)
     bank.check_fits(checkpoint, asks.classes, crops.window)
-    ids = crops.table["label"].to_numpy()
-    if only is not None and (missing := sorted(set(only) - set(ids.tolist()))):
-        raise GradcamoError(f"the labels hold no cell {missing[0]} ({len(missing)} are missing)")
-    chosen = np.arange(len(ids)) if only is None else np.flatnonzero(np.isin(ids, list(only)))
+    chosen = crops.rows_of(only)
     return _run(crops, asks, bank, settings, chosen, plate, well, progress, between)
 
 

@@ -349,11 +349,12 @@ def few_images(bank: DonorBank) -> list[str]:
     for name, origin in zip(bank.classes, bank.origin.tolist(), strict=True):
         images.setdefault(name, set()).add(origin)
     alone = [name for name, numbers in images.items() if len(numbers) == 1]
+    if not alone:
+        return []
     return [
         f"all donors of {joined(alone)} come from one image{' each' * (len(alone) > 1)}, and "
         "donors from two are needed before a cell can be asked: name more training images of each "
         "treatment (gradcamo donors)"
-        for _ in alone[:1]
     ]
 
 

@@ -15,6 +15,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import precision
 from gradcamo.networks.memory import keep_buffers, smaller_batch
+from gradcamo.networks.outputs import logits_of
 from gradcamo.networks.rounding import unrounded
 from gradcamo.networks.sharing import frozen
 from gradcamo.networks.trial import Trial
@@ -81,12 +82,7 @@ def batch_logits(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.
     """Logits of a batch, (n, K) float64."""
     network = checkpoint.on(device)
     with frozen(network), unrounded(), torch.inference_mode():
-        logits = network(x.to(precision(network)))
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
-        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise GradcamoError(
-            f"a network returns logits ({len(x)}, classes) before softmax, this one returned {came}"
-        )
+        logits = logits_of(network(x.to(precision(network))), len(x))
     found: np.ndarray = logits.double().cpu().numpy()
     if not np.isfinite(found).all():
         raise GradcamoError("the network returned NaN or infinite logits: check its weights")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 from gradcamo import settings as s
 from gradcamo.cli.bundled import bundled_bank
 from gradcamo.cli.options import CYTOMINING, FOLDER, IMAGE, NETWORK, OUT, settings_options
-from gradcamo.cli.terminal import caution, track_cells, track_swaps
+from gradcamo.cli.terminal import caution, track_cells
 
 
 @click.command()
@@ -66,7 +67,8 @@ def audit(
     recipe = said_of(row) | audit_recipe(stack, checkpoint, settings)
     if bank is not None:
         how = causal_settings(swap, settings)
-        asked = ask_causally(crops, checkpoint, bank, how, track=track_swaps)
+        track = partial(track_cells, what="Swapping regions")
+        asked = ask_causally(crops, checkpoint, bank, how, track=track)
         table, recipe = with_causal(table, asked.table), recipe | {"causal": asked.recipe}
     recipe = with_cautions(table, recipe)
     write = write_cytomining if cytomining else write_table
@@ -81,7 +83,7 @@ def audit(
 def _writing_maps(
     batches: Iterable[Any], folder: Path, checkpoint: Any, stack: Any
 ) -> Iterator[Any]:
-    from gradcamo.cells.overlap import upsample_cam
+    from gradcamo.cells.upsampling import upsample_cam
     from gradcamo.files.store import write_maps
 
     size = checkpoint.crop.window(stack.shape[1])

@@ -40,21 +40,12 @@ def show_warning(message: Any, category: type[Warning], *_: Any, **__: Any) -> N
         click.echo(f"Note: {message}", err=True)
 
 
-def track_cells(batches: Iterable[Any]) -> Iterator[Any]:
-    """Pass audited batches on behind a bar of cells."""
-    with progress_bar("Auditing") as bar:
+def track_cells(batches: Iterable[Any], what: str = "Auditing") -> Iterator[Any]:
+    """Pass batches of cells on behind a bar."""
+    with progress_bar(what) as bar:
+        show = shown_by(bar)
         for batch in batches:
-            bar.length = batch.total
-            bar.update(batch.done - bar.pos)
-            yield batch
-
-
-def track_swaps(batches: Iterable[Any]) -> Iterator[Any]:
-    """Pass cells whose regions were swapped on behind a bar."""
-    with progress_bar("Swapping regions") as bar:
-        for batch in batches:
-            bar.length = batch.total
-            bar.update(batch.done - bar.pos)
+            show(batch.done, batch.total)
             yield batch
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.plate_checks import STACK, checked
+from gradcamo.files.plate_checks import PATHS, STACK, checked
 from gradcamo.files.spellings import refuse_spellings
 from gradcamo.files.text_tables import read_text_table, refuse_separator, rows
 from gradcamo.files.told import TOLD
@@ -112,7 +112,7 @@ def _read(layout: str | Path, columns: LayoutColumns) -> pd.DataFrame:
     refuse_spellings(
         zip(wells["treatment"], [i + 2 for i in wells.index], strict=True), "treatment", layout
     )
-    known = [name for name in (*TOLD, "image", "labels", "cells") if name in wells]
+    known = [name for name in (*TOLD, *PATHS) if name in wells]
     if known:
         raise GradcamoError(
             f"{layout} has the columns {', '.join(known)}, which belong into a plate's table: "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gradcamo.auditing.causal import exposure_cautions
+from gradcamo.auditing.causal_cautions import exposure_cautions
 from gradcamo.auditing.cautions import facts_of_stacks, with_cautions
 from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.columns import ONLY_COLUMNS
@@ -19,10 +19,11 @@ from gradcamo.files.landing import landing, landing_together
 from gradcamo.files.store import read_profiles, write_table
 from gradcamo.plate.folder import PlateFolder, stack_name
 from gradcamo.plate.splits import splits_of
-from gradcamo.profiles.confound import neighbour_accuracy, variance_explained
 from gradcamo.profiles.cutoffs import cost_of_cutoffs, well_correlation
 from gradcamo.profiles.doses import find_control
 from gradcamo.profiles.embed import sample_rows, umap_layout
+from gradcamo.profiles.neighbours import neighbour_accuracy
+from gradcamo.profiles.nested_variance import variance_explained
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import PlateSettings
-
-if TYPE_CHECKING:
-    pass
 
 
 def open_plate(
@@ -28,7 +24,7 @@ def open_plate(
     """
     from gradcamo.columns import CELL_COLUMNS
     from gradcamo.files.misfits import refuse_misfits
-    from gradcamo.files.plate_checks import refuse_two_spellings
+    from gradcamo.files.plate_checks import REQUIRED, STACK, refuse_two_spellings
     from gradcamo.files.plates import plate_as_told
     from gradcamo.files.spellings import meant
     from gradcamo.files.told import as_told
@@ -41,9 +37,7 @@ def open_plate(
     else:
         rows = plate_as_told(plate, settings)
     rows = rows.reset_index(drop=True)
-    if lacking := [
-        name for name in ("image", "plate", "well", "site", "treatment") if name not in rows
-    ]:
+    if lacking := [name for name in REQUIRED if name not in rows]:
         raise GradcamoError(f"the plate lacks the columns {', '.join(lacking)}: add them")
     others = ("p_value", "q_value", "_index")  # the last is AnnData's
     added = {*CELL_COLUMNS, *MADE_HERE, *others} - {"image"}
@@ -54,7 +48,7 @@ def open_plate(
         )
     if rows.empty:
         raise GradcamoError("the plate has no rows: one row per stack is expected")
-    twice = rows[rows.duplicated(["plate", "well", "site"])]
+    twice = rows[rows.duplicated(STACK)]
     if len(twice):
         one = twice.iloc[0]
         raise GradcamoError(

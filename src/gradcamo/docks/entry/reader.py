@@ -14,7 +14,8 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.images import is_plate
 
 LayerData = tuple[Any, dict[str, Any], str]
-NOTHING: list[Any] = [(None,)]  # napari's word for: read, and there is no layer
+NOTHING: list[Any] = [(None,)]
+"""napari's word for: read, and there is no layer."""
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
@@ -24,7 +25,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
     return read_plate_folder if Path(path).is_dir() and is_plate(path) else read_layers
 
 
-def read_plate_folder(path: str) -> list[tuple[None]]:
+def read_plate_folder(path: str) -> list[Any]:
     """Let the window that is open find the stacks in a folder; there are no layers yet.
 
     Raises
@@ -48,7 +49,7 @@ def read_plate_folder(path: str) -> list[tuple[None]]:
     if not any(isinstance(dock, Workbench | LoadDock | PlateDock) for dock in open_docks(viewer)):
         viewer.window.add_plugin_dock_widget("napari-gradcamo", "Grad-CAMO")
     window_of(viewer).on_disk.read(path)
-    return [(None,)]  # napari's word for: read, and nothing to add
+    return NOTHING
 
 
 def get_table_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:

@@ -314,7 +314,7 @@ class Results:
 
     def flags_at(self, cutoff: float) -> np.ndarray:
         """Which rows would be flagged at a cut-off, hand-made flags included."""
-        table = self.table if self._table is None else self._table
+        table = self.table
         flagged = fails(table, cutoff).to_numpy(copy=True)
         by_hand = self._rows_of(table, self.marked)
         there = by_hand >= 0

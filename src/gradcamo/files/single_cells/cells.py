@@ -24,6 +24,7 @@ from gradcamo.files.single_cells.found_images import images_of
 from gradcamo.files.single_cells.image_numbers import with_image_table
 from gradcamo.files.single_cells.table_files import File, open_file
 from gradcamo.files.text_tables import rows as rows_in_words
+from gradcamo.words import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +255,8 @@ def _in_words(
     said: list[str],
 ) -> str:
     count = len(images)
-    parts = [f"{columns.tool}: {len(numbers):,} cells in {count:,} image{'s' * (count > 1)}"]
+    cells = counted(len(numbers), "cell")
+    parts = [f"{columns.tool}: {cells} in {counted(count, 'image')}"]
     parts.append(f"object numbers in {columns.number}")
     if columns.files:
         names = list(columns.files.values())

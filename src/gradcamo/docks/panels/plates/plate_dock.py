@@ -29,6 +29,7 @@ from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.files.wells import well_place
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     import napari
@@ -129,7 +130,7 @@ class PlateDock(Dock):
         self.wells.setHorizontalHeaderLabels([f"{n:02d}" if n else "" for n in columns])
         for well in wells.to_dict("records"):
             treatment = str(well["treatment"])
-            sites = _count(int(stacks[well["well"]]), "site")
+            sites = counted(int(stacks[well["well"]]), "site")
             item = QTableWidgetItem(treatment or sites)
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             item.setForeground(QColor(PALETTE[treatments.index(treatment) % len(PALETTE)]))
@@ -141,7 +142,7 @@ class PlateDock(Dock):
         self.wells.setCurrentCell(*next(iter(self._wells)))
         self._on_well(self.wells.currentRow(), self.wells.currentColumn())
         self.message.say(
-            f"{_count(len(wells), 'well')}, {_count(len(self._rows()), 'stack')}", GOOD
+            f"{counted(len(wells), 'well')}, {counted(len(self._rows()), 'stack')}", GOOD
         )
 
     def _rows(self) -> pd.DataFrame:
@@ -176,7 +177,3 @@ class PlateDock(Dock):
         path = ask_path(self, "Open the folder of a plate", QFileDialog.getExistingDirectory)
         if path:
             self.load(path)
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -18,6 +18,7 @@ from gradcamo.docks.parts.widgets import JobRow, Message
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
 from gradcamo.profiles.umap_process import UmapProcess
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     import napari
@@ -262,7 +263,7 @@ class ProfileMapDock(Dock):
             said += f"Grad-CAMO {first['grad_camo']:.2f}, taken for {first['predicted']}"
         else:
             said = f"{len(rows) + n_here:,} cells chosen, {n_here} of them in the open stack, "
-            said += f"the others in {stacks} other" + ("s" if stacks > 1 else "")
+            said += f"the others in {counted(stacks, 'other')}"
         self.message.say(said)
         self._mark()
 
