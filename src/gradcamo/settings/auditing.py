@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from gradcamo.settings.base import Alignment, Gradients, Settings
+from gradcamo.settings.base import Alignment, BatchSize, Device, Gradients, Seed, Settings
 from gradcamo.settings.files import LabelReadSettings
 
 
@@ -48,15 +48,9 @@ class AuditSettings(Settings):
         description="other cells' masks and maps that each cell is compared with, for p_value and "
         "q_value; 0: none",
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the permutations")
-    batch_size: int | None = Field(
-        None,
-        ge=1,
-        le=4096,
-        description="cells that pass the network at a time (default: 8, on a GPU 32; halved until "
-        "they fit)",
-    )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    seed: Seed = Field(0, description="of the permutations")
+    batch_size: BatchSize = None
+    device: Device = "auto"
 
 
 class LayerAuditSettings(LabelReadSettings):
@@ -65,14 +59,8 @@ class LayerAuditSettings(LabelReadSettings):
     layers: tuple[str, ...] = Field((), description="layers to score (default: all)")
     alignment: Alignment = Field("paper", description="where maps are drawn, as in an audit")
     gradients: Gradients = Field("averaged", description="as in an audit")
-    batch_size: int | None = Field(
-        None,
-        ge=1,
-        le=4096,
-        description="cells that pass the network at a time (default: 8, on a GPU 32; halved until "
-        "they fit)",
-    )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    batch_size: BatchSize = None
+    device: Device = "auto"
 
 
 class CautionSettings(Settings):

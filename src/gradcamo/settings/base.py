@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gradcamo.settings.docstrings import with_fields
 
@@ -47,6 +47,41 @@ def lengths(value: Any) -> Any:
     if len(parts) != 3:
         raise ValueError("a voxel size is three lengths z,y,x in µm, such as 0.6,0.35,0.35")
     return tuple(None if part == "?" else part for part in parts)
+
+
+# what several settings mean alike; a field may say more of itself
+Device = Annotated[str, Field(description="auto, cpu, cuda, cuda:1 or mps")]
+BatchSize = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=4096,
+        description="crops that pass the network at a time (default: 8, on a GPU 32; halved until "
+        "they fit)",
+    ),
+]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Draws = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1000,
+        description="draws of donors from each of the two pools; 8 for weak phenotypes, 1 as a "
+        "preview without errors",
+    ),
+]
+Reference = Annotated[
+    str | None,
+    Field(
+        description="treatment that the control is told from (default: the one that the network "
+        "tells from it best)"
+    ),
+]
+DeepestLayer = Annotated[
+    str | None,
+    Field(description="layer to explain (default: the deepest with 6 voxels along y and x)"),
+]
+InputSize = Annotated[tuple[int, int, int], AfterValidator(positive)]
 
 
 class Settings(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from gradcamo.settings.base import Settings
+from gradcamo.settings.base import BatchSize, Device, Draws, Reference, Seed, Settings
 from gradcamo.settings.files import LabelReadSettings
 
 
@@ -18,35 +18,19 @@ class CausalSettings(Settings):
     8
     """
 
-    draws: int = Field(
-        4,
-        ge=1,
-        le=1000,
-        description="draws of donors from each of the two pools; 8 for weak phenotypes, 1 as a "
-        "preview without errors",
-    )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the draws")
+    draws: Draws = 4
+    seed: Seed = Field(0, description="of the draws")
     target: str | None = Field(
         None, description="treatment that is explained (default: the predicted one)"
     )
-    reference: str | None = Field(
-        None,
-        description="treatment that the control is told from (default: the one that the network "
-        "tells from it best)",
-    )
+    reference: Reference = None
     limits: bool = Field(
         True,
         description="two more passes a draw, for how much goes through the minimum and maximum "
         "that crops are rescaled to",
     )
-    batch_size: int | None = Field(
-        None,
-        ge=1,
-        le=4096,
-        description="crops that pass the network at a time (default: 8, on a GPU 32; halved until "
-        "they fit)",
-    )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    batch_size: BatchSize = None
+    device: Device = "auto"
 
 
 class SwapSettings(Settings):
@@ -57,15 +41,8 @@ class SwapSettings(Settings):
         description="swap regions for other cells' to see what each prediction owes to them; some "
         "60 more passes a cell",
     )
-    draws: int = Field(
-        4,
-        ge=1,
-        le=1000,
-        description="draws of donors from each of the two pools; 8 for weak phenotypes",
-    )
-    reference: str | None = Field(
-        None, description="treatment that the control is told from (default: the farthest)"
-    )
+    draws: Draws = 4
+    reference: Reference = None
     donors: str | None = Field(
         None, description="donor bank to take them from (default: the one beside the checkpoint)"
     )
@@ -81,4 +58,4 @@ class DonorSettings(LabelReadSettings):
     train_columns: tuple[str, ...] = Field(
         (), description="plate columns to take cells from (default: those trained on)"
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the lot")
+    seed: Seed = Field(0, description="of the lot")

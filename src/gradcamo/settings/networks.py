@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from gradcamo.settings.base import Settings, positive
+from gradcamo.settings.base import DeepestLayer, InputSize, Settings
 from gradcamo.settings.cells import CropSettings
 
 _Length = Annotated[float, Field(gt=0, le=1000)]
@@ -29,13 +29,11 @@ class ImportSettings(Settings):
     channel_std: tuple[float, ...] = Field(
         (), description="standard deviation of each channel, likewise (default: 1)"
     )
-    input_size: Annotated[tuple[int, int, int], AfterValidator(positive)] = Field(
+    input_size: InputSize = Field(
         (64, 224, 224), description="planes, rows and columns that crops are resized to"
     )
     crop: CropSettings = CropSettings()
-    layer: str | None = Field(
-        None, description="layer to explain (default: the deepest with 6 voxels along y and x)"
-    )
+    layer: DeepestLayer = None
     spacing_um: tuple[_Length, _Length, _Length] | None = Field(
         None, description="voxel size of the training stacks in µm (z, y, x), where it is known"
     )

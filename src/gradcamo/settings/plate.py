@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from gradcamo.settings.auditing import AuditSettings
+from gradcamo.settings.base import Seed
 from gradcamo.settings.causal import SwapSettings
 from gradcamo.settings.files import FolderSettings
 from gradcamo.settings.segmentation import SegmentSettings
@@ -63,4 +64,4 @@ class PlateSettings(FolderSettings, SwapSettings):
     workers: int = Field(
         0, ge=0, le=1024, description="local processes (default 0: as cores, GPUs and memory allow)"
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of sampling and UMAP")
+    seed: Seed = Field(0, description="of sampling and UMAP")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from gradcamo.settings.base import Settings
+from gradcamo.settings.base import Device, Settings
 
 
 class SegmentSettings(Settings):
@@ -61,4 +61,4 @@ class SegmentSettings(Settings):
         description="z step over pixel size; recorded, without effect while stitching",
     )
     batch_size: int = Field(8, ge=1, le=4096, description="tiles that pass the network at a time")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    device: Device = "auto"

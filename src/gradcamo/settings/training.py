@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gradcamo.settings.base import Alignment, ordered, positive, powers
+from gradcamo.settings.base import Alignment, DeepestLayer, InputSize, Seed, ordered, powers
 from gradcamo.settings.cells import CropSettings
 from gradcamo.settings.files import LabelReadSettings
 
@@ -24,13 +24,11 @@ class TrainSettings(LabelReadSettings):
 
     network: str = Field("efficientnet-b0", description="efficientnet-b0 … efficientnet-b7")
     width: float = Field(1.0, gt=0, le=4, description="factor on the number of filters")
-    input_size: Annotated[tuple[int, int, int], AfterValidator(positive)] = Field(
+    input_size: InputSize = Field(
         (64, 224, 224), description="planes, rows and columns that the network sees; 64 at least"
     )
     crop: CropSettings = CropSettings()
-    layer: str | None = Field(
-        None, description="layer to explain (default: the deepest with 6 voxels along y and x)"
-    )
+    layer: DeepestLayer = None
     train_columns: tuple[str, ...] = Field(
         ("02",), description="plate columns whose wells are trained on"
     )
@@ -100,8 +98,6 @@ class TrainSettings(LabelReadSettings):
     workers: int = Field(
         0, ge=0, le=1024, description="processes that cut crops beside the training"
     )
-    seed: int = Field(
-        0, ge=0, le=2**32 - 1, description="of weights, split, order and augmentation"
-    )
+    seed: Seed = Field(0, description="of weights, split, order and augmentation")
     device: str = Field("auto", description="auto, cpu, cuda or mps")
     devices: int = Field(1, ge=1, le=1024, description="GPUs that share the training")
