@@ -246,6 +246,26 @@ def test_a_gallery_shows_each_cell_plain_and_with_its_heatmap(tmp_path):
         figures.heatmap_gallery([])
 
 
+def test_a_figure_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
+    figure = figures.attention_budget(cells())
+    for ending, begin in {"png": b"\x89PNG", "SVG": b"<?xml", "pdf": b"%PDF"}.items():
+        figures.save_figure(figure, tmp_path / f"budget.{ending}")
+        assert (tmp_path / f"budget.{ending}").read_bytes().startswith(begin)
+    with pytest.raises(GradcamoError, match=r"should end in \.png, \.svg or \.pdf"):
+        figures.save_figure(figure, tmp_path / "budget.xyz")
+
+    def full(path, **_):
+        path.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figure, "savefig", full)
+    before = (tmp_path / "budget.png").read_bytes()
+    with pytest.raises(GradcamoError, match="No space left"):
+        figures.save_figure(figure, tmp_path / "budget.png")
+    assert (tmp_path / "budget.png").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_an_empty_map_shows_no_heat_and_a_flat_2d_map_shows_everywhere():
     none = cell_view(crop(), np.zeros((5, 20, 20), np.float32))
     np.testing.assert_allclose(overlay(none, outlines=False), none.image[..., None].repeat(3, -1))

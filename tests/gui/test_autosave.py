@@ -128,7 +128,7 @@ def test_where_the_folder_takes_no_file_the_user_s_folder_does(
     audited.note(label, "kept elsewhere")
     saved(window, qtbot)
     reopened(audited, viewer, qtbot, labels.copy(), path)
-    assert audited.results.notes == {label: "kept elsewhere"}
+    assert audited.results.marks.notes == {label: "kept elsewhere"}
 
 
 def test_what_is_damaged_is_set_aside_with_a_message(audited, flagged, viewer, qtbot, window):
@@ -158,7 +158,7 @@ def test_flags_set_before_an_audit_of_the_same_labels_are_not_overwritten_by_it(
         audited.auditing.stepped.emit(batch)
     audited.auditing.ended.emit(True)
     saved(window, qtbot)
-    assert audited.results.notes == {flagged: "look again: µ"}
+    assert audited.results.marks.notes == {flagged: "look again: µ"}
     assert read_kept([window.autosave.home]).marks["notes"] == {flagged: "look again: µ"}
 
 
@@ -193,8 +193,8 @@ def test_renaming_and_deleting_layers_loses_no_flag(audited, flagged, field, vie
     stack, _ = field
     audited.set_stack(stack, show_stack(viewer, stack, [(0.0, 1.0)] * 3))
     saved(window, qtbot)
-    assert audited.results.marked == {flagged: True}
-    assert audited.results.notes == {flagged: "look again: µ"}
+    assert audited.results.marks.flagged == {flagged: True}
+    assert audited.results.marks.notes == {flagged: "look again: µ"}
 
 
 @pytest.mark.shown

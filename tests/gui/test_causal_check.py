@@ -23,6 +23,7 @@ from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.panels.steps.workbench import Workbench
 from gradcamo.docks.state.results import Results
+from gradcamo.docks.work.export import Request, prepare
 from gradcamo.files.store import read_table, write_table
 from gradcamo.settings import CausalSettings, SwapSettings
 
@@ -336,7 +337,7 @@ def test_the_table_shows_sorts_filters_and_exports_answers(answered, viewer, qtb
     answered.mark([cells.model.label_at(0)], True)
     for suffix in ("csv", "parquet", "h5ad"):
         path = tmp_path / f"cells.{suffix}"
-        cells.export("visible", str(path))
+        prepare(answered, Request("visible", columns=cells.model.columns), path)()
         written = read_table(path).set_index("label")
         expected = answered.results.table.loc[written.index]
         np.testing.assert_allclose(written["causal_own"], expected["causal_own"])

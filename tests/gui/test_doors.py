@@ -264,7 +264,7 @@ def test_flags_are_found_by_whichever_door_the_labels_come(files, first, later, 
     assert [path.name for path in files[0].parent.glob("one_labels.gradcamo-*.json")]
     assert not list(homes_of(None, "x")[0].parent.glob("*.json"))
     _now, window = opened(files, later, qtbot)
-    assert window.session.results.notes == {4: "seen"}
+    assert window.session.results.marks.notes == {4: "seen"}
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -274,7 +274,7 @@ def test_flags_that_an_older_version_kept_in_the_user_s_folder_are_found(files, 
     marks = {"cutoff": 0.3, "flagged_by_hand": {4: True}, "notes": {4: "of 0.1.0"}}
     write_marks([home], marks)
     _, window = opened(files, door, qtbot)
-    assert window.session.results.notes == {4: "of 0.1.0"}
+    assert window.session.results.marks.notes == {4: "of 0.1.0"}
 
 
 def test_painted_labels_stay_when_the_next_site_comes(bench, model, files, second):

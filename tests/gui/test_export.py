@@ -238,8 +238,8 @@ def test_unknown_labels_are_named_and_wait_for_their_score(cells, audited, tmp_p
     with qtbot.waitSignal(cells.reading.ended, timeout=10_000):
         cells.read_flags(str(path))
     assert "77" in cells.toolbar.state.text()
-    assert audited.results.marked[77]
-    assert audited.results.notes == {label: "mine / a", 77: "later"}
+    assert audited.results.marks.flagged[77]
+    assert audited.results.marks.notes == {label: "mine / a", 77: "later"}
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_what_was_kept_in_the_user_s_folder_comes_back(old, viewer, qtbot):
     for path in old.glob("field_labels.gradcamo-*"):
         path.rename(home / path.name.replace("field_labels", "labels"))
     session = opened(viewer, old / "field.ome.tif", old / "field_labels.ome.tif", qtbot)
-    assert session.results.notes == {FLAGGED: "look again: µ"}
+    assert session.results.marks.notes == {FLAGGED: "look again: µ"}
 
 
 def test_scores_of_another_image_with_the_same_labels_do_not(old, viewer, qtbot):
@@ -61,7 +61,7 @@ def test_scores_of_another_image_with_the_same_labels_do_not(old, viewer, qtbot)
     shutil.copy(old / "field.ome.tif", image)
     session = opened(viewer, image, old / "field_labels.ome.tif", qtbot)
     assert len(session.results) == 0
-    assert not session.results.notes
+    assert not session.results.marks.notes
 
 
 def test_what_is_kept_anew_goes_before_what_was_kept_then(old, viewer, qtbot):
@@ -73,7 +73,7 @@ def test_what_is_kept_anew_goes_before_what_was_kept_then(old, viewer, qtbot):
     window.sites.show(replace(read_site(paths[0]), labels=None))
     assert window.session.labels_layer is None or not len(window.session.results)
     session = opened(viewer, *paths, qtbot)
-    assert session.results.notes == {FLAGGED: "seen"}
+    assert session.results.marks.notes == {FLAGGED: "seen"}
 
 
 def test_settings_come_back(old, viewer, qtbot):

@@ -193,7 +193,7 @@ def test_flags_kept_with_a_stack_survive_its_opening_from_the_map(plate_map, vie
             session.note(label, "seen")
             kept = not flagged
     assert session.results.table.at[label, "flagged"] == kept
-    assert session.results.notes == {label: "seen"}
+    assert session.results.marks.notes == {label: "seen"}
 
 
 def test_a_folder_without_results_is_refused(viewer, tmp_path, qtbot, capsys):

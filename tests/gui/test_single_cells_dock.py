@@ -135,7 +135,7 @@ def test_flags_of_an_export_are_read_back_where_nothing_was_scored(
         cells.read_flags(str(path.with_name("flags.csv")))
     assert window.session.cells["flagged"].tolist() == [True, False, False, False]
     assert window.session.cells.loc[2, "note"] == "seen"
-    assert window.session.results.marked == {1: True}  # nobody cleared the others
+    assert window.session.results.marks.flagged == {1: True}  # nobody cleared the others
 
 
 def test_what_was_written_back_opens_with_its_flags_where_nothing_was_kept(

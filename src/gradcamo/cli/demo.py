@@ -181,9 +181,9 @@ def _draw(
     cells: pd.DataFrame, plate: pd.DataFrame, checkpoint: Any, out: Path, segmented: Collection[Any]
 ) -> None:
     from gradcamo.cells.table import scored
-    from gradcamo.figures import heatmap_gallery, scores_by_dose_and_site
+    from gradcamo.figures import heatmap_gallery, save_figure, scores_by_dose_and_site
 
-    scores_by_dose_and_site(cells).savefig(out / "scores.png", dpi=150)
+    save_figure(scores_by_dose_and_site(cells), out / "scores.png")
     ranked = cells[scored(cells)].sort_values("grad_camo", ascending=False)
     shown = ranked.iloc[np.linspace(0, len(ranked) - 1, GALLERY_CELLS).round().astype(int)]
     views = []
@@ -191,7 +191,7 @@ def _draw(
         (i,) = plate.index[(plate["well"] == cell["well"]) & (plate["site"] == cell["site"])]
         labels = _labels_path(plate.loc[i], out, i in segmented)
         views.append(_view(cell, plate.loc[i, "image"], labels, checkpoint))
-    heatmap_gallery(views).savefig(out / "heatmaps.png", dpi=150)
+    save_figure(heatmap_gallery(views), out / "heatmaps.png")
 
 
 def _view(cell: pd.Series, image: str, labels_path: Path, checkpoint: Any) -> Any:

@@ -9,7 +9,7 @@ from gradcamo.figures.confusion import confusion_matrix
 from gradcamo.figures.gallery import heatmap_gallery
 from gradcamo.figures.groups import scores_by_dose_and_site
 from gradcamo.figures.layer_scores import layer_audit
-from gradcamo.figures.paper import SITES
+from gradcamo.figures.paper import SITES, save_figure
 from gradcamo.figures.swaps import swapped_crops
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "heatmap_gallery",
     "layer_audit",
     "maps_against_causes",
+    "save_figure",
     "scores_by_dose_and_site",
     "swapped_crops",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from gradcamo.cells.table import scored, whole
 from gradcamo.errors import GradcamoError
+from gradcamo.files.landing import ending_of, landing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,12 +20,26 @@ SITES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E
 GREY = "#555555"
 SMALL = 8  # points
 ROOM = 36  # points of a group; in less, numbers are written smaller
+KINDS = (".png", ".svg", ".pdf")
 
 
 def sheet(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor="white", dpi=120)
+
+
+def save_figure(figure: Figure, path: str | Path, dpi: int = 150) -> None:
+    """Write a figure, whole or not at all, as its ending says: PNG, SVG or PDF.
+
+    Raises
+    ------
+    GradcamoError
+        If it has another ending, or cannot be written.
+    """
+    ending_of(path, KINDS)
+    with landing(path) as scratch:
+        figure.savefig(scratch, dpi=dpi)
 
 
 def room_of(width: float, groups: int) -> float:

@@ -192,10 +192,9 @@ def write_report(recipe: Mapping[str, Any], checkpoint_file: str | Path) -> list
         scratch.write_text(report_text(recipe) + "\n", encoding="utf-8")
     if recipe["confusion"] is None:
         return files[:2]
-    from gradcamo.figures import confusion_matrix
+    from gradcamo.figures import confusion_matrix, save_figure
 
-    with landing(files[2]) as scratch:
-        confusion_matrix(_as_table(recipe)).savefig(scratch, dpi=150, format="png")
+    save_figure(confusion_matrix(_as_table(recipe)), files[2])
     return files
 
 

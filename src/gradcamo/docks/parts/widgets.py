@@ -43,10 +43,14 @@ class Message(QLabel):
         self.setText(text)
         self.setVisible(bool(text))
 
-    def fail(self, error: Exception) -> None:
-        """Show an error here and in napari's corner."""
+    def say_error(self, error: Exception) -> None:
+        """Show an error here alone: whoever works for the docks told napari of it."""
         said = str(error) if isinstance(error, GradcamoError) else unforeseen(error, "this step")
         self.say(said, BAD)
+
+    def fail(self, error: Exception) -> None:
+        """Show an error here and in napari's corner."""
+        self.say_error(error)
         notify(error)
 
 

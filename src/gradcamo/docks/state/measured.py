@@ -75,7 +75,7 @@ def put_marks(table: pd.DataFrame, results: Results) -> None:
         ours = results.table
         flagged[table.index.get_indexer(ours.index)] = ours["flagged"].to_numpy(bool)
     notes = np.full(len(table), "", object)
-    for values, given in ((flagged, results.marked), (notes, results.notes)):
+    for values, given in ((flagged, results.marks.flagged), (notes, results.marks.notes)):
         places = table.index.get_indexer(pd.Index([*given], dtype="int64"))
         for place, value in zip(places.tolist(), given.values(), strict=True):
             if place >= 0:

@@ -19,6 +19,7 @@ from gradcamo.docks.state.explained_cells import (
     of_batch,
     to_arrays,
 )
+from gradcamo.docks.state.marks import Marks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +43,7 @@ class Results:
     def __init__(self, cutoff: float) -> None:
         self.recipe: dict[str, Any] = {}  # how the scores were made
         self.audited = False  # else the cells that are there were only looked at
-        self.marked: dict[int, bool] = {}  # flagged or cleared by hand
-        self.notes: dict[int, str] = {}
+        self.marks = Marks()  # set by hand
         self.stale: set[int] = set()
         self._cutoff = cutoff
         self._cells: dict[int, ExplainedCell] = {}
@@ -81,7 +81,7 @@ class Results:
         recipe : of the audit that comes; without one nothing else stays
         """
         results = Results(self._cutoff)
-        results.marked, results.notes = self.marked, self.notes
+        results.marks = self.marks
         if recipe and self.causal.asked_like(recipe):
             results.causal = copy(self.causal)
         return results
@@ -221,54 +221,32 @@ class Results:
 
     def mark(self, labels: Iterable[int], flagged: bool | None) -> None:
         """Flag or clear cells by hand, or (None) let the cut-off decide again."""
-        for label in labels:
-            if flagged is None:
-                self.marked.pop(int(label), None)
-            else:
-                self.marked[int(label)] = flagged
+        self.marks.flag(labels, flagged)
         self.reflag()
 
     def note(self, label: int, text: str) -> None:
         """Keep a remark on a cell."""
-        if text.strip():
-            self.notes[label] = text
-        else:
-            self.notes.pop(label, None)
+        self.marks.note(label, text)
         self.reflag()
 
-    def take_up(self, marks: Mapping[str, Any]) -> None:
-        """Add flags and notes that were kept; those that are there count more."""
-        self.marked = {**marks.get("flagged_by_hand", {}), **self.marked}
-        self.notes = {**marks.get("notes", {}), **self.notes}
-        self.stale.update(marks.get("stale", ()))
+    def take_up(self, kept: Mapping[str, Any]) -> None:
+        """Add flags, notes and what is out of date, as kept; marks that are there count more."""
+        self.marks.take_up(kept)
+        self.stale.update(kept.get("stale", ()))
         self.reflag()
 
     def read_back(self, found: pd.DataFrame) -> tuple[int, int, list[int]]:
-        """Take up flags and notes, indexed by label; a note that differs from ours joins it.
+        """Take up flags and notes, indexed by label (`Marks.read_back`).
 
         Returns how many flags and notes changed, and labels that have no score: theirs are kept
         until they have one.
         """
-        known = found.index.isin(self.table.index)
-        flags = 0
-        if "flagged" in found:
-            if len(self):
-                now = self.table["flagged"].reindex(found.index).tolist()
-            else:  # nothing was scored yet: what is not flagged stays so
-                now = [self.marked.get(label, False) for label in found.index.tolist()]
-            differs = (found["flagged"] != now).to_numpy()  # from a missing one, too
-            changed = found.loc[differs, "flagged"]
-            self.marked.update(zip(changed.index.tolist(), changed.tolist(), strict=True))
-            flags = int((known & differs).sum())
-        notes = 0
-        said = found["note"] if "note" in found else found.iloc[:0, 0]
-        for label, text in zip(said.index.tolist(), said.tolist(), strict=True):
-            ours = self.notes.get(label, "")
-            if text.strip() and text not in ours:
-                self.notes[label] = f"{ours} / {text}" if ours and ours not in text else text
-                notes += 1
+        known = set(self.table.index)
+        now = self.table["flagged"] if len(self) else None
+        flags, notes = self.marks.read_back(found, now)
         self.reflag()
-        return flags, notes, found.index[~known].tolist()
+        unknown = [label for label in found.index.tolist() if label not in known]
+        return len(flags & known), len(notes), unknown
 
     def cam(self, label: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The coarse map of a cell and the first voxel of its crop, where there is one."""
@@ -316,9 +294,9 @@ class Results:
         """Which rows would be flagged at a cut-off, hand-made flags included."""
         table = self.table
         flagged = fails(table, cutoff).to_numpy(copy=True)
-        by_hand = self._rows_of(table, self.marked)
+        by_hand = self._rows_of(table, self.marks.flagged)
         there = by_hand >= 0
-        flagged[by_hand[there]] = np.fromiter(self.marked.values(), bool)[there]
+        flagged[by_hand[there]] = np.fromiter(self.marks.flagged.values(), bool)[there]
         return flagged
 
     @staticmethod
@@ -335,7 +313,8 @@ class Results:
         table = self._table
         table["flagged"] = self.flags_at(self._cutoff)
         notes = np.full(len(table), "", object)
-        for row, text in zip(self._rows_of(table, self.notes), self.notes.values(), strict=True):
+        said = self.marks.notes
+        for row, text in zip(self._rows_of(table, said), said.values(), strict=True):
             if row >= 0:
                 notes[row] = text
         table["note"] = notes

@@ -247,7 +247,7 @@ class Session(QObject):
             self.audit_settings = AuditSettings.recorded(results.recipe)
         except ValueError:  # another version took a value that is out of bounds today
             self.audit_settings = AuditSettings()
-        results.marked, results.notes = self.results.marked, self.results.notes
+        results.marks = self.results.marks
         results.take_up(kept.marks)
         self.set_results(results)
 

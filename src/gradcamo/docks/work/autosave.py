@@ -88,15 +88,14 @@ class Autosave(QObject):
     def save_marks(self) -> None:
         """Write flags and notes."""
         results = self.session.results
-        if not self._homes or not (len(results) or results.marked or results.notes):
+        if not self._homes or not (len(results) or results.marks):
             return
         if self._edited:  # the labels have become others: their scores go with them
             self.save_scores()
             return
         marks = {
             "cutoff": results.cutoff,
-            "flagged_by_hand": dict(results.marked),
-            "notes": dict(results.notes),
+            **results.marks.kept(),
             "stale": sorted(results.stale),
         }
         homes = self._homes

@@ -122,7 +122,7 @@ class PlateBrowser(QObject):
         (image, label, results), self._coming = self._coming, None
         session = self.session
         before, table = session.results, results.audited(image)
-        cutoff = before.cutoff if before.marked or before.notes else results.cutoff
+        cutoff = before.cutoff if before.marks else results.cutoff
         arrays = before.arrays()() if _same_audit(before, table) else {}
         session.restore(Kept(table, arrays, {"cutoff": cutoff}))
         session.choose(label, "plate")

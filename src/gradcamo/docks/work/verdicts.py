@@ -26,7 +26,7 @@ def verdicts(results: Results) -> pd.DataFrame:
     from gradcamo.files.single_cells.writing import COLUMNS
 
     table = results.table
-    labels = {*table.index.tolist(), *results.marked, *results.notes}
+    labels = {*table.index.tolist(), *results.marks.flagged, *results.marks.notes}
     known = pd.Index(sorted(labels), dtype="int64")
     found = pd.DataFrame({"flagged": False, "reason": "", "note": ""}, known.rename("label"))
     if len(results):
@@ -38,9 +38,9 @@ def verdicts(results: Results) -> pd.DataFrame:
         scores = [name for name in COLUMNS if name in table and name not in found]
         fresh = table[~table.index.isin(list(results.stale))]
         found = found.join(fresh[scores])
-    for label, flagged in results.marked.items():
+    for label, flagged in results.marks.flagged.items():
         found.loc[label, ["flagged", "reason"]] = flagged, BY_HAND if flagged else CLEARED
-    for label, text in results.notes.items():
+    for label, text in results.marks.notes.items():
         found.loc[label, "note"] = text
     return found
 

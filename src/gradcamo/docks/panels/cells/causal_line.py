@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from gradcamo.auditing.cell_verdict import is_answered
 from gradcamo.docks.panels.cells.swapped_crops_dock import SwappedCropsDock
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.tint import BAD
 from gradcamo.docks.parts.widgets import JobRow, line_of
 from gradcamo.docks.window import Window
 
@@ -41,7 +40,7 @@ class CausalLine(Dock):
         self.swapped.clicked.connect(self.show_swapped)
         session = self.session
         self._swapping.told.connect(self.progress.show_steps)
-        session.swapping.failed.connect(self._on_failed)
+        session.swapping.failed.connect(self.message.say_error)
         for signal in (
             session.results_changed,
             session.cell_changed,
@@ -74,9 +73,6 @@ class CausalLine(Dock):
         dock: Any = open_.parent()
         dock.show()
         dock.raise_()
-
-    def _on_failed(self, error: Exception) -> None:
-        self.message.say(str(error), BAD)
 
     def _enable(self, *_: Any) -> None:
         session, swapping = self.session, self._swapping

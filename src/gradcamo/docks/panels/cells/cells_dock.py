@@ -30,8 +30,6 @@ from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
-from gradcamo.docks.work import export
-from gradcamo.docks.work.export import Request
 from gradcamo.docks.work.thumbnails import SIZE, Thumbnails
 
 if TYPE_CHECKING:
@@ -124,12 +122,6 @@ class CellsDock(Dock):
         window.keys.bind(self.view)
         self._show_pictures(self.toolbar.pictures.isChecked())
         self._on_results()
-
-    def export(self, which: str, path: str) -> None:
-        """Write cells, one of ``export.CHOICES``, with the columns that are shown."""
-        with self.telling():
-            said = export.prepare(self.session, Request(which, columns=self.model.columns), path)()
-            self.message.say(said, GOOD)
 
     def open_export(self) -> ExportDialog:
         """The dialog that asks which cells to write, and how."""

@@ -129,12 +129,12 @@ class SwappedCropsDock(Dock):
 
         def steps() -> Iterator[Any]:
             from gradcamo.causal.regions import NEIGHBOUR, OWN as MINE
-            from gradcamo.figures import swapped_crops
+            from gradcamo.figures import save_figure, swapped_crops
 
             title = f"Cell {crops.label}: {crops.target} against {crops.reference}"
             own, others = crops.kinds == MINE, crops.kinds == NEIGHBOUR
             shown = crops.composites[pool], own, others, crops.margins[pool], title
-            swapped_crops(*shown).savefig(path, dpi=200)
+            save_figure(swapped_crops(*shown), path, dpi=200)
             yield path
 
         with self.telling():
@@ -241,7 +241,9 @@ def _coloured(made: SwappedCrops, look: list[tuple[Any, tuple[float, float]] | N
 
 
 def _middle(kinds: np.ndarray) -> int:
-    planes = np.flatnonzero((kinds == 1).any((1, 2)))
+    from gradcamo.causal.regions import OWN as MINE
+
+    planes = np.flatnonzero((kinds == MINE).any((1, 2)))
     return int(planes[len(planes) // 2])
 
 

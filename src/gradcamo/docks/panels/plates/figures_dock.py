@@ -24,7 +24,6 @@ from gradcamo.docks.parts.preferences import keep, keep_choice, recall
 from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
-from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import napari
@@ -143,14 +142,10 @@ class FiguresDock(Dock):
 
     def write(self, path: str) -> None:
         """Save the figure that is shown."""
-        from gradcamo.files.landing import landing
+        from gradcamo.figures import save_figure
 
-        try:
-            with landing(path) as scratch:
-                self.figure.savefig(scratch, dpi=200, format=path.rsplit(".", 1)[-1].lower())
-        except (GradcamoError, ValueError) as error:
-            self.message.fail(GradcamoError(str(error)))
-        else:
+        with self.telling():
+            save_figure(self.figure, path, dpi=200)
             self.message.say(f"written to {path}", GOOD)
 
     def showEvent(self, event: Any) -> None:

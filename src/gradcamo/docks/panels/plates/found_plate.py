@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.lengths import Lengths
 from gradcamo.docks.parts.preferences import ask_path
-from gradcamo.docks.parts.tint import BAD, WARN
+from gradcamo.docks.parts.tint import WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, Message, line_of, without_numbers
 from gradcamo.settings import FolderSettings
 
@@ -189,7 +189,7 @@ class FoundPlate(Dock):
             self.row.text.say(f"{item} …")
 
     def _on_failed(self, error: Exception) -> None:
-        self.message.say(str(error), BAD)
+        self.message.say_error(error)
         if self.plate.table is None:
             self.fold.button.setChecked(True)
 

@@ -22,6 +22,7 @@ from gradcamo.docks.panels.plates.audit_row import AuditRow
 from gradcamo.docks.panels.plates.found_plate import FoundPlate
 from gradcamo.docks.panels.plates.palette import PALETTE
 from gradcamo.docks.parts.dock import Dock
+from gradcamo.docks.parts.drops import TakesDrops
 from gradcamo.docks.parts.path_line import PathLine
 from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.steps import scrolling_column
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class PlateDock(Dock):
+class PlateDock(TakesDrops, Dock):
     """Find a site on the plate and open it with its labels."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -81,14 +82,9 @@ class PlateDock(Dock):
         self.plate.changed.connect(self._on_plate)
         self._on_plate()
 
-    def dragEnterEvent(self, event: Any) -> None:
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: Any) -> None:
-        """Take a folder, or a table of stacks."""
-        event.acceptProposedAction()
-        self.load(event.mimeData().urls()[0].toLocalFile())
+    def take(self, paths: list[Path]) -> None:
+        """Read the folder, or the table of stacks, that was dropped."""
+        self.load(paths[0])
 
     def load(self, path: str | Path) -> None:
         """Read a plate in the background."""

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.parts.dock import Dock
+from gradcamo.docks.parts.drops import TakesDrops
 from gradcamo.docks.parts.tint import FAINT, GOOD, WARN
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.window import window_of
@@ -37,7 +38,7 @@ COLUMNS = {
 }
 
 
-class SingleCellsDock(Dock):
+class SingleCellsDock(TakesDrops, Dock):
     """Lists the images of the table; a double click opens one."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -92,14 +93,9 @@ class SingleCellsDock(Dock):
         self._on_changed()
         self._on_moved()
 
-    def dragEnterEvent(self, event: Any) -> None:
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: Any) -> None:
-        """Open the table that is dropped."""
-        event.acceptProposedAction()
-        self.load(event.mimeData().urls()[0].toLocalFile())
+    def take(self, paths: list[Path]) -> None:
+        """Open the table that was dropped."""
+        self.load(paths[0])
 
     def load(self, path: str | Path, **how: Any) -> None:
         """Read a table in the background."""

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout,
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.rows import SettingRows
-from gradcamo.docks.parts.tint import BAD, GOOD, WARN
+from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, line_of
 from gradcamo.docks.window import Window
 from gradcamo.settings import SwapSettings
@@ -25,11 +25,8 @@ class CausalCheck(Dock):
 
     def __init__(self, window: Window, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.session, self._swapping, self._banks = (
-            window.session,
-            window.swapping,
-            window.swapping.banks,
-        )
+        self.session, self._swapping = window.session, window.swapping
+        self._banks = self._swapping.banks
         self.cell = QPushButton("Chosen cell")
         self.cell.setToolTip(
             "swap regions of the chosen cell's crop for those of other cells, and see what the "
@@ -69,7 +66,7 @@ class CausalCheck(Dock):
         session, swapping = self.session, self._swapping
         swapping.told.connect(self.progress.show_steps)
         swapping.made.connect(self._on_made)
-        session.swapping.failed.connect(self._on_failed)
+        session.swapping.failed.connect(self.message.say_error)
         session.swapping.ended.connect(self._on_ended)
         session.swapping.began.connect(self._enable)
         session.checkpoint_changed.connect(self._on_checkpoint)
@@ -138,9 +135,6 @@ class CausalCheck(Dock):
 
     def _on_made(self, path: str) -> None:
         self.message.say(f"Donors were made and kept as {path}.", GOOD)
-
-    def _on_failed(self, error: Exception) -> None:
-        self.message.say(str(error), BAD)
 
     def _on_ended(self, complete: bool) -> None:
         self._enable()

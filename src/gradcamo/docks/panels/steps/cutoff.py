@@ -130,7 +130,7 @@ class CutoffBox(QWidget):
         share = f" ({number / cells:.0%})" if cells else ""
         change = number - int(passes(table, results.cutoff).sum())
         more = f" · {change:+,} with this cut-off" if change else ""
-        if by_hand := int(table["label"].isin(list(results.marked)).sum()):
+        if by_hand := int(table["label"].isin(list(results.marks.flagged)).sum()):
             more += f" · {by_hand:,} flagged or cleared by hand, which counts in flags alone"
         self.count.say(f"<b>{number:,} of {cells:,}</b> cells pass{share}{more}; by {group}:")
 

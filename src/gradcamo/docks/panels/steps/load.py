@@ -20,9 +20,10 @@ from gradcamo.docks.panels.plates.site_list import SiteList
 from gradcamo.docks.panels.steps.labels_choice import LabelsChoice
 from gradcamo.docks.panels.steps.voxel_size_line import VoxelSize
 from gradcamo.docks.parts.dock import Dock
+from gradcamo.docks.parts.drops import TakesDrops
 from gradcamo.docks.parts.path_line import PathLine
 from gradcamo.docks.parts.preferences import ask_path
-from gradcamo.docks.parts.tint import BAD, GOOD, WARN
+from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.files.images import is_plate
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 FILES = "Z-stacks (*.tif *.tiff *.ome.tif *.ome.tiff);;All files (*)"
 
 
-class LoadDock(Dock):
+class LoadDock(TakesDrops, Dock):
     """Choose the stack and the labels that the session works on."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
@@ -116,16 +117,10 @@ class LoadDock(Dock):
         self._describe()
         self._on_asked(intake.question)
 
-    def dragEnterEvent(self, event: Any) -> None:
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: Any) -> None:
-        """Take what is named so for labels, tables of single cells, all else for Z-stacks."""
+    def take(self, paths: list[Path]) -> None:
+        """Open what is named so as labels, tables of single cells, all else as Z-stacks."""
         from gradcamo.files.single_cells.cells import is_single_cells
 
-        event.acceptProposedAction()
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
         plates = [path for path in paths if is_plate(path) and not is_single_cells(path)]
         with self.telling():
             if plates:
@@ -175,7 +170,7 @@ class LoadDock(Dock):
 
     def _on_failed(self, error: Exception) -> None:
         self.form.setRowVisible(self.pieces, isinstance(error, MaskError))
-        self.message.say(str(error), BAD)
+        self.message.say_error(error)
 
     def _on_asked(self, why: str) -> None:
         self.form.setRowVisible(self.axes, bool(why))
