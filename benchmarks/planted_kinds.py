@@ -113,6 +113,7 @@ PLAIN = TrainSettings(
     batch_norm_cells=96,
 )
 SLOW = PLAIN.model_copy(update={"patience": 10})
+LATE = PLAIN.model_copy(update={"epochs": 30, "patience": 30, "gamma_probability": 0})
 SAME_POWER = PLAIN.model_copy(update={"gamma_probability": 0})  # nor for the intensities' power
 REGULARISED = SAME_POWER.model_copy(
     update={
@@ -163,7 +164,7 @@ IDLE = (Bound("background_share", "<=", 0.05), Bound("background_only_off", "<="
 KINDS = {
     "own": Kind("own", "own", PLAIN, 5, _right(0.98), "own"),
     "own-diffuse": Kind("own, diffuse", "own-diffuse", SLOW, 5, _right(0.95), "own"),
-    "neighbour": Kind("neighbour", "neighbour", SLOW, 5, _right(0.98), "neighbour"),
+    "neighbour": Kind("neighbour", "neighbour", LATE, 5, _right(0.98), "neighbour"),
     "background": Kind(
         "background", "background", PLAIN, 5, _right(0.98), "background", ("removed",)
     ),

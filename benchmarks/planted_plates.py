@@ -1,21 +1,20 @@
-"""Makes the plates of planted_truth.py: built-in stacks, some of them changed by class."""
+"""Plates of planted_truth.py that the generator does not make: its stacks, changed by class."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-from planted_kinds import Plate
+from planted_kinds import Change
 from scipy import ndimage as ndi
 
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack, write_stack
 from gradcamo.samples.planting import TREATED
-from gradcamo.samples.plate import GAIN, OFFSET, make_plate
+from gradcamo.samples.plate import GAIN, OFFSET
 
 FOLDERS = {"image": "images", "labels": "labels", "cells": "cells"}
 SMOOTH = (0.5, 1.0, 1.0)
@@ -26,26 +25,19 @@ PLANES = 21
 """Kept of a stack that is cut higher or lower."""
 
 
-def make(plate: Plate, folder: Path) -> Path:
-    """Write a plate: stacks, labels, whose class each cell is; the table is ``plate.csv``."""
-    if len(plate.designs) == 1 and not plate.change:
-        return make_plate(folder, plate.designs[0])
-    rows = []
-    with TemporaryDirectory(dir=folder) as scratch:
-        for n, design in enumerate(plate.designs):
-            csv = make_plate(Path(scratch) / str(n), design)
-            table = read_plate(csv)
-            rows += [_changed(row, plate.change, folder) for _, row in table.iterrows()]
+def change(tables: list[Path], how: Change, folder: Path) -> Path:
+    """Write a plate of the stacks of others, those of treated wells changed."""
+    rows = [_changed(row, how, folder) for csv in tables for _, row in read_plate(csv).iterrows()]
     pd.DataFrame(rows).to_csv(folder / "plate.csv", index=False)
     return folder / "plate.csv"
 
 
-def _changed(row: pd.Series, change: str, folder: Path) -> dict[str, object]:
+def _changed(row: pd.Series, how: Change, folder: Path) -> dict[str, object]:
     """Write one stack as it is to be, and say where."""
     stack, labels = read_stack(row["image"]), read_labels(row["labels"])
     data, treated = np.asarray(stack.data), row["treatment"] == TREATED
     rng = np.random.default_rng([ord(row["well"][0]), int(row["well"][1:]), int(row["site"])])
-    match change:
+    match how:
         case "blur" if treated:
             data = blurred(data)
         case "vignette" if treated:

@@ -34,7 +34,7 @@ import torch
 from planted_check import counts, look, probes
 from planted_kinds import KINDS, LEARNT, PLATES, Kind, Sampled
 from planted_measures import measures, met, right_region
-from planted_plates import make
+from planted_plates import change
 
 from gradcamo.auditing.causal import ask_causally, called_with_one_region
 from gradcamo.causal.bank import DonorBank
@@ -47,6 +47,8 @@ from gradcamo.files.stacks import read_stack
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.progress import TrainingProgress
+from gradcamo.samples.design import PlateDesign
+from gradcamo.samples.plate import make_plate
 from gradcamo.settings import Settings, TrainSettings
 from gradcamo.training.cell_index import index_cells
 from gradcamo.training.dataset import loader
@@ -96,7 +98,18 @@ def plate_csv(name: str, variant: str = "paired") -> Path:
     with kept(f"plate-{name}-{variant}", plate.designs, plate.change) as (folder, missing):
         if missing:
             say(f"plate {name}, {variant}")
-            make(plate, folder)
+            if len(plate.designs) == 1 and not plate.change:
+                make_plate(folder, plate.designs[0])
+            else:
+                change([built_in(design) for design in plate.designs], plate.change, folder)
+    return folder / "plate.csv"
+
+
+def built_in(design: PlateDesign) -> Path:
+    """A plate as the generator makes it, for plates that are changed."""
+    with kept("built-in", design) as (folder, missing):
+        if missing:
+            make_plate(folder, design)
     return folder / "plate.csv"
 
 

@@ -158,3 +158,36 @@ def test_a_folder_of_the_same_recipe_is_left_as_it_is(tmp_path):
     assert tasks(["own", "blur"], 3) == [
         ("own", 0), ("blur", 0), ("own", 1), ("blur", 1), ("own", 2)
     ]  # fmt: skip
+
+
+def test_a_changed_plate_keeps_its_cells_and_changes_treated_wells_only(tmp_path):
+    from planted_kinds import EMPTY
+    from planted_plates import PLANES, change
+
+    from gradcamo.files.labels import read_labels
+    from gradcamo.files.plates import read_plate
+    from gradcamo.files.stacks import read_stack
+    from gradcamo.samples.plate import make_plate
+
+    size = {"field_px": 96, "planes": PLANES + 2, "columns": ("02",), "sites": 1}
+    source = make_plate(tmp_path / "made", EMPTY.model_copy(update=size))
+    before = {row["treatment"]: row for _, row in read_plate(source).iterrows()}
+    for how in ("blur", "vignette", "focus"):
+        folder = tmp_path / how
+        folder.mkdir()
+        after = {
+            row["treatment"]: row for _, row in read_plate(change([source], how, folder)).iterrows()
+        }
+        assert set(after) == set(before) == {"treated", "untreated"}
+        for treatment, row in after.items():
+            old, new = (np.asarray(read_stack(r["image"]).data) for r in (before[treatment], row))
+            known, kept = (read_labels(r["labels"]) for r in (before[treatment], row))
+            first = 2 if how == "focus" and treatment == "treated" else 0
+            last = first + PLANES if how == "focus" else None
+            assert np.array_equal(kept, known[first:last])
+            same = np.array_equal(new, old[:, first:last])
+            assert same == (how == "focus" or treatment == "untreated")
+            cells = (
+                pd.read_csv(r["cells"], keep_default_na=False) for r in (before[treatment], row)
+            )
+            pd.testing.assert_frame_equal(*cells)
