@@ -78,7 +78,7 @@ def main() -> None:
     cells = np.flatnonzero(crops.scorable)[: 2 if where.type == "cpu" else 8]
     only = crops.table["label"].to_numpy()[cells].tolist()
     settings = gc.CausalSettings(draws=DRAWS, device=options.device, batch_size=n)
-    donors = donors_for(bank, question(checkpoint, settings), where, n)
+    donors = donors_for(bank, question(checkpoint, settings), settings)
     first = case_of(donors, raw_cell(crops, cells[0])).real()
     x = donors.inputs.batch([first] * n, donors.inputs.room(n))
 

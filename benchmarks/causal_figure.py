@@ -16,7 +16,6 @@ from gradcamo.causal.regions import NEIGHBOUR, OWN
 from gradcamo.cells.crops import CellCrops
 from gradcamo.figures.swaps import swapped_crops
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
-from gradcamo.networks.preprocess import choose_device
 from gradcamo.samples.bundled_donors import bundled_bank
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
@@ -29,7 +28,7 @@ label = int(crops.table["label"][crops.scorable].iloc[int(np.argmax(shares))])
 settings = gc.CausalSettings(draws=1, device="cpu")
 *_, batch = causal_batches(crops, checkpoint, bank, settings, [label], "built-in-0", "E03")
 (game,) = batch.games
-donors = donors_for(bank, question(checkpoint, settings), choose_device("cpu"), 8)
+donors = donors_for(bank, question(checkpoint, settings), settings)
 names = donors.classes
 figure = swapped_crops(
     composites(donors, game.cell, game.pairs[0][0]),

@@ -320,8 +320,8 @@ def test_a_game_agrees_with_brute_force_in_float64(dims, crop, planes, rescale, 
     donors = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
     place = Place("elsewhere", "P", "Z09")
     cells = [raw_cell(crops, i) for i in chosen]
-    settings = CausalSettings(draws=2)
-    games = play((Asked(cell, place) for cell in cells), donors, asks(checkpoint), settings, 4)
+    settings = CausalSettings(draws=2, batch_size=4)
+    games = play((Asked(cell, place) for cell in cells), donors, asks(checkpoint), settings)
     for cell, game in zip(cells, games, strict=True):
         k, r, phi, (contrast, same), limits = brute_force(
             checkpoint, bank, cell, donors, place, draws=2
@@ -843,7 +843,7 @@ def test_with_one_region_real_the_network_calls_what_it_reads_there(limit, other
         stack, labels = tiles([values], source="asked.tif")
         crops = CellCrops(stack, labels, checkpoint.crop)
         cells.append(Asked(raw_cell(crops, 0), Place("elsewhere")))
-    treated, control = calls(cells, donors, asks(checkpoint), 0, 3)
+    treated, control = calls(cells, donors, asks(checkpoint), CausalSettings(batch_size=3))
     # by hand, the mean over a control's and a treated fill: else 10 (0.5 - limit), 1 or -1
     assert treated.names[0] == "treated"
     assert control.names[0] == "control"

@@ -52,16 +52,13 @@ def called_with_one_region(
     from gradcamo.causal.question import question
     from gradcamo.causal.regions import raw_cells
     from gradcamo.causal.uses import calls
-    from gradcamo.networks.infer import usual_batch_size
-    from gradcamo.networks.preprocess import choose_device
 
-    asks, where = question(checkpoint, settings), choose_device(settings.device)
-    batch_size = settings.batch_size or usual_batch_size(where)
-    donors = donors_for(bank, asks, where, batch_size)
+    asks = question(checkpoint, settings)
+    donors = donors_for(bank, asks, settings)
     place = place_of(crops, bank, plate, well)
     chosen = crops.rows_of(only)
     cells = (Asked(cell, place) for cell in raw_cells(crops, chosen[crops.scorable[chosen]]))
-    found = list(calls(cells, donors, asks, settings.seed, batch_size))
+    found = list(calls(cells, donors, asks, settings))
     index = pd.Index([called.label for called in found], dtype="int64", name="label")
     return pd.DataFrame([called.names for called in found], index, list(ONLY_COLUMNS), dtype="str")
 

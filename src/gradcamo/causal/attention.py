@@ -178,8 +178,6 @@ def _run(
 ) -> Iterator[CausalBatch]:
     from gradcamo.causal.donors import donors_for
     from gradcamo.causal.game import Asked, play
-    from gradcamo.networks.infer import usual_batch_size
-    from gradcamo.networks.preprocess import choose_device
 
     scorable = crops.scorable[chosen]
     left_out, whole = chosen[~scorable], chosen[scorable]
@@ -188,13 +186,11 @@ def _run(
         yield CausalBatch(_without_game(crops, left_out, settings), [], done, total)
     if not len(whole):
         return
-    where = choose_device(settings.device)
-    batch_size = settings.batch_size or usual_batch_size(where)
-    donors = donors_for(bank, question, where, batch_size, progress)
+    donors = donors_for(bank, question, settings, progress)
     place = place_of(crops, bank, plate, well)
     cells = (Asked(cell, place) for cell in raw_cells(crops, whole))
     trial = question.checkpoint.trial()
-    for game in play(cells, donors, question, settings, batch_size, between):
+    for game in play(cells, donors, question, settings, between):
         done += 1
         row = _row(game, donors.classes, crops.stack.source, settings)
         said = (*donors.cautions, *(trial.cautions if trial else ()))

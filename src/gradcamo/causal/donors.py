@@ -15,6 +15,9 @@ from gradcamo.causal.inputs import Inputs, as_rows, case_on, intensities
 from gradcamo.causal.passes import scores
 from gradcamo.causal.question import Question
 from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.infer import usual_batch_size
+from gradcamo.networks.preprocess import choose_device
+from gradcamo.settings import CausalSettings
 from gradcamo.words import counted
 
 FEWEST_CELLS, FEWEST_IMAGES = 3, 2
@@ -142,11 +145,12 @@ class Donors:
 def donors_for(
     bank: DonorBank,
     question: Question,
-    device: torch.device,
-    batch_size: int,
+    settings: CausalSettings,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Donors:
-    """The donors of a bank for a network on a device; asked once, the last ones are kept."""
+    """The donors of a bank for a network, on its device; asked once, the last ones are kept."""
+    device = choose_device(settings.device)
+    batch_size = settings.batch_size or usual_batch_size(device)
     key = (id(bank), device, question.label)
     kept = _kept.get(question.checkpoint, {})
     if key not in kept:

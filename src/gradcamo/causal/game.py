@@ -16,6 +16,7 @@ from gradcamo.causal.passes import scores
 from gradcamo.causal.question import Question
 from gradcamo.causal.regions import EVERYONE, OWN, PLAYERS, RawCell
 from gradcamo.causal.shares import Margins
+from gradcamo.networks.infer import usual_batch_size
 from gradcamo.settings import CausalSettings
 
 CONTRAST, SAME = range(2)
@@ -55,7 +56,6 @@ def play(
     donors: Donors,
     question: Question,
     settings: CausalSettings,
-    batch_size: int,
     between: Callable[[], None] = lambda: None,
 ) -> Iterator[Played]:
     """The games of cells, in their order.
@@ -66,7 +66,6 @@ def play(
     donors : Donors
     question : Question
     settings : CausalSettings
-    batch_size : crops that pass the network at a time
     between : called before each crop that passes; an exception that it raises ends the games
     """
 
@@ -76,6 +75,7 @@ def play(
             yield mix
 
     coming = iter(cells)
+    batch_size = settings.batch_size or usual_batch_size(donors.device)
     while group := list(islice(coming, batch_size)):
         cases = [case_of(donors, asked.cell) for asked in group]
         how = (donors.inputs, question, batch_size)

@@ -65,8 +65,6 @@ def swapped_crops(
     from gradcamo.causal.donors import donors_for
     from gradcamo.causal.game import composites
     from gradcamo.causal.question import question
-    from gradcamo.networks.infer import usual_batch_size
-    from gradcamo.networks.preprocess import choose_device
 
     settings = settings or CausalSettings()
     once = settings.model_copy(update={"draws": 1})
@@ -80,8 +78,7 @@ def swapped_crops(
     game = batch.games[0] if batch.games else None
     if game is None or game.logits is None or game.margins is None:
         return SwappedCrops(*names, asks.classes, none, none, none, none)
-    where = choose_device(settings.device)
-    donors = donors_for(bank, asks, where, settings.batch_size or usual_batch_size(where))
+    donors = donors_for(bank, asks, settings)
     made = [composites(donors, game.cell, pool[0]) for pool in game.pairs]
     margins = np.stack([game.margins.contrast[0], game.margins.same[0]])
     scores = game.logits[:, 0]

@@ -20,6 +20,8 @@ from gradcamo.causal.inputs import Case, Mix
 from gradcamo.causal.passes import scores
 from gradcamo.causal.question import Question
 from gradcamo.columns import ONLY_COLUMNS
+from gradcamo.networks.infer import usual_batch_size
+from gradcamo.settings import CausalSettings
 
 KEPT = (1, 2, 4, 0)
 """The coalitions: own, neighbours, background, nothing; in the order of `ONLY_COLUMNS`."""
@@ -34,7 +36,7 @@ class Called(NamedTuple):
 
 
 def calls(
-    cells: Iterable[Asked], donors: Donors, question: Question, seed: int, batch_size: int
+    cells: Iterable[Asked], donors: Donors, question: Question, settings: CausalSettings
 ) -> Iterator[Called]:
     """What the network calls each cell, in their order: one draw of donors of every class.
 
@@ -43,13 +45,14 @@ def calls(
     cells : whole, with voxels of their own
     donors : Donors
     question : Question
-    seed : of the draws
-    batch_size : crops that pass the network at a time
+    settings : CausalSettings
     """
     coming = iter(cells)
+    batch_size = settings.batch_size or usual_batch_size(donors.device)
     while group := list(islice(coming, batch_size)):
         plans = [
-            (asked, case_of(donors, asked.cell), _drawn(donors, asked, seed)) for asked in group
+            (asked, case_of(donors, asked.cell), _drawn(donors, asked, settings.seed))
+            for asked in group
         ]
         answers = scores(
             (mix for asked, case, drawn in plans for mix in _mixes(donors, asked, case, drawn)),

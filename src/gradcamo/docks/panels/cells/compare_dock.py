@@ -17,10 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from gradcamo.docks.parts.dock import Dock
+from gradcamo.docks.panels.cells.cell_dock import CellDock
 from gradcamo.docks.parts.preferences import keep_choice
 from gradcamo.docks.parts.widgets import line_of
-from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
 
 if TYPE_CHECKING:
@@ -30,15 +29,13 @@ SIZE = 132
 BY = {"treatments": "every treatment", "layers": "every layer"}
 
 
-class CompareDock(Dock):
+class CompareDock(CellDock):
     """Follows the chosen cell; maps are computed in the background."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
         window = window_of(napari_viewer)
-        self.session, self._found = window.session, window.found
-        self.job = Job(self)
-        self._drawn: tuple[Any, ...] = ()
+        super().__init__(window, parent)
+        self._found = window.found
         self.by = QComboBox()
         for by, title in BY.items():
             self.by.addItem(title, by)
@@ -63,29 +60,18 @@ class CompareDock(Dock):
 
         self.by.activated.connect(self.draw)
         self.job.stepped.connect(self._show)
-        self.job.failed.connect(self.message.fail)
-        self.job.ended.connect(self.draw)  # where another cell was chosen meanwhile
-        session = self.session
-        session.cell_changed.connect(self.draw)
-        session.checkpoint_changed.connect(self.draw)
-        session.edited.connect(self.draw)
-        self.draw()
+        self._follow_cell()
 
-    def draw(self, *_: Any) -> None:
-        """Draw the cell that is looked at, unless it is drawn already."""
-        session = self.session
-        label, settings = session.cell, session.next_settings
-        checkpoint, by = session.checkpoint, self.by.currentData()
-        wanted = (label, by, session.version, id(checkpoint), settings)
-        if checkpoint is None or session.lacking() or not label:
-            self.view.clear()
-            self._drawn = ()
-            lacking = session.lacking() or ["a cell: click one"]
-            self.message.say(f"Needed first: {' and '.join(lacking)}.")
-            return
-        if wanted == self._drawn or self.job.running:
-            return
-        self._drawn = wanted
+    def choice(self) -> Any:
+        return self.by.currentData()
+
+    def clear(self) -> None:
+        self.view.clear()
+
+    def begin(self, label: int) -> None:
+        """Draw the maps of this cell."""
+        settings, by = self.session.next_settings, self.by.currentData()
+        _, _, checkpoint = self.session.needed()
         find = self._found.finder(settings)
 
         def steps() -> Iterator[Any]:

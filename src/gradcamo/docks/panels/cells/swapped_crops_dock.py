@@ -20,11 +20,10 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from gradcamo.colours import BACKGROUND, NEIGHBOURS, OWN
-from gradcamo.docks.parts.dock import Dock
+from gradcamo.docks.panels.cells.cell_dock import CellDock
 from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.tint import FAINT, GOOD, legible
 from gradcamo.docks.parts.widgets import line_of
-from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.causal_steps import until_stopped
 
@@ -38,17 +37,15 @@ SHOWN = (7, 3, 5, 6, 0, 4, 2, 1)  # below each coalition the one in which all el
 REGIONS = (("own cell", OWN), ("neighbours", NEIGHBOURS), ("background", BACKGROUND))
 
 
-class SwappedCropsDock(Dock):
+class SwappedCropsDock(CellDock):
     """Follows the chosen cell; crops are swapped in the background."""
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
         window = window_of(napari_viewer)
-        self.session, self._swapping = window.session, window.swapping
-        self.job = Job(self)
+        super().__init__(window, parent)
+        self._swapping = window.swapping
         self.crops: SwappedCrops | None = None
         self._pictures = np.zeros(0, np.uint8)
-        self._drawn: tuple[Any, ...] = ()
         self.pool = QComboBox()
         self.pool.setToolTip("whose contents stand in for the regions that are not real")
         self.plane = QSlider(Qt.Orientation.Horizontal)
@@ -83,32 +80,16 @@ class SwappedCropsDock(Dock):
         self.plane.valueChanged.connect(self._show)
         self.save.clicked.connect(self._choose_file)
         self.job.stepped.connect(self._on_made)
-        self.job.failed.connect(self.message.fail)
-        self.job.ended.connect(self.draw)  # where another cell was chosen meanwhile
-        session = self.session
-        session.cell_changed.connect(self.draw)
-        session.checkpoint_changed.connect(self.draw)
-        session.edited.connect(self.draw)
-        session.swapping.ended.connect(self.draw)
-        self._clear()
-        self.draw()
+        self.session.swapping.ended.connect(self.draw)
+        self.clear()
+        self._follow_cell()
 
-    def draw(self, *_: Any) -> None:
-        """Swap the regions of the cell that is looked at, unless that is shown already."""
-        session = self.session
-        label, settings = session.cell, session.next_settings
-        lacking = session.lacking() or ([] if label else ["a cell: click one"])
-        wanted = (label, session.version, id(session.checkpoint), settings)
-        if lacking:
-            self._drawn = ()
-            self._clear()
-            self.message.say(f"Needed first: {' and '.join(lacking)}.")
-            return
-        if wanted == self._drawn or self.job.running or session.swapping.running:
-            return
-        if not self.isVisible():  # behind another tab: nobody looks
-            return
-        self._drawn = wanted
+    def may_draw(self) -> bool:
+        return self.isVisible() and not self.session.swapping.running
+
+    def begin(self, label: int) -> None:
+        """Swap the regions of this cell."""
+        settings = self.session.next_settings
         make, look = self._swapping.swapper(settings, self.job), self._look()
 
         def steps() -> Iterator[Any]:
@@ -164,7 +145,7 @@ class SwappedCropsDock(Dock):
         if made.label != self.session.cell:
             return
         if made.reason:
-            self._clear()
+            self.clear()
             self.message.say(f"Cell {made.label} cannot be swapped: {made.reason}.")
             return
         self.crops, self._pictures = made, pictures
@@ -205,7 +186,7 @@ class SwappedCropsDock(Dock):
             for label in (self.pictures[place], self.words[place]):
                 label.setToolTip(tip)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         self.crops = None
         for part in (self.pool, self.save, self.grid, self.plane, self.legend):
             part.hide()
