@@ -113,6 +113,16 @@ def test_an_undeclared_tiff_that_napari_opens_asks_for_its_axes(viewer, load, tm
     assert not load.axes.isVisible()
 
 
+def test_axes_are_asked_for_only_where_they_are_not_known(load, tmp_path, qtbot):
+    broken = tmp_path / "axes" / "broken.tif"
+    broken.parent.mkdir()
+    broken.write_bytes(b"II*\0 and nothing more")
+    load.load_stack(broken)
+    qtbot.waitUntil(lambda: not load.message.text().startswith("reading"), timeout=20_000)
+    assert "broken.tif" in load.message.text()
+    assert not load.axes.isVisibleTo(load)
+
+
 def test_a_layer_with_four_axes_is_asked_about(viewer, load, qtbot):
     data = np.random.default_rng(0).integers(0, 999, (5, 3, 32, 40), np.uint16)
     viewer.add_image(data, name="mine")

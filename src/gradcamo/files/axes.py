@@ -11,12 +11,16 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.rawimage import RawImage
 
 
+class AxesError(GradcamoError):
+    """Axes are undeclared or wrong, and somebody who knows them can say them."""
+
+
 def arranged(raw: RawImage, axes: str | None, path: str | Path) -> Any:
     """The array as (C, Z, Y, X), its axes as given or as its file declares them.
 
     Raises
     ------
-    GradcamoError
+    AxesError
         If they are undeclared, do not describe the array, or it has others than these.
     """
     data, shape = raw.data, tuple(raw.data.shape)
@@ -26,15 +30,15 @@ def arranged(raw: RawImage, axes: str | None, path: str | Path) -> Any:
         or len(set(order)) != len(order)
         or not set("YX") <= set(order) <= set("TCZYX")
     ):
-        raise GradcamoError(
+        raise AxesError(
             f"{path} has shape {shape}, which axes={axes!r} does not describe: give one letter "
             f"per dimension, Y and X among them, such as axes={_example(raw.axes)!r}"
         )
     for letter, n in zip(order, shape, strict=True):
         if letter not in "CZYX" and n > 1:
-            raise GradcamoError(_why_not(letter, order, shape, path))
+            raise AxesError(_why_not(letter, order, shape, path))
     if missing := [letter for letter in "YX" if letter not in order]:
-        raise GradcamoError(
+        raise AxesError(
             f"{path} has the axes {order} and no {missing}: say which is which with "
             f"axes={_example(order)!r}"
         )

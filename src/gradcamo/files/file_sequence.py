@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradcamo.errors import GradcamoError, GradcamoWarning
-from gradcamo.files.axes import arranged
+from gradcamo.files.axes import AxesError, arranged
 from gradcamo.files.gaps import Grid, files_of, grid_of
 from gradcamo.files.images import open_image
 from gradcamo.files.rawimage import RawImage
@@ -142,7 +142,7 @@ def _read_plane(path: str, axes: str | None, shape: tuple[int, ...]) -> np.ndarr
 def _check_alike(part: _Part, first: _Part, gaps: set[str]) -> None:
     for letter, place, what in (("C", 0, "channels"), ("Z", 1, "planes")):
         if letter in gaps and part.shape[place] != 1:
-            raise GradcamoError(
+            raise AxesError(
                 f"{part.path} has {part.shape[place]} {what}, and its name stands for one of "
                 f"several files with one each: drop {{{'channel' if letter == 'C' else 'z'}}} from "
                 "the name, or say with axes=… what its axes are"

@@ -84,7 +84,7 @@ def read_stack(
     except GradcamoError as error:
         if not (told(row, "well") and told(row, "site")):
             raise
-        raise GradcamoError(f"well {row['well']}, site {row['site']}: {error}") from error
+        raise type(error)(f"well {row['well']}, site {row['site']}: {error}") from error
 
 
 def _read(

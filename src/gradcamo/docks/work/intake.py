@@ -24,6 +24,7 @@ from gradcamo.docks.canvas.layer_origins import (
 from gradcamo.docks.canvas.sites import Site, Sites, named_labels, read_site, site_of
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.errors import GradcamoError
+from gradcamo.files.axes import AxesError
 from gradcamo.files.masks import MaskError
 
 if TYPE_CHECKING:
@@ -259,12 +260,13 @@ class Intake(Follower):
         if isinstance(error, MaskError):
             self.failed.emit(error)
             return
-        if replaced and "axes" not in str(error):  # a format that another reader alone knows
+        unknown = isinstance(error, AxesError)
+        if replaced and not unknown:  # a format that another reader alone knows
             try:
                 self._take_up(replaced)
             except GradcamoError as why:
                 self.failed.emit(why)
             return
         self.failed.emit(error)
-        if "axes" in str(error) and self._retry is not None:
+        if unknown and self._retry is not None:
             self._ask(str(error))
