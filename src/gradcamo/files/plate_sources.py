@@ -22,7 +22,7 @@ from gradcamo.files.plate_checks import STACK
 from gradcamo.files.plate_layouts import LayoutColumns, laid_out
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.told import with_told
-from gradcamo.files.voxel_size import spacing_text
+from gradcamo.files.voxel_size import told_spacing
 from gradcamo.progress import result_of
 
 
@@ -162,7 +162,7 @@ def _said(found: Layout, first: ZStack | None) -> tuple[str | None, str | None]:
         names = tuple(f"{found.prefix if bare else ''}{name}" for name in first.channels)
     if spacing is None or not any(spacing):
         spacing = first.spacing_um
-    return names_text(names) or None, spacing_text(spacing) or None
+    return names_text(names) or None, told_spacing(spacing) or None
 
 
 def _note(
@@ -177,7 +177,7 @@ def _note(
         "layout": layout,
         "channels": list(first.channels) if first else [],
         "planes": first.shape[1] if first else 0,
-        "spacing_um": spacing_text(first.spacing_um) if first else "",
+        "spacing_um": told_spacing(first.spacing_um) if first else "",
         "unread": why,
         "left_out": left_out,
         "notes": list(notes),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcamo.files.channel_names import names_text, renamed
 from gradcamo.files.folder_summary import in_words
-from gradcamo.files.voxel_size import filled, spacing_text
+from gradcamo.files.voxel_size import filled, told_spacing
 from gradcamo.settings import LabelReadSettings, ReadSettings
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def with_told(
         given["channel_names"] = _over(
             table, "channel_names", names_text(channels), lambda known: renamed(known, channels)
         )
-    if said := spacing_text(spacing_um):
+    if said := told_spacing(spacing_um):
         given["spacing_um"] = _over(table, "spacing_um", said, lambda known: filled(said, known))
     return _assigned(table, given)
 

@@ -31,7 +31,7 @@ def spacing_of(value: Sequence[float | None] | str) -> Spacing:
     return z, y, x
 
 
-def spacing_text(spacing: Sequence[float | None] | str | None) -> str:
+def told_spacing(spacing: Sequence[float | None] | str | None) -> str:
     """A voxel size as the text that stands in a table, empty where nothing of it is known."""
     if spacing is None:
         return ""
@@ -44,4 +44,4 @@ def spacing_text(spacing: Sequence[float | None] | str | None) -> str:
 def filled(said: str, known: str) -> str:
     """A voxel size whose unknown lengths are those that are known already."""
     lengths = zip(spacing_of(said), spacing_of(known), strict=True)
-    return spacing_text([before if now is None else now for now, before in lengths])
+    return told_spacing([before if now is None else now for now, before in lengths])
