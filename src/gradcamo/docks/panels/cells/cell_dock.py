@@ -28,8 +28,8 @@ class CellDock(Dock):
             self.clear()
             self.message.say(f"Needed first: {' and '.join(lacking)}.")
             return
-        wanted = (session.cell, session.version, id(session.checkpoint), session.next_settings)
-        wanted += (self.choice(),)
+        of = (session.cell, session.version, id(session.checkpoint), session.next_settings)
+        wanted = (*of, self.choice())
         if wanted != self._drawn and not self.job.running and self.may_draw():
             self._drawn = wanted
             self.begin(session.cell)

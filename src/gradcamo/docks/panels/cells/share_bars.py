@@ -12,10 +12,11 @@ from qtpy.QtWidgets import QWidget
 
 from gradcamo.auditing.cell_verdict import is_answered
 from gradcamo.colours import CAUSAL_SHARES, SHARES
+from gradcamo.columns import VOLUME_SHARES
 
 HEIGHT, GAP, NAMES = 15, 5, 38
 EMPTY = QColor("#3a3f4a")
-VOLUMES = ("volume_own", "volume_neighbour")
+VOLUMES = VOLUME_SHARES[:2]  # the third fills the rest
 
 
 def paint_shares(painter: QPainter, box: QRectF, shares: Sequence[float]) -> None:
