@@ -420,6 +420,12 @@ def test_tabs_and_packed_tables_stay_what_they_are(tmp_path):
         assert back.loc[back[FLAG], "Image_Metadata_Well"].tolist() == ["B03"]
     with pytest.raises(GradcamoError, match=r"should end in \.csv\.gz"):
         gc.write_single_cells(cells, tmp_path / "c.csv", {})
+    cytotable().to_csv(tmp_path / "a.2026.csv", index=False)
+    cells = gc.read_single_cells(tmp_path / "a.2026.csv")
+    with pytest.raises(GradcamoError, match=r"should end in \.csv, as"):
+        gc.write_single_cells(cells, tmp_path / "c.tsv", {})
+    with pytest.raises(GradcamoError, match="has no image 2: its 2 images"):
+        gc.write_single_cells(cells, tmp_path / "c.csv", {2: found(4)})
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])

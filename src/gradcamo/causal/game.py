@@ -87,7 +87,7 @@ def play(
         ready = [plan for plan in plans if isinstance(plan, _Plan)]
         answers = scores(told(mix for plan in ready for mix in plan.mixes(donors)), *how)
         for plan in plans:
-            yield plan if isinstance(plan, Played) else plan.played(donors, answers)
+            yield plan if isinstance(plan, Played) else plan.played(answers)
 
 
 def case_of(donors: Donors, cell: RawCell) -> Case:
@@ -158,7 +158,7 @@ class _Plan(NamedTuple):
         self.unfilled.append(float(found.nearest[own].float().mean()))
         return self.case.swapped(donors.voxels(found.source), self.coalitions, limited)
 
-    def played(self, donors: Donors, answers: Iterator[np.ndarray]) -> Played:
+    def played(self, answers: Iterator[np.ndarray]) -> Played:
         """The game, once the network has said its part."""
         n_draws, n_classes = len(self.pairs[0]), len(self.scores)
         logits = np.empty((2, n_draws, 8, n_classes))

@@ -108,14 +108,14 @@ def _instead(given: Leaf, kinds: Sequence[Along | str], cells: int, size: Sequen
         )
     what = ", ".join(_words(axis, n) for axis in given.axes)
     told = "" if LOST in what else f", which is ({what})"
-    cure = _cure(given, kinds, cells, size)
+    cure = _cure(given, kinds, size)
     return (
         f"gives {_shape(given, cells)}{told}, expected {expected}: choose a convolutional layer, "
         f"or make a map of it with reshape={cure or '…, a function from its output to that'}"
     )
 
 
-def _cure(given: Leaf, kinds: Sequence[Along | str], cells: int, size: Sequence[int]) -> str | None:
+def _cure(given: Leaf, kinds: Sequence[Along | str], size: Sequence[int]) -> str | None:
     """Code that makes a map of it, where that can be told."""
     axes, n = given.axes or (), len(size)
     order = [kind.axis if isinstance(kind, Along) else kind for kind in kinds]

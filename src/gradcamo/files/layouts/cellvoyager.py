@@ -28,7 +28,7 @@ def recognise(files: Sequence[str], root: Path) -> Layout | None:
     folder, there = stacks[0].values["folder"], set(files)
     z = y = x = None
     if (name := f"{folder}MeasurementData.mlf") in there:
-        z = _step_and_check(root / name, found, root)
+        z = _step_and_check(root / name, found)
         found.used.add(name)
     if (name := f"{folder}MeasurementDetail.mrf") in there:
         found.used.add(name)
@@ -40,7 +40,7 @@ def recognise(files: Sequence[str], root: Path) -> Layout | None:
     return found
 
 
-def _step_and_check(path: Path, found: Layout, root: Path) -> float | None:
+def _step_and_check(path: Path, found: Layout) -> float | None:
     """The z step of the first stack; every image that was measured has to be there."""
     images = [
         image

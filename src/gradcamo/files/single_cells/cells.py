@@ -206,7 +206,7 @@ def read_single_cells(
     return SingleCells(
         path,
         listed,
-        _in_words(path, file, columns, listed, number_of, said),
+        _in_words(file, columns, listed, number_of, said),
         columns,
         image_of,
         number_of,
@@ -247,7 +247,6 @@ def _refuse_twice(image_of: np.ndarray, number_of: np.ndarray, path: Path) -> No
 
 
 def _in_words(
-    path: Path,
     file: File,
     columns: Recognised,
     images: pd.DataFrame,

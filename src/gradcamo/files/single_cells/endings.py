@@ -17,6 +17,11 @@ def suffix_of(path: str | Path) -> str:
     return Path(name.removesuffix(".gz")).suffix
 
 
+def ending_of(path: str | Path) -> str:
+    """``.csv.gz`` of ``cells.csv.gz``."""
+    return suffix_of(path) + ".gz" * is_packed(path)
+
+
 def is_packed(path: str | Path) -> bool:
     return str(path).lower().endswith(".gz")
 

@@ -17,7 +17,7 @@ from gradcamo.files.landing import landing, refuse_unwritable
 from gradcamo.files.single_cells.cells import SingleCells
 from gradcamo.files.single_cells.column_roles import OURS
 from gradcamo.files.single_cells.csv_records import write_records
-from gradcamo.files.single_cells.endings import DELIMITERS, is_packed, suffix_of
+from gradcamo.files.single_cells.endings import DELIMITERS, ending_of, suffix_of
 from gradcamo.files.single_cells.parquet_rows import write_rows
 from gradcamo.files.single_cells.table_files import telling_damage
 from gradcamo.files.spreadsheets import unguarded
@@ -86,9 +86,7 @@ def write_single_cells(
     '18 cells, N flagged, written to checked.csv'
     """
     out = Path(out)
-    same = (suffix_of(cells.path), is_packed(cells.path))
-    if (suffix_of(out), is_packed(out)) != same:
-        end = cells.path.name[cells.path.name.index(".", 1) :]
+    if ending_of(out) != (end := ending_of(cells.path)):
         raise GradcamoError(f"{out} should end in {end}, as {cells.path.name} does: name it so")
     if out.exists() and not overwrite:
         raise GradcamoError(
@@ -111,6 +109,11 @@ def _by_image(
     cells: SingleCells, found: pd.DataFrame | Mapping[int, pd.DataFrame]
 ) -> dict[int, pd.DataFrame]:
     if isinstance(found, Mapping):
+        if unknown := sorted(set(found) - set(range(len(cells.images)))):
+            raise GradcamoError(
+                f"{cells.path.name} has no image {unknown[0]}: its {len(cells.images)} images are "
+                "numbered from 0"
+            )
         return dict(found)
     names = {name: n for n, name in enumerate(cells.images["image"]) if name}
     if "image" not in found:
