@@ -17,7 +17,7 @@ def suffix_of(path: str | Path) -> str:
     return Path(name.removesuffix(".gz")).suffix
 
 
-def ending_of(path: str | Path) -> str:
+def whole_ending(path: str | Path) -> str:
     """``.csv.gz`` of ``cells.csv.gz``."""
     return suffix_of(path) + ".gz" * is_packed(path)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from gradcamo.files.single_cells.column_roles import Recognised, recognise
-from gradcamo.files.single_cells.endings import suffix_of
+from gradcamo.files.single_cells.endings import whole_ending
 from gradcamo.files.single_cells.table_files import open_file
 
 
@@ -43,7 +43,7 @@ def with_image_table(
 
 def _image_tables(path: Path) -> list[Path]:
     """Where CellProfiler writes the images of ``MyExpt_Cells.csv``: ``MyExpt_Image.csv``."""
-    before = path.name.removesuffix(".gz").removesuffix(suffix_of(path)).rpartition("_")
-    end = path.name[len(path.name.removesuffix(".gz").removesuffix(suffix_of(path))) :]
-    names = [f"{before[0]}{before[1]}Image{end}", f"Image{end}"]
+    end = path.name[-len(whole_ending(path)) :]
+    start, mark, _ = path.name.removesuffix(end).rpartition("_")
+    names = [f"{start}{mark}Image{end}", f"Image{end}"]
     return [path.with_name(name) for name in names if name != path.name]

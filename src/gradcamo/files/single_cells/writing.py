@@ -17,7 +17,7 @@ from gradcamo.files.landing import landing, refuse_unwritable
 from gradcamo.files.single_cells.cells import SingleCells
 from gradcamo.files.single_cells.column_roles import OURS
 from gradcamo.files.single_cells.csv_records import write_records
-from gradcamo.files.single_cells.endings import DELIMITERS, ending_of, suffix_of
+from gradcamo.files.single_cells.endings import DELIMITERS, suffix_of, whole_ending
 from gradcamo.files.single_cells.parquet_rows import write_rows
 from gradcamo.files.single_cells.table_files import telling_damage
 from gradcamo.files.spreadsheets import unguarded
@@ -86,7 +86,7 @@ def write_single_cells(
     '18 cells, N flagged, written to checked.csv'
     """
     out = Path(out)
-    if ending_of(out) != (end := ending_of(cells.path)):
+    if whole_ending(out) != (end := whole_ending(cells.path)):
         raise GradcamoError(f"{out} should end in {end}, as {cells.path.name} does: name it so")
     if out.exists() and not overwrite:
         raise GradcamoError(
