@@ -191,16 +191,12 @@ def load_named(path: Path) -> Checkpoint:
     from gradcamo.networks.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(path)
-    if not path.stem.endswith(checkpoint.hash[:12]):
-        raise GradcamoError(
-            f"{path} is another network ({checkpoint.hash[:12]}) than its name says: these results "
-            "are not its own; run the plate again, which writes the right one"
-        )
+    _refuse_other(path, checkpoint.hash, "network")
     return checkpoint
 
 
 def load_donors(path: Path) -> DonorBank:
-    """A donor bank from a folder of results, whose file name holds its hash.
+    """A donor bank from a folder of results, likewise.
 
     Raises
     ------
@@ -210,12 +206,16 @@ def load_donors(path: Path) -> DonorBank:
     from gradcamo.causal.bank import DonorBank
 
     bank = DonorBank.load(path)
-    if not path.stem.endswith(bank.hash[:12]):
-        raise GradcamoError(
-            f"{path} is another donor bank ({bank.hash[:12]}) than its name says: run the plate "
-            "again, which writes the right one"
-        )
+    _refuse_other(path, bank.hash, "donor bank")
     return bank
+
+
+def _refuse_other(path: Path, found: str, what: str) -> None:
+    if not path.stem.endswith(found[:12]):
+        raise GradcamoError(
+            f"{path} is another {what} ({found[:12]}) than its name says: these results are not "
+            "its own; run the plate again, which writes the right one"
+        )
 
 
 def short_hash(recipe: Any) -> str:
