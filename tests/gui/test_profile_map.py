@@ -260,6 +260,12 @@ def test_numbers_get_a_bar_and_names_a_colour_each():
     assert len(wells.names) == 12
     assert wells.names[-1] == "others"
     assert Colours(pd.Series([True, False])).names == ["no", "yes"]
+    for answers in (pd.Series([True, None, False]), pd.array([True, None, False], "boolean")):
+        answered = Colours(pd.Series(answers))
+        assert answered.codes.tolist() == [1, 2, 0]  # who was not asked is no no
+        assert answered.inks[2] == numbers.inks[-1]
+    assert Colours(pd.Series([0, 1, 1])).names == ["0", "1"]
+    assert Colours(pd.Series([np.nan, np.nan])).names == []
 
 
 @pytest.mark.parametrize("far", [10.0, -400.0])

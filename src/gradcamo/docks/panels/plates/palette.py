@@ -33,7 +33,8 @@ class Colours:
     def __init__(self, values: pd.Series) -> None:
         self.names: list[str] | None = None
         self.low = self.high = 0.0
-        if values.dtype == bool or set(values.dropna().unique()) <= {True, False}:
+        known = values.dropna()
+        if values.dtype.kind in "bO" and len(known) and set(known.unique()) <= {True, False}:
             self._two(values)
         elif values.dtype.kind in "fiu" and values.nunique() > len(PALETTE):
             self._range(values)
@@ -42,8 +43,8 @@ class Colours:
 
     def _two(self, values: pd.Series) -> None:
         self.names = ["no", "yes"]
-        self.inks = [QColor.fromRgbF(*PASSING), QColor.fromRgbF(*FLAGGED)]
-        self.codes = values.fillna(False).astype(bool).to_numpy().astype(int)
+        self.inks = [QColor.fromRgbF(*colour) for colour in (PASSING, FLAGGED, UNSCORED)]
+        self.codes = values.astype("boolean").astype("Int64").fillna(2).to_numpy(int)
 
     def _range(self, values: pd.Series) -> None:
         number = values.to_numpy(float)
