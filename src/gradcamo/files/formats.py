@@ -147,7 +147,7 @@ def write_obs(
         write_elem(file, "/", data)
         file.attrs["seal"] = np.bytes_(BLANK)
     with landing(path) as scratch:
-        scratch.write_bytes(buffer.getbuffer())
+        scratch.write_bytes(buffer.getvalue())  # no copy; a view crashes Python 3.12.1 (gh-111049)
 
 
 def read_obs(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
