@@ -102,6 +102,23 @@ def test_stopping_keeps_the_best_weights_so_far(small_plate, trained, tmp_path):
     assert Checkpoint.load(out).recipe["accuracy"] is None
 
 
+def test_a_training_goes_on_in_as_many_threads_as_it_began(small_plate, trained, tmp_path):
+    out, seen, usual = tmp_path / "model.safetensors", [], torch.get_num_threads()
+
+    def stop():
+        return bool(seen) and seen[-1].epoch == 2
+
+    train_and_save(small_plate, out, SMALL, lambda text: None, seen.append, stop)
+    torch.set_num_threads(usual + 1)  # as another machine, or OMP_NUM_THREADS, would
+    try:
+        resumed = train_and_save(small_plate, out, SMALL, lambda text: None, resume=True)
+        assert torch.get_num_threads() == usual + 1
+    finally:
+        torch.set_num_threads(usual)
+    assert same_weights(resumed, trained[0])
+    assert resumed.recipe["threads"] == usual
+
+
 def test_stopping_in_the_first_epoch_leaves_nothing_behind(small_plate, tmp_path):
     out = tmp_path / "model.safetensors"
     with pytest.raises(GradcamoError, match="nothing to keep"):

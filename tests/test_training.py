@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from small_training import SMALL, same_weights, settings
+from threadpoolctl import threadpool_limits
 
 from gradcamo.cells.crops import CellCrops
 from gradcamo.errors import GradcamoError
@@ -142,6 +143,17 @@ def test_the_report_counts_what_the_checkpoint_predicts(small_plate, trained):
 
 def test_a_seed_gives_the_same_network_twice(small_plate, trained):
     assert same_weights(train(small_plate, SMALL), trained[0])
+
+
+def test_a_seed_gives_the_same_network_whatever_another_library_told_openmp(small_plate, trained):
+    """As Numba does where UMAP first uses it: other threads, other sums."""
+    usual = torch.get_num_threads()
+    with threadpool_limits(usual + 1, "openmp"):
+        assert torch.get_num_threads() == usual + 1
+        again = train(small_plate, SMALL)
+    assert same_weights(again, trained[0])
+    assert again.recipe["threads"] == usual
+    assert again.recipe["history"] == trained[0].recipe["history"]
 
 
 def test_batch_norm_has_the_averages_of_the_weights_that_are_kept(small_plate):

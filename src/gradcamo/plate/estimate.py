@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from math import ceil
@@ -48,9 +47,11 @@ def sample_stacks(
     Cells of stacks without labels are those that Cellpose finds in the middle plane. What cannot
     be read is added to ``failing``.
     """
+    from gradcamo.networks.threads import in_threads
+
     costs: list[StackCost] = []
     per_cell = 0.0
-    with _one_thread():
+    with in_threads(1):  # as local workers do
         for job in spread(jobs):
             try:
                 cost, crops = _look_into(job, checkpoint, settings)
@@ -120,16 +121,3 @@ def _seconds_per_cell(crops: CellCrops, checkpoint: Checkpoint, settings: PlateS
     start = time.monotonic()
     seen = next(batches)
     return (time.monotonic() - start) / len(seen[0].labels)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """What local workers have."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

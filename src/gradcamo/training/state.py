@@ -31,7 +31,7 @@ class TrainingState:
     ----------
     path : where it is, or will be after the first epoch
     settings, cells : what is trained with
-    resume : whether to go on from it, if it is there
+    resume : whether to go on from it, if it is there; in as many threads, then
 
     Raises
     ------
@@ -73,6 +73,7 @@ class TrainingState:
                 f"the training in {self.path} cannot be resumed: the cells of the plate, their "
                 "treatments or their split changed since; start anew without resume"
             )
+        self.about["threads"] = found["threads"]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -82,6 +83,7 @@ def _read(path: Path) -> dict[str, Any]:
         said = dict(state["gradcamo"])
         if not (isinstance(said["settings"], dict) and isinstance(said["cells"], str)):
             raise TypeError("it holds no settings and cells")
+        said["threads"] = max(0, int(said.get("threads", 0)))  # before, nobody noted them
         return said
     except _NO_STATE as error:
         raise GradcamoError(

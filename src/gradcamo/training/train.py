@@ -25,6 +25,7 @@ from gradcamo.networks.geometry import default_layer, describe_layers
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.networks.replay import forget_recordings
+from gradcamo.networks.threads import in_threads
 from gradcamo.progress import TrainingProgress, Watch
 from gradcamo.settings import TrainSettings
 from gradcamo.training.cell_index import training_cells
@@ -101,7 +102,9 @@ def train(
     keep_buffers()
     cells, classes = training_cells(plate_csv, settings, watch.stage("reading"))
     state = state_file and TrainingState(Path(state_file), settings, cells, resume)
-    with torch.random.fork_rng(devices=[]):
+    noted: dict[str, Any] = state.about if state else {}
+    with torch.random.fork_rng(devices=[]), in_threads(noted.get("threads", 0)) as threads:
+        noted["threads"] = threads
         network, layer = _network(settings, cells.attrs["channels"], classes)
         statistics = channel_statistics(
             cells[cells["split"] == TRAIN], settings, watch.stage("statistics")
@@ -109,39 +112,40 @@ def train(
         settings, fitted = _fit(
             network, layer, statistics, cells, classes, settings, watch, state or None
         )
-    checkpoint = Checkpoint(
-        network=network,
-        classes=classes,
-        channels=cells.attrs["channels"],
-        channel_mean=statistics[0],
-        channel_std=statistics[1],
-        crop=settings.crop,
-        input_size=settings.input_size,
-        layer=layer,
-        spacing_um=cells.attrs["spacing_um"],
-        architecture={
-            "name": settings.network,
-            "in_channels": len(cells.attrs["channels"]),
-            "num_classes": len(classes),
-            "width": settings.width,
-        },
-    )
-    described = describe_cells(cells, classes)
-    recipe: dict[str, Any] = {
-        "software": f"napari-gradcamo {version('napari-gradcamo')}, torch {torch.__version__}",
-        "data": _provenance(Path(plate_csv)),
-        "settings": settings.model_dump(mode="json"),
-        **fitted,
-        **described,
-        "notes": [*described["notes"], *fitted["notes"]],
-    }
-    predicted = None
-    if fitted["ended"] != "stopped":
-        predicted = _classify(checkpoint, cells, settings, watch)
-    recipe |= describe_results(cells, classes, predicted)
-    if predicted is not None and settings.regularise_weight:
-        recipe |= _layer_scores(checkpoint, cells, settings, watch)
-    return replace(checkpoint, recipe=recipe)
+        checkpoint = Checkpoint(
+            network=network,
+            classes=classes,
+            channels=cells.attrs["channels"],
+            channel_mean=statistics[0],
+            channel_std=statistics[1],
+            crop=settings.crop,
+            input_size=settings.input_size,
+            layer=layer,
+            spacing_um=cells.attrs["spacing_um"],
+            architecture={
+                "name": settings.network,
+                "in_channels": len(cells.attrs["channels"]),
+                "num_classes": len(classes),
+                "width": settings.width,
+            },
+        )
+        described = describe_cells(cells, classes)
+        recipe: dict[str, Any] = {
+            "software": f"napari-gradcamo {version('napari-gradcamo')}, torch {torch.__version__}",
+            "data": _provenance(Path(plate_csv)),
+            "settings": settings.model_dump(mode="json"),
+            "threads": threads,
+            **fitted,
+            **described,
+            "notes": [*described["notes"], *fitted["notes"]],
+        }
+        predicted = None
+        if fitted["ended"] != "stopped":
+            predicted = _classify(checkpoint, cells, settings, watch)
+        recipe |= describe_results(cells, classes, predicted)
+        if predicted is not None and settings.regularise_weight:
+            recipe |= _layer_scores(checkpoint, cells, settings, watch)
+        return replace(checkpoint, recipe=recipe)
 
 
 def train_and_save(
