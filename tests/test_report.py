@@ -310,6 +310,20 @@ def test_what_maps_and_predictions_spend_stands_side_by_side(page):
                 np.testing.assert_allclose(data[drawn][1], expected, atol=1e-4)
 
 
+def test_a_mean_of_a_few_cells_says_of_how_many(tmp_path, browser):
+    table = asked(cells())
+    told = table[table["causal_own"].notna() & (table["treatment"] == table["predicted"])]
+    few = told[told["treatment"] == "control"].iloc[:2]
+    rest = told[told["treatment"] != "control"]
+    write_table(pd.concat([few, rest], ignore_index=True), tmp_path / "cells.csv")
+    browser.get(write_report(tmp_path / "cells.csv", tmp_path / "report.html").as_uri())
+    bars = js(browser, "document.getElementById('causal-budget').data.map(t => [t.x, t.text])")
+    said = dict(zip(*bars[-1], strict=True))
+    pale = js(browser, "document.getElementById('causal-budget').data[0].marker.opacity")
+    assert said["control"] == "n = 2"
+    assert [name for name, seen in zip(bars[0][0], pale, strict=True) if seen < 1] == ["control"]
+
+
 def test_causal_tables_count_asked_right_and_answered_cells(page):
     table, told = asked(cells()), told_by_hand()
     rows = rows_of(page, "Causal attention")

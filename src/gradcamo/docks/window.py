@@ -16,6 +16,7 @@ from gradcamo.docks.canvas.keys import Keys
 from gradcamo.docks.canvas.layer_list import LayerList
 from gradcamo.docks.canvas.selected import SelectedOutlines
 from gradcamo.docks.canvas.sites import Sites
+from gradcamo.docks.parts.garbage import collect_in_gui_thread
 from gradcamo.docks.parts.tint import tint_again
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.state.session import Session
@@ -40,6 +41,7 @@ class Window:
     """The session of a viewer, what shows it on the canvas and what works for it."""
 
     def __init__(self, viewer: ViewerModel) -> None:
+        collect_in_gui_thread()
         self._viewer = weakref.ref(viewer)  # a window is kept for as long as its viewer lives
         session = self.session = Session()
         self.layers = LayerList(session, viewer)

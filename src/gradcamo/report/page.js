@@ -113,13 +113,16 @@
     }));
   }
 
+  const FEW = 5; // a mean of fewer cells is drawn pale and says how many
+
   function budgetOf(plot, budget, title, line) {
     const groups = budget.groups;
     const x = groups.length === 1 ? groups[0] : groups;
     const name = (i) => groups.map((names) => names[i]).join(", ");
     const part = budget[plot.id === "budget" ? "map" : "cause"];
     const traces = part.shares.map((share) => ({ type: "bar", name: share.name, x,
-      y: share.values, marker: { color: share.colour },
+      y: share.values,
+      marker: { color: share.colour, opacity: part.cells.map((n) => (n < FEW ? 0.4 : 1)) },
       text: share.values.map((v) => (v === null || v < 0.05 ? "" : percent(v))),
       textposition: "inside", insidetextanchor: "middle",
       customdata: part.cells.map((n, i) => `${name(i)}, ${n.toLocaleString("en")} cells`),
@@ -130,8 +133,13 @@
         marker: { symbol: "line-ew", size, line: { width: 2, color: "#000" } },
         hovertemplate: `%{y:.1%}<extra>${line}</extra>` });
     }
+    if (part.cells.some((n) => 0 < n && n < FEW)) {
+      traces.push({ type: "scatter", mode: "text", showlegend: false, x, hoverinfo: "skip",
+        y: part.cells.map((n) => (0 < n && n < FEW ? 1 : null)), textposition: "top center",
+        text: part.cells.map((n) => `n = ${n}`), textfont: { size: 11 }, cliponaxis: false });
+    }
     Plotly.react(plot, traces, layout({ barmode: "stack", height: 380,
-      margin: { l: 50, r: 10, t: 10, b: 50 },
+      margin: { l: 50, r: 10, t: 24, b: 50 },
       xaxis: { type: groups.length === 1 ? "category" : "multicategory", fixedrange: true,
         automargin: true },
       yaxis: { title: { text: title }, range: [0, 1], tickformat: ".0%", fixedrange: true },
