@@ -46,6 +46,17 @@ def test_planes_that_fiji_saved_as_something_else_are_planes_and_it_is_said(name
         np.testing.assert_array_equal(read_labels(LABELS / name, axes="ZYX"), CELLS)
 
 
+@pytest.mark.parametrize("axes", ["TYX", "CYX", "ZYX"])
+def test_planes_of_fiji_keep_their_order_whatever_it_calls_them(tmp_path, axes):
+    planes = np.zeros((5, 24, 30), np.uint16)
+    for z in range(5):
+        planes[z, 2 + z : 9 + z, 3 : 5 + 2 * z] = 300 + z  # each plane is another one
+    tifffile.imwrite(tmp_path / "fiji.tif", planes, imagej=True, metadata={"axes": axes})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GradcamoWarning)
+        np.testing.assert_array_equal(read_labels(tmp_path / "fiji.tif"), planes)
+
+
 def test_three_planes_that_the_writer_called_colours_are_planes():
     labels = read_labels(LABELS / "three_planes_uint8.tif")
     assert labels.shape == (3, 64, 64)
@@ -132,6 +143,13 @@ def test_a_cell_does_not_go_on_behind_an_empty_plane():
     plane[1:3, 1:3] = 9
     linked = link_planes([plane, 0 * plane, plane, plane], 0.05)
     assert [int(layer.max()) for layer in linked] == [1, 0, 2, 2]
+
+
+def test_linked_cells_may_be_more_than_16_bits_tell_apart():
+    many = np.arange(1, 90_001).reshape(300, 300)
+    linked = link_planes([many[:1], many[1:2]], 0.05)
+    assert linked.dtype == np.uint16
+    np.testing.assert_array_equal(link_planes([many, 0 * many], 0.05), [many, 0 * many])
 
 
 def test_coarser_labels_are_said_and_taken_where_that_is_asked_for(tmp_path):

@@ -14,9 +14,8 @@ from gradcamo.causal.regions import raw_cell, raw_cells
 from gradcamo.cells import windows as module
 from gradcamo.cells.crops import inside
 from gradcamo.cells.windows import bytes_held, held, lies_in_memory, windows
-from gradcamo.datatypes import SomeChannels, slabs
-from gradcamo.files.mapped import let_go
 from gradcamo.files.stacks import write_stack
+from gradcamo.mapped import SomeChannels, let_go, slabs
 
 
 class Chunked:
@@ -183,16 +182,20 @@ def test_what_was_written_into_a_mapped_file_stays(mode, tmp_path):
     ("kind", "top", "expected"),
     [
         (np.uint16, 7, np.uint16),
-        (np.int32, 7, np.int32),
+        (np.int32, 65_535, np.uint16),
+        (np.int32, 65_536, np.int32),
+        (np.uint32, 2**32 - 1, np.uint32),
+        (np.int64, 300, np.uint16),
         (np.int64, 2**31 - 1, np.int32),
         (np.int64, 2**31, np.int64),
         (np.uint64, 2**40, np.int64),
         (np.float32, 70_000, np.int32),
         (np.float64, 2**50, np.int64),
         (bool, 1, np.uint8),
+        (np.int8, 127, np.uint8),
     ],
 )
-def test_labels_are_held_in_32_bits_where_these_do(kind, top, expected, tmp_path):
+def test_labels_are_held_in_16_bits_where_these_do_or_in_32(kind, top, expected, tmp_path):
     labels = np.zeros((3, 6, 7), kind)
     labels[0, 2, 2:4], labels[2, 1:3, 5] = 1, top
     np.save(tmp_path / "a.npy", labels)

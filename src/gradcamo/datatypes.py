@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.mapped import SomeChannels, slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
     from torch import Tensor
@@ -37,6 +39,12 @@ def unknown_axes(spacing_um: Spacing | None) -> str:
     """The axes along which a voxel size is not known, such as ``z`` or ``z, y, x``."""
     steps = zip("zyx", spacing_um or (None,) * 3, strict=True)
     return ", ".join(axis for axis, step in steps if step is None)
+
+
+def absent_text(absent: Mapping[str, Sequence[int]]) -> str:
+    """What is said of chunks that a store lacks: by channel how many, of how many."""
+    parts = [f"{n} of {of} in {name}" for name, (n, of) in absent.items()]
+    return f"chunks are absent from the store and were read as 0: {', '.join(parts)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +138,12 @@ class ZStack:
         found = self.lacking() if self.lacking else {}
         return {name: found[name] for name in self.channels if found.get(name, (0, 0))[0]}
 
+    def warn_of_absent_chunks(self) -> None:
+        """Say which chunks its file lacks, where voxels are used without a table to say it in."""
+        if self.absent_chunks:
+            said = f"{self.source or 'the stack'}: {absent_text(self.absent_chunks)}"
+            warnings.warn(said, GradcamoWarning, stacklevel=3)
+
     def in_memory(self) -> ZStack:
         """The same stack with its voxels loaded."""
         return replace(self, data=np.asarray(self.data))
@@ -169,40 +183,6 @@ def refuse_no_stack(given: object, taker: str) -> None:
             "gc.read_stack(path), or name the channels of an array (C, Z, Y, X) in "
             "gc.ZStack(array, channels=(…))"
         )
-
-
-class SomeChannels:
-    """Some channels of a memory-mapped array (C, Z, Y, X), in an order, read when it is indexed.
-
-    Parameters
-    ----------
-    whole : array-like, (C, Z, Y, X)
-    order : numbers of the channels
-    """
-
-    def __init__(self, whole: Any, order: Sequence[int]) -> None:
-        self.whole, self.order = whole, np.array(order)
-        self.shape, self.dtype = (len(order), *whole.shape[1:]), whole.dtype
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, index: Any) -> Any:
-        channels, *rest = index if isinstance(index, tuple) else (index,)
-        if channels is Ellipsis:
-            channels, rest = slice(None), [Ellipsis, *rest]
-        return self.whole[(self.order[channels], *rest)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[:], dtype)
-
-
-def slabs(channel: Any) -> Iterator[np.ndarray]:
-    """A channel (Z, Y, X) in slabs of planes as deep as the chunks of its file."""
-    chunks = getattr(channel, "chunks", None)
-    depths = chunks[0] if chunks else (1,) * channel.shape[0]
-    first = 0
-    for depth in depths:
-        yield np.asarray(channel[first : first + depth])
-        first += depth
 
 
 def _is_constant(planes: Iterable[np.ndarray]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,12 +115,18 @@ def ask_causally(
     """
     from gradcamo.causal.attention import causal_batches, causal_recipe, gather
 
-    seen = list(track(causal_batches(crops, checkpoint, bank, settings, only, plate, well)))
-    recipe = causal_recipe(checkpoint, bank, settings)
-    games = [game for batch in seen for game in batch.games]
-    medians = [np.median(game.cell.image[:, game.cell.kinds > 0][:, ::7], axis=1) for game in games]
-    recipe["medians"] = np.median(medians, axis=0).tolist() if medians else None
-    table = gather(seen, recipe)
+    medians: list[np.ndarray] = []
+
+    def noted(batches: Iterable[CausalBatch]) -> Iterator[CausalBatch]:
+        for batch in batches:
+            for game in batch.games:
+                intensities = game.cell.image[:, game.cell.kinds > 0]
+                medians.append(np.median(intensities[:, ::7], axis=1))
+            yield batch
+
+    batches = track(causal_batches(crops, checkpoint, bank, settings, only, plate, well))
+    table = gather(noted(batches), causal_recipe(checkpoint, bank, settings))
+    table.attrs["recipe"]["medians"] = np.median(medians, axis=0).tolist() if medians else None
     return CausalResult(table, table.attrs["recipe"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -107,15 +107,19 @@ def causal_attention(
     """
     settings = settings or CausalSettings()
     crops = CellCrops(held(stack.select(checkpoint.channels)), labels, checkpoint.crop)
-    batches = list(causal_batches(crops, checkpoint, bank, settings, only, plate, well))
+    batches = causal_batches(crops, checkpoint, bank, settings, only, plate, well)
     return gather(batches, causal_recipe(checkpoint, bank, settings))
 
 
-def gather(batches: Sequence[CausalBatch], recipe: dict[str, Any]) -> pd.DataFrame:
-    """Rows of all batches in ascending label, with the recipe."""
-    table = pd.concat([batch.table for batch in batches], ignore_index=True)
+def gather(batches: Iterable[CausalBatch], recipe: dict[str, Any]) -> pd.DataFrame:
+    """Rows of all batches in ascending label, with the recipe; of their games nothing is kept."""
+    tables: list[pd.DataFrame] = []
+    said: dict[str, None] = {}
+    for batch in batches:
+        tables.append(batch.table)
+        said |= dict.fromkeys(batch.cautions)
+    table = pd.concat(tables, ignore_index=True)
     table = table.sort_values("label", kind="stable", ignore_index=True)
-    said = dict.fromkeys(caution for batch in batches for caution in batch.cautions)
     table.attrs["recipe"] = recipe | {"cautions": list(said)}
     return table
 

@@ -14,9 +14,9 @@ import numpy as np
 from gradcamo.causal.regions import RawCell, raw_cell
 from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.windows import held
-from gradcamo.datatypes import ZStack, slabs
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
-from gradcamo.files.mapped import let_go
+from gradcamo.mapped import slabs
 from gradcamo.settings import CropSettings
 
 if TYPE_CHECKING:
@@ -143,7 +143,6 @@ def content_hash(stack: ZStack) -> str:
     for channel in range(stack.shape[0]):
         for slab in slabs(stack.data[channel]):
             said.update(np.ascontiguousarray(slab).data)
-            let_go(stack.data)
     return said.hexdigest()
 
 

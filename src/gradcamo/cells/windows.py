@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcamo.datatypes import ZStack
-from gradcamo.files.mapped import let_go
+from gradcamo.mapped import let_go
 
 HELD = 1_500_000_000
 """Bytes of voxels up to which a stack is held in memory."""
@@ -40,9 +40,8 @@ def lies_in_memory(array: Any) -> bool:
 def groups(rows: np.ndarray, window: Sequence[int], array: Any) -> Iterator[np.ndarray]:
     """Rows in parts whose windows, of all channels of an array (C, Z, Y, X), are held together."""
     size = array.shape[0] * prod(window) * np.dtype(array.dtype).itemsize
-    step = max(1, TOGETHER // size)
-    for first in range(0, len(rows), step):
-        yield rows[first : first + step]
+    most = max(1, TOGETHER // size)
+    yield from np.array_split(rows, max(1, -(-len(rows) // most)))
 
 
 def windows(array: Any, starts: np.ndarray, size: Sequence[int]) -> list[np.ndarray]:

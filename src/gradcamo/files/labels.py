@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.datatypes import ZStack, slabs
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.axes import arranged
 from gradcamo.files.file_sequence import read_gaps
@@ -17,12 +17,12 @@ from gradcamo.files.gaps import has_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.linking import link_planes
-from gradcamo.files.mapped import let_go
 from gradcamo.files.masks import connected_pieces, refuse_mask
 from gradcamo.files.rawimage import RawImage
 from gradcamo.files.seal import TIFF_TAG, check_seal
 from gradcamo.files.stacks import ome_spacing
 from gradcamo.files.told import says_yes, told
+from gradcamo.mapped import slabs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ def read_labels(
     Returns
     -------
     ndarray
-        (Z, Y, X), integer.
+        (Z, Y, X), integer; of 16 bits where these do.
 
     Raises
     ------
@@ -211,16 +211,18 @@ def planes_of_labels(raw: RawImage, path: str | Path) -> RawImage:
 def _whole_numbers(lazy: Any, path: str | Path) -> np.ndarray:
     """Whole numbers from 0 up of an array (Z, Y, X), read slab by slab.
 
-    In the array's type; what is wider than 32 bits, or no integer, in 32 bits where these do.
+    In 16 bits where these do, whatever the file has; else in its own type, of which those wider
+    than 32 bits, and those that are no integers, are narrowed to 32 bits where these do.
     """
-    kind, narrow = np.dtype(lazy.dtype), np.iinfo(np.int32)
-    wide = kind.kind not in "uib" or kind.itemsize > 4
-    labels = np.empty(lazy.shape, np.int32 if wide else np.uint8 if kind.kind == "b" else kind)
+    kind = np.dtype(lazy.dtype)
+    wider = [kind if kind.kind in "ui" and kind.itemsize <= 4 else np.dtype(np.int32)]
+    wider.append(np.dtype(np.int64))
+    labels = np.empty(lazy.shape, np.uint8 if kind.itemsize == 1 else np.uint16)
     low, high, first = 0, 0, 0
     for slab in slabs(lazy):
         low, high = min(low, slab.min(initial=0)), max(high, slab.max(initial=0))
-        if wide and not narrow.min <= low <= high <= narrow.max:
-            labels = labels.astype(np.int64, copy=False)
+        while wider and not _holds(labels.dtype, low, high):
+            labels = labels.astype(wider.pop(0), copy=False)
         part = labels[first : first + len(slab)]
         with np.errstate(invalid="ignore"):
             part[:] = slab
@@ -230,13 +232,16 @@ def _whole_numbers(lazy: Any, path: str | Path) -> np.ndarray:
                 "itself?"
             )
         first += len(slab)
-        let_go(lazy)
     if low < 0 or high > np.iinfo(np.int64).max:
         raise GradcamoError(
             f"{path} holds labels from {low} to {high}: 0 is background and cells have positive "
             "numbers; relabel it"
         )
     return labels
+
+
+def _holds(dtype: np.dtype, low: float, high: float) -> bool:
+    return bool(np.iinfo(dtype).min <= low <= high <= np.iinfo(dtype).max)
 
 
 def write_labels(

@@ -17,9 +17,9 @@ import tifffile
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.door import plane_of, reading
-from gradcamo.files.mapped import Native
 from gradcamo.files.rawimage import RawImage, position_um, to_um
 from gradcamo.files.xml_records import records_of
+from gradcamo.mapped import Native
 
 _MOST_PLANES = 1_000_000
 _NATIVE = "<" if sys.byteorder == "little" else ">"

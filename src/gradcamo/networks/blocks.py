@@ -13,6 +13,10 @@ from gradcamo.networks.convolutions import Padded, Pointwise
 
 aten = torch.ops.aten
 
+WIDE = 650_000_000
+"""Bytes of widened cells, many times as large as they are, up to which a processor makes them in
+one go: four of the paper's."""
+
 
 def on_average(a: Tensor) -> Tensor:
     """The same tensor, of which only the mean gradient over the grid is asked for.
@@ -37,7 +41,10 @@ class Inference(nn.Module):
         self._avg_pooling, self._fc = nn.AdaptiveAvgPool3d(1), classify
 
     def forward(self, x: Tensor) -> Tensor:
-        x = swish(self._conv_head(self._blocks(swish(self._conv_stem(x)))))
+        x = swish(self._conv_stem(x))
+        for block in self._blocks:  # calling all at once would keep what the stem gave
+            x = block(x)
+        x = swish(self._conv_head(x))
         logits: Tensor = self._fc(self._avg_pooling(x).flatten(1))
         return logits
 
@@ -68,13 +75,17 @@ class Block(nn.Module):
         return y + x if self.skips else y
 
     def widen(self, x: Tensor) -> Tensor:
-        if self._expand_conv is not None:
-            if getattr(x, "on_average", False):
-                y: Tensor = _MeanSlope.apply(x, self._expand_conv, self._depthwise_conv)
-                return y
-            x = swish(self._expand_conv(x))
-        out: Tensor = self._depthwise_conv(x)
-        return out
+        if self._expand_conv is None:
+            out: Tensor = self._depthwise_conv(x)
+            return out
+        if getattr(x, "on_average", False):
+            y: Tensor = _MeanSlope.apply(x, self._expand_conv, self._depthwise_conv)
+            return y
+        some = len(x)
+        if x.device.type == "cpu" and not x.requires_grad:
+            some = max(1, WIDE // (4 * self._expand_conv.out_channels * x[0, 0].numel()))
+        parts = [self._depthwise_conv(swish(self._expand_conv(cells))) for cells in x.split(some)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def narrow(self, x: Tensor) -> Tensor:
         if x.requires_grad:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -99,29 +100,36 @@ def _explained(
 ) -> Iterator[tuple[Explained, ...]]:
     keep_buffers()
     where = choose_device(device)
-    batch_size = 1 if trial and trial.one_by_one else batch_size or usual_batch_size(where)
+    at_once = 1 if trial and trial.one_by_one else batch_size or usual_batch_size(where)
     target = None if target is None else int(target)
     how = (where, layers, target, alignment, gradients)
     look = checkpoint.last.pop(how, None) or Replayed(
         partial(_look, checkpoint, *how),
         possible=where.type == "cuda" and isinstance(checkpoint.ready, Inference),
     )
+
+    def seen_of(cells: list[Cell]) -> tuple[Explained, ...] | None:
+        """What is seen of them, or None if they must come alone; nothing else of them stays."""
+        labels, images, masks = zip(*cells, strict=True)
+        x = prepare(images, checkpoint, where)
+        owners = torch.stack([mask.to(where, non_blocking=True) for mask in masks])
+        if trial and trial.alone(look.work, x, owners, at_once) and len(cells) > 1:
+            return None
+        return _fetched(list(labels), layers, checkpoint, *look(x, owners))
+
     try:
-        for batch in batches(crops, batch_size, where):
+        for batch in batches(crops, at_once, where):
             while batch:
-                part = batch[:batch_size]
-                labels, images, masks = zip(*part, strict=True)
+                size = min(len(batch), at_once)
                 try:
-                    x = prepare(images, checkpoint, where)
-                    owners = torch.stack([mask.to(where, non_blocking=True) for mask in masks])
-                    if trial and trial.alone(look.work, x, owners, batch_size) and len(part) > 1:
-                        batch_size = 1
-                        continue
-                    seen = _fetched(list(labels), layers, checkpoint, *look(x, owners))
+                    seen = seen_of(batch[:size])
                 except OutOfMemoryError:
-                    batch_size = smaller_batch(len(part), "cell")
+                    at_once = smaller_batch(size, "cell")
                     continue
-                batch = batch[len(part) :]
+                if seen is None:
+                    at_once = 1
+                    continue
+                batch = batch[size:]
                 yield seen
     finally:
         kept = any(other.recorded for other in list(checkpoint.last.values()))
@@ -139,21 +147,17 @@ def batches(
     crops: Iterable[CellCrop], batch_size: int, where: torch.device
 ) -> Iterator[list[Cell]]:
     """Cells in batches; for a GPU, the next one is cut in threads, and laid where it fetches it."""
-    gpu = where.type == "cuda"
-    cells = ahead(_laid_out, crops, batch_size) if gpu else map(_cut, crops)
-    while batch := list(islice(cells, batch_size)):
-        yield batch
+    if where.type == "cuda":
+        cells = ahead(partial(_cut, pinned=True), crops, batch_size)
+    else:
+        cells = map(_cut, crops)
+    yield from iter(lambda: list(islice(cells, batch_size)), [])  # which keeps none of them
 
 
-def _cut(crop: CellCrop) -> Cell:
-    owners = _owners(crop, crop.image)
-    return Cell(crop.label, torch.from_numpy(crop.image), torch.from_numpy(owners))
-
-
-def _laid_out(crop: CellCrop) -> Cell:
-    """For a GPU, which rescales sooner."""
+def _cut(crop: CellCrop, pinned: bool = False) -> Cell:
+    """As it was read where that can be: it takes half the memory and is rescaled sooner."""
     image = crop.cut_raw() if crop.cut_raw else crop.image
-    return Cell(crop.label, _pinned(image), _pinned(_owners(crop, image)))
+    return Cell(crop.label, _tensor(image, pinned), _tensor(_owners(crop, image), pinned))
 
 
 def _owners(crop: CellCrop, image: np.ndarray) -> np.ndarray:
@@ -165,28 +169,30 @@ def _owners(crop: CellCrop, image: np.ndarray) -> np.ndarray:
     return np.add(crop.labels != 0, crop.labels == crop.label, dtype=np.uint8)
 
 
-def _pinned(array: np.ndarray) -> Tensor:
-    empty = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name), pin_memory=True)
+def _tensor(array: np.ndarray, pinned: bool) -> Tensor:
+    empty = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name), pin_memory=pinned)
     np.copyto(empty.numpy(), array)
     return empty
 
 
 def prepare(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.device) -> Tensor:
     """What the network made ready sees of cells, (n, C, *input_size)."""
-    step = len(images)
-    if where.type == "cpu" and sum(image.nbytes for image in images) > BETWEEN:
-        step = 1  # what lies between is several times as large as crops are
-    parts = [
-        _prepared(images[first : first + step], checkpoint, where)
-        for first in range(0, len(images), step)
-    ]
-    x = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if where.type != "cpu" or 4 * sum(image.numel() for image in images) <= BETWEEN:
+        x = _prepared(images, checkpoint, where)
+    else:  # what lies between is several times as large as crops are
+        voxels = len(checkpoint.channels) * prod(checkpoint.input_size)
+        room = torch.empty(len(images) * voxels)  # first, so that no gaps are left below it
+        for i, image in enumerate(images):
+            one = _prepared([image], checkpoint, where)
+            x = room.as_strided((len(images), *one.shape[1:]), (voxels, *one.stride()[1:]))
+            x[i] = one[0]
     return x.to(precision(checkpoint.ready))
 
 
 def _prepared(images: Sequence[Tensor], checkpoint: Checkpoint, where: torch.device) -> Tensor:
-    together = torch.stack([image.to(where, non_blocking=True).float() for image in images])
-    if where.type == "cuda" and checkpoint.crop.rescale == "min-max":  # else it is done
+    at = where if where.type == "cuda" else None
+    together = torch.stack([image.to(at, non_blocking=True).float() for image in images])
+    if checkpoint.crop.rescale == "min-max":  # else it is done
         together = rescaled(together)
     return checkpoint.prepare(mirrored_for(checkpoint.ready, together), where)
 
