@@ -1,6 +1,7 @@
 """The layouts of plates that labs have on disk, from folder to voxels."""
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -121,6 +122,57 @@ def test_channels_that_were_named_can_be_named_again(tmp_path):
         assert gc.read_stack(again.iloc[0]).channels == names
     with pytest.raises(GradcamoError, match="name of its own, 'C01' stands for 2 of"):
         gc.read_plate(CASES / "plates" / "cellvoyager", channels={"C02": "C01"})
+
+
+def test_each_imagexpress_stack_has_the_channels_and_voxels_that_its_own_files_say(tmp_path):
+    folder = copied("imagexpress", tmp_path)
+    swapped = {b"DAPI": b"FITC", b"FITC": b"DAPI", b'"0.35"': b'"0.70"'}
+    shutil.copytree(folder / "4711_Plate_12", folder / "4712_Plate_13")
+    for path in (folder / "4712_Plate_13").rglob("*.TIF"):
+        said = path.read_bytes()
+        path.write_bytes(re.sub(b"|".join(swapped), lambda found: swapped[found[0]], said))
+    plate = gc.read_plate(folder)
+    one, other = (gc.read_stack(plate.iloc[n]) for n in (0, 4))
+    assert list(plate["plate"].iloc[[0, 4]]) == ["4711_Plate_12", "4712_Plate_13"]
+    assert (one.channels, other.channels) == (("DAPI", "FITC"), ("FITC", "DAPI"))
+    assert one.spacing_um == pytest.approx((1.5, 0.35, 0.35))
+    assert other.spacing_um == pytest.approx((1.5, 0.7, 0.7))
+    np.testing.assert_array_equal(one.data, other.data)
+    with pytest.raises(GradcamoError, match="DAPI, FITC, and no Cy5"):
+        gc.read_plate(folder, channels=["Cy5=x"])
+
+
+def test_each_operetta_plate_has_the_channels_and_voxels_of_its_own_index(tmp_path):
+    shutil.copytree(CASES / "plates" / "operetta", tmp_path / "plates" / "b")
+    new = Path(shutil.copytree(tmp_path / "plates" / "b", tmp_path / "plates" / "a"))
+    text = (new / "Images" / "Index.idx.xml").read_text()
+    text = text.replace("HOECHST 33342", "Mito").replace("3.5E-07", "7E-07")
+    (new / "Images" / "Index.idx.xml").write_text(text)
+    plate = gc.read_plate(tmp_path / "plates")
+    read = {row["plate"]: gc.read_stack(row) for _, row in plate.iterrows()}
+    assert read["a"].channels == ("Mito", "Alexa 488")
+    assert read["a"].spacing_um == pytest.approx((0.6, 0.7, 0.7))
+    assert read["b"].channels == ("HOECHST 33342", "Alexa 488")
+    assert read["b"].spacing_um == pytest.approx((0.6, 0.35, 0.35))
+
+
+@pytest.mark.parametrize("where", ["Images/Index.idx.xml", "Index.idx.xml", "Images/Index.ref.xml"])
+def test_older_operetta_indexes_name_channels_in_their_flat_fields(tmp_path, where):
+    folder = copied("operetta", tmp_path)
+    index = folder / "Images" / "Index.idx.xml"
+    text = re.sub("<ChannelName>.*?</ChannelName>", "", index.read_text())
+    entries = "".join(
+        f'<Entry ChannelID="{n}"><FlatfieldProfile>{{Background: {{Character: Null}}, '
+        f"Channel: {n}, ChannelName: {name}, Version: 1}}</FlatfieldProfile></Entry>"
+        for n, name in ((1, "HOECHST 33342"), (2, "Alexa 488"))
+    )
+    end = "</EvaluationInputData>"
+    index.unlink()
+    (folder / where).write_text(text.replace(end, f"<Maps><Map>{entries}</Map></Maps>{end}"))
+    plate = gc.read_plate(folder)
+    stack = gc.read_stack(plate.iloc[0])
+    assert stack.channels == ("HOECHST 33342", "Alexa 488")
+    assert stack.spacing_um == pytest.approx((0.6, 0.35, 0.35))
 
 
 def test_a_plate_is_read_step_by_step_and_says_how_far_it_is(tmp_path):

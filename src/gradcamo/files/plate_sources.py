@@ -16,7 +16,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.channel_names import names_text
 from gradcamo.files.folder_summary import in_words
 from gradcamo.files.layouts.recognise import recognise
-from gradcamo.files.layouts.rules import Layout, StackFiles, check_stacks, row_letters
+from gradcamo.files.layouts.rules import StackFiles, check_stacks, row_letters
 from gradcamo.files.patterns import checked_pattern, has_tokens
 from gradcamo.files.plate_checks import STACK
 from gradcamo.files.plate_layouts import LayoutColumns, laid_out
@@ -95,9 +95,11 @@ def folder_steps(
     table = pd.DataFrame(rows).astype(str)
     if labels is not None:
         table["labels"] = _label_names(root, labels, found.stacks)
-    first, why = _first_readable((stack.name for stack in found.stacks), axes)
-    table = with_told(table, axes, *_said(found, first))
     table = laid_out(table, layout, root, columns)
+    first, why = _first_readable(table["image"], axes)
+    of = {stack.name: stack for stack in found.stacks}
+    said = pd.DataFrame([_said(of[name], found.prefix, first) for name in table["image"]])
+    table = with_told(table.join(said.loc[:, said.any()]), axes)
     left_out = dict(found.left_out)
     if labels is not None:
         left_out.pop("label images", None)
@@ -152,17 +154,17 @@ def _first_readable(
     return None, why
 
 
-def _said(found: Layout, first: ZStack | None) -> tuple[str | None, str | None]:
-    """Names of channels and voxel size of the whole plate: of its index, else of its files."""
-    names, spacing = found.channel_names, found.spacing_um
-    if first is None or not has_tokens(found.stacks[0].name):
-        return None, None
-    if not names and "{channel" in found.stacks[0].name:
-        bare = first.channels == (found.stacks[0].grid.channels if found.stacks[0].grid else ())
-        names = tuple(f"{found.prefix if bare else ''}{name}" for name in first.channels)
-    if spacing is None or not any(spacing):
-        spacing = first.spacing_um
-    return names_text(names) or None, told_spacing(spacing) or None
+def _said(stack: StackFiles, prefix: str, first: ZStack | None) -> dict[str, str]:
+    """Names of channels and voxel size that an index tells; else a stack's own files do.
+
+    Channels that are mere numbers in all files are called as the microscope calls them.
+    """
+    if first is None or not has_tokens(stack.name):
+        return {"channel_names": "", "spacing_um": ""}
+    names = stack.channel_names
+    if not names and prefix and stack.grid and stack.grid.channels == first.channels:
+        names = tuple(f"{prefix}{name}" for name in first.channels)
+    return {"channel_names": names_text(names), "spacing_um": told_spacing(stack.spacing_um)}
 
 
 def _note(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcamo.files.channel_names import names_text, renamed
+from gradcamo.files.channel_names import named, names_text, renamed
 from gradcamo.files.folder_summary import in_words
 from gradcamo.files.voxel_size import filled, told_spacing
 from gradcamo.settings import LabelReadSettings, ReadSettings
@@ -41,6 +41,8 @@ def with_told(
     """A plate's table whose stacks are all read with these."""
     given: dict[str, str | list[str]] = {"axes": axes or ""}
     if channels:
+        if "channel_names" not in table and (found := table.attrs.get("found", {}).get("channels")):
+            named(found, channels, "the plate")  # else every stack would say so in its turn
         given["channel_names"] = _over(
             table, "channel_names", names_text(channels), lambda known: renamed(known, channels)
         )

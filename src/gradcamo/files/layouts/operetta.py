@@ -11,6 +11,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.layouts.rules import (
     Layout,
     StackFiles,
+    by_folder,
     records,
     row_letters,
     stacks_of,
@@ -22,7 +23,8 @@ _NAME = re.compile(
     r"(?P<folder>(?:.*/)?)r(?P<row>\d+)c(?P<col>\d+)f(?P<site>\d+)p(?P<z>\d+)"
     r"-ch(?P<channel>\d+)(?:sk(?P<t>\d+)fk\d+fl\d+|t(?P<t2>\d+))\.tiff?"
 )
-_INDEX = ("Index.idx.xml", "Index.xml")
+_INDEX = ("Index.idx.xml", "Index.xml", "Index.ref.xml")
+_IN_PROFILE = re.compile(r"""\bChannelName["']?\s*:\s*["']?([^,}"']+)""")
 
 
 def recognise(files: Sequence[str], root: Path) -> Layout | None:
@@ -31,19 +33,19 @@ def recognise(files: Sequence[str], root: Path) -> Layout | None:
     if not stacks:
         return None
     found = Layout("Operetta", stacks, "ch", used=used)
-    by_folder: dict[str, list[StackFiles]] = {}
     for stack in stacks:
         values = stack.values
         values["well"] = f"{row_letters(values.pop('row'))}{int(values.pop('col')):02d}"
         values["site"] = str(int(values["site"]))
         values["plate"] = _plate(values["folder"], root)
-        by_folder.setdefault(values["folder"], []).append(stack)
     there = set(files)
-    for folder, mine in by_folder.items():
-        name = next((folder + name for name in _INDEX if folder + name in there), None)
+    for folder, mine in by_folder(stacks).items():
+        beside = (folder, folder.removesuffix("Images/"))
+        places = [place + name for place in dict.fromkeys(beside) for name in _INDEX]
+        name = next((place for place in places if place in there), None)
         if name is not None:
             found.used.add(name)
-            _take_index(root / name, mine, found)
+            _take_index(root / name, mine)
     return found
 
 
@@ -53,7 +55,7 @@ def _plate(folder: str, root: Path) -> str:
     return parts[-1] if parts else (name.parent if name.name == "Images" else name).name
 
 
-def _take_index(path: Path, stacks: Sequence[StackFiles], found: Layout) -> None:
+def _take_index(path: Path, stacks: Sequence[StackFiles]) -> None:
     index = records(path, ("Image", "Entry", "Plate"))
     images = {Path(image["URL"]).name: image for image in index["Image"] if image.get("URL")}
     if not images:
@@ -62,19 +64,29 @@ def _take_index(path: Path, stacks: Sequence[StackFiles], found: Layout) -> None
             "the files are named"
         )
     _check_files(path, images, stacks)
-    about = {entry.get("ChannelID", ""): entry for entry in (*index["Entry"], *index["Image"])}
-    about = {key: entry for key, entry in about.items() if key and entry.get("ChannelName")}
-    names = [about.get(str(int(n)), {}).get("ChannelName") for n in _channels(stacks)]
-    if all(names) and len(set(names)) == len(names):
-        found.channel_names = tuple(map(str, names))
+    about: dict[str, dict[str, Any]] = {}
+    for entry in (*index["Entry"], *index["Image"]):
+        if name := entry.get("ChannelName") or _named_in_profile(entry):
+            about[entry.get("ChannelID", "")] = {**entry, "ChannelName": name}
+    names = [about.get(str(int(n)), {}).get("ChannelName", "") for n in _channels(stacks)]
     sizes = {**next(iter(about.values()), {}), **next(iter(images.values()))}
     y, x = (to_um(sizes.get(f"ImageResolution{a}"), "m") for a in "YX")
-    found.spacing_um = (_step(images, stacks[0]), y, x)
+    spacing = (_step(images, stacks[0]), y, x)
+    for stack in stacks:
+        stack.spacing_um = spacing
+        if all(names) and len(set(names)) == len(names):
+            stack.channel_names = tuple(names)
     for plate in index["Plate"]:
         if name := plate.get("Name") or plate.get("PlateID"):
             for stack in stacks:
                 stack.values["plate"] = name
             break
+
+
+def _named_in_profile(entry: Mapping[str, Any]) -> str:
+    """A channel's name in older indexes: that of its flat field, ``{…, ChannelName: DAPI, …}``."""
+    found = _IN_PROFILE.search(str(entry.get("FlatfieldProfile") or ""))
+    return found[1].strip() if found else ""
 
 
 def _channels(stacks: Sequence[StackFiles]) -> list[str]:

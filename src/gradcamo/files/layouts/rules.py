@@ -24,12 +24,17 @@ TOKENS = {"z": "{z}", "t": "{t}", "channel": "{channel:d}", "guid": "{guid}", "a
 
 @dataclass
 class StackFiles:
-    """One stack: the name that stands for its files, and what its name says (well, site, …)."""
+    """One stack: the name that stands for its files, and what its name says (well, site, …).
+
+    ``channel_names`` and ``spacing_um`` (z, y, x) are what an index says.
+    """
 
     name: str
     values: dict[str, str]
     files: list[PlaneFile] = field(default_factory=list)
     grid: Grid | None = None
+    channel_names: tuple[str, ...] = ()
+    spacing_um: tuple[float | None, float | None, float | None] | None = None
 
     @property
     def what(self) -> str:
@@ -40,15 +45,13 @@ class StackFiles:
 class Layout:
     """A plate's files, recognised.
 
-    ``prefix`` comes before numbers that stand for channels (``w1``); ``channel_names`` and
-    ``spacing_um`` (z, y, x) are what an index says. ``left_out`` counts files of other kinds.
+    ``prefix`` comes before numbers that stand for channels (``w1``). ``left_out`` counts files of
+    other kinds.
     """
 
     name: str
     stacks: list[StackFiles]
     prefix: str = ""
-    channel_names: tuple[str, ...] = ()
-    spacing_um: tuple[float | None, float | None, float | None] | None = None
     left_out: Counter[str] = field(default_factory=Counter)
     used: set[str] = field(default_factory=set)
 
@@ -174,6 +177,14 @@ def step_between(places_um: Mapping[int, float], name: str) -> float | None:
     if len(places_um) < 2:
         return None
     return even_step(np.array([places_um[z] for z in sorted(places_um)]), name)
+
+
+def by_folder(stacks: Iterable[StackFiles]) -> dict[str, list[StackFiles]]:
+    """Stacks by the folder that they lie in, as an index stands for those of its folder."""
+    found: dict[str, list[StackFiles]] = {}
+    for stack in stacks:
+        found.setdefault(stack.values["folder"], []).append(stack)
+    return found
 
 
 def folder_name(values: Mapping[str, str], root: Path) -> str:
