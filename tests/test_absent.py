@@ -1,8 +1,10 @@
 """Channels without signal and chunks that are not there are said, not read as if they were."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 from small import SmallResNet
@@ -57,6 +59,30 @@ def test_an_audit_says_both_of_the_channels_that_the_network_sees(tmp_path, fiel
     assert "the channel actin is" in constant
     assert "1 of " in absent
     assert "DNA" in absent
+
+
+def test_segmenting_and_training_say_it_of_the_channels_that_they_use(tmp_path):
+    from gradcamo.segmentation.planes import _normalised
+    from gradcamo.training.cell_index import index_cells
+
+    path = omezarr(tmp_path / "a.zarr", STACK, "czyx")
+    (chunk,) = (path / "0").rglob("1.2.1.1")
+    chunk.unlink()
+    stack = read_stack(path)
+    said = r"a\.zarr: chunks are absent.*1 of 12 in channel 1"
+    with pytest.warns(GradcamoWarning, match=said):
+        _normalised(stack, gc.SegmentSettings(cytoplasm="channel 1"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _normalised(stack, gc.SegmentSettings(cytoplasm="channel 0"))
+    labels = np.zeros(STACK.shape[1:], np.uint8)
+    labels[:, 10:20, 10:20] = 1
+    np.save(tmp_path / "labels.npy", labels)
+    row = {"image": str(path), "labels": str(tmp_path / "labels.npy"), "labels_axes": "ZYX"}
+    about = {"plate": "p", "well": "B02", "site": "1", "treatment": "x", "split": "train"}
+    with pytest.warns(GradcamoWarning, match=said):
+        cells = index_cells(pd.DataFrame([row | about]), gc.TrainSettings())
+    assert list(cells["label"]) == [1]
 
 
 @pytest.mark.parametrize("shards", [None, (2, 40, 40)])

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradcamo.auditing.score_cautions import LIMITS, one_class, share_at_chance, unscored, verdicts
 from gradcamo.cells.table import scored, whole
-from gradcamo.datatypes import Spacing, spacing_text, unknown_axes
+from gradcamo.datatypes import Spacing, absent_text, spacing_text, unknown_axes
 from gradcamo.settings import CautionSettings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def facts(recipe: Mapping[str, Any], limits: CautionSettings = LIMITS) -> list[s
     for name in stack.get("constant_channels", ()):
         said.append(f"the channel {name} is constant in the stack: the network sees nothing there")
     if absent := stack.get("absent_chunks"):
-        said.append(_absent(absent))
+        said.append(absent_text(absent) if isinstance(absent, Mapping) else str(absent))
     return said
 
 
@@ -176,11 +176,3 @@ def _logged(said: list[str]) -> list[str]:
     for caution in said:
         log.warning("%s", caution)
     return said
-
-
-def _absent(absent: Any) -> str:
-    """Of Zarr chunks: ``{channel: (absent, of)}``, or words."""
-    if not isinstance(absent, Mapping):
-        return str(absent)
-    parts = [f"{n} of {of} in {name}" for name, (n, of) in absent.items()]
-    return f"chunks are absent from the store and were read as 0: {', '.join(parts)}"

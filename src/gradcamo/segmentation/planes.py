@@ -207,6 +207,7 @@ def _normalised(stack: ZStack, settings: SegmentSettings) -> np.ndarray:
     from cellpose import transforms
 
     cytoplasm, nucleus = choose_channels(stack, settings)
+    stack.select(tuple(filter(None, (cytoplasm, nucleus)))).warn_of_absent_chunks()
     images = np.zeros((*stack.shape[1:], 2), np.float32)
     for place, name in enumerate((cytoplasm, nucleus)):
         if name is None:

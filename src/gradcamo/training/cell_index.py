@@ -152,6 +152,7 @@ def index_cells(
         stack = read_stack(row)
         first = first or stack
         _check_alike(stack, first, settings.crop)
+        stack.warn_of_absent_chunks()
         if "labels" not in row or not isinstance(row["labels"], str) or not row["labels"]:
             raise GradcamoError(
                 f"{row['image']} has no labels: segment it first (gradcamo segment) and name the "
