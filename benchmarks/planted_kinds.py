@@ -25,13 +25,21 @@ Region = Literal["own", "neighbour", "background"]
 class Plate(NamedTuple):
     """``designs`` lie side by side on one plate; ``change`` is done to stacks once they are made.
 
-    ``signal`` names the regions that hold what was planted, none where it is everywhere.
+    ``amount`` is how much of it: voxels along y and x by which a blurred stack is smoothed, half as
+    many along z; what is left of the light at the dim side. ``signal`` names the regions that hold
+    what was planted, none where it is everywhere.
     """
 
     says: str
     designs: tuple[PlateDesign, ...]
     signal: tuple[Region, ...] = ()
     change: Change = ""
+    amount: float = 0
+
+    @property
+    def recipe(self) -> tuple[object, ...]:
+        """All that its stacks follow from."""
+        return self.designs, f"{self.change} {self.amount}" if self.amount else self.change
 
 
 # wells and sites are chosen so that both classes have about as many cells
@@ -69,9 +77,17 @@ PLATES = {
         (BOTH.model_copy(update={"cell_contrast": 0.6}),),
         ("own", "background"),
     ),
-    "blur": Plate("stacks of treated wells are smoothed by a Gaussian", (EMPTY,), change="blur"),
+    "blur": Plate(
+        "stacks of treated wells are smoothed by a Gaussian of 1.4 µm",
+        (EMPTY,),
+        change="blur",
+        amount=2,
+    ),
     "vignette": Plate(
-        "light falls off across the field of treated wells", (EMPTY,), change="vignette"
+        "light falls off to a quarter across the field of treated wells",
+        (EMPTY,),
+        change="vignette",
+        amount=0.25,
     ),
     "focus": Plate(
         "stacks of treated wells begin 3.6 µm higher in the cells",
@@ -113,8 +129,9 @@ PLAIN = TrainSettings(
     batch_norm_cells=96,
 )
 SLOW = PLAIN.model_copy(update={"patience": 10})
-LATE = PLAIN.model_copy(update={"epochs": 30, "patience": 30, "gamma_probability": 0})
 SAME_POWER = PLAIN.model_copy(update={"gamma_probability": 0})  # nor for the intensities' power
+EVEN = SAME_POWER.model_copy(update={"epochs": 24, "patience": 12})
+LATE = SAME_POWER.model_copy(update={"epochs": 30, "patience": 30})
 REGULARISED = SAME_POWER.model_copy(
     update={
         "regularise_weight": 10.0,
@@ -195,9 +212,9 @@ KINDS = {
         "by removal",
         ("removed", "shuffled"),
     ),
-    "blur": Kind("blur", "blur", PLAIN, 2, EVERYWHERE),
-    "vignette": Kind("vignette", "vignette", PLAIN, 2, EVERYWHERE),
-    "focus": Kind("focus", "focus", PLAIN, 2, EVERYWHERE),
+    "blur": Kind("blur", "blur", EVEN, 2, EVERYWHERE),
+    "vignette": Kind("vignette", "vignette", EVEN, 2, EVERYWHERE),
+    "focus": Kind("focus", "focus", EVEN, 2, EVERYWHERE),
     "density": Kind("density", "density", PLAIN, 2, (Bound("layout", ">=", 0.5),)),
     "idle": Kind("own, trained among idle clouds", "idle", PLAIN, 2, IDLE, "own"),
     "own-idle": Kind("own, shown idle clouds", "idle", PLAIN, 2, IDLE, "own", network="own"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from planted_kinds import Change
+from planted_kinds import Plate
 from scipy import ndimage as ndi
 
 from gradcamo.files.labels import read_labels, write_labels
@@ -17,31 +17,27 @@ from gradcamo.samples.planting import TREATED
 from gradcamo.samples.plate import GAIN, OFFSET
 
 FOLDERS = {"image": "images", "labels": "labels", "cells": "cells"}
-SMOOTH = (0.5, 1.0, 1.0)
-"""Voxels (z, y, x) by which a blurred stack is smoothed."""
-DIMMEST = 0.4
-"""What is left of the light at one side of the field."""
 PLANES = 21
 """Kept of a stack that is cut higher or lower."""
 
 
-def change(tables: list[Path], how: Change, folder: Path) -> Path:
+def change(tables: list[Path], plate: Plate, folder: Path) -> Path:
     """Write a plate of the stacks of others, those of treated wells changed."""
-    rows = [_changed(row, how, folder) for csv in tables for _, row in read_plate(csv).iterrows()]
+    rows = [_changed(row, plate, folder) for csv in tables for _, row in read_plate(csv).iterrows()]
     pd.DataFrame(rows).to_csv(folder / "plate.csv", index=False)
     return folder / "plate.csv"
 
 
-def _changed(row: pd.Series, how: Change, folder: Path) -> dict[str, object]:
+def _changed(row: pd.Series, plate: Plate, folder: Path) -> dict[str, object]:
     """Write one stack as it is to be, and say where."""
     stack, labels = read_stack(row["image"]), read_labels(row["labels"])
     data, treated = np.asarray(stack.data), row["treatment"] == TREATED
     rng = np.random.default_rng([ord(row["well"][0]), int(row["well"][1:]), int(row["site"])])
-    match how:
+    match plate.change:
         case "blur" if treated:
-            data = blurred(data)
+            data = blurred(data, plate.amount)
         case "vignette" if treated:
-            data = dimmed(data, rng)
+            data = dimmed(data, plate.amount, rng)
         case "focus":
             first = data.shape[1] - PLANES if treated else 0
             data, labels = (part[..., first : first + PLANES, :, :] for part in (data, labels))
@@ -54,16 +50,16 @@ def _changed(row: pd.Series, how: Change, folder: Path) -> dict[str, object]:
     return {**told, **row[["plate", "well", "site", "treatment"]]}
 
 
-def blurred(data: np.ndarray) -> np.ndarray:
+def blurred(data: np.ndarray, voxels: float) -> np.ndarray:
     """A stack (C, Z, Y, X) smoothed, noise and all: whatever has texture tells the class."""
-    smooth = ndi.gaussian_filter(data.astype(np.float32), (0, *SMOOTH))
+    smooth = ndi.gaussian_filter(data.astype(np.float32), (0, voxels / 2, voxels, voxels))
     return np.rint(smooth).astype(data.dtype)
 
 
-def dimmed(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def dimmed(data: np.ndarray, dimmest: float, rng: np.random.Generator) -> np.ndarray:
     """A stack (C, Z, Y, X) with fewer photons the further to the right: what a lens leaves of a
     Poisson number of photons is a binomial part of them."""
-    left = np.linspace(1, DIMMEST, data.shape[-1])
+    left = np.linspace(1, dimmest, data.shape[-1])
     light = data.astype(np.float32) - OFFSET
     photons = np.rint(light.clip(0) / GAIN).astype(int)
     kept = rng.binomial(photons, left)

@@ -95,13 +95,13 @@ def plate_csv(name: str, variant: str = "paired") -> Path:
         changes = {"background": variant, "columns": ("03",)}
         designs = tuple(design.model_copy(update=changes) for design in plate.designs)
         plate = plate._replace(designs=designs)
-    with kept(f"plate-{name}-{variant}", plate.designs, plate.change) as (folder, missing):
+    with kept(f"plate-{name}-{variant}", *plate.recipe) as (folder, missing):
         if missing:
             say(f"plate {name}, {variant}")
             if len(plate.designs) == 1 and not plate.change:
                 make_plate(folder, plate.designs[0])
             else:
-                change([built_in(design) for design in plate.designs], plate.change, folder)
+                change([built_in(design) for design in plate.designs], plate, folder)
     return folder / "plate.csv"
 
 
@@ -122,7 +122,7 @@ def network(name: str, seed: int) -> tuple[Checkpoint, Path]:
     kind = KINDS[KINDS[name].network or name]
     plate, settings = PLATES[kind.plate], training(kind, seed)
     csv = plate_csv(kind.plate)
-    recipe = (plate.designs, plate.change, settings, LEARNT)
+    recipe = (*plate.recipe, settings, LEARNT)
     with kept(f"network-{KINDS[name].network or name}-{seed}", *recipe) as (folder, missing):
         if missing:
             watch = Epochs(f"{name}, seed {seed}", settings)
@@ -153,8 +153,7 @@ class Epochs:
 
 def donors(plate: str, checkpoint: Checkpoint) -> DonorBank:
     """Cells of a plate's training wells; they depend on crops and channels alone."""
-    recipe = (PLATES[plate].designs, PLATES[plate].change)
-    with kept(f"donors-{plate}", *recipe) as (folder, missing):
+    with kept(f"donors-{plate}", *PLATES[plate].recipe) as (folder, missing):
         if missing:
             plate_donors(plate_csv(plate), checkpoint).save(folder / "donors.npz")
     return DonorBank.load(folder / "donors.npz")
@@ -288,8 +287,7 @@ def follow(name: str, seed: int) -> None:
 def recipe_of(name: str, seed: int) -> str:
     """Hash of all that decides what a network's folder holds."""
     kind = KINDS[name]
-    shown, own = (PLATES[KINDS[k].plate] for k in (name, kind.network or name))
-    parts = [(plate.designs, plate.change) for plate in (shown, own)]
+    parts = [PLATES[KINDS[k].plate].recipe for k in (name, kind.network or name)]
     return hash_of(*parts, training(kind, seed), kind.variants, kind.right, LEARNT, SAMPLED)
 
 
@@ -329,7 +327,7 @@ def rounded(value: Any) -> Any:
 def check(name: str) -> None:
     """Look into a plate, unless the tables say that it was; what is found goes into both."""
     plate = PLATES[name]
-    recipe = hash_of(plate.designs, plate.change, SAMPLED.edition)
+    recipe = hash_of(*plate.recipe, SAMPLED.edition)
     tables = {kind: RESULTS / f"{kind}.csv" for kind in ("plates", "probes")}
     before = {kind: pd.read_csv(path) for kind, path in tables.items() if path.is_file()}
     if len(before) == 2 and ((known := before["plates"])["recipe"] == recipe).any():

@@ -132,20 +132,20 @@ def test_edges_are_voxels_that_touch_another_label():
 
 
 def test_blurred_and_dimmed_stacks_keep_the_mean_of_the_light_that_is_left():
-    from planted_plates import DIMMEST, blurred, dimmed
+    from planted_plates import blurred, dimmed
 
     from gradcamo.samples.plate import GAIN, OFFSET
 
     rng = np.random.default_rng(2)
     data = (OFFSET + GAIN * rng.poisson(50, (1, 8, 64, 64))).astype(np.uint16)
-    smooth = blurred(data)
+    smooth = blurred(data, 1)
     assert smooth.mean() == pytest.approx(data.mean(), rel=0.01)
     assert smooth.std() < 0.4 * data.std()
-    dim = dimmed(data, rng)
+    dim = dimmed(data, 0.4, rng)
     photons = (dim - OFFSET) / GAIN
     left = photons.mean((0, 1, 2)) / 50
-    assert left[[0, -1]] == pytest.approx([1, DIMMEST], abs=0.05)
-    assert photons[..., -1].var() == pytest.approx(50 * DIMMEST, rel=0.3)  # Poisson, as a camera's
+    assert left[[0, -1]] == pytest.approx([1, 0.4], abs=0.05)
+    assert photons[..., -1].var() == pytest.approx(50 * 0.4, rel=0.3)  # Poisson, as a camera's
 
 
 def test_a_folder_of_the_same_recipe_is_left_as_it_is(tmp_path):
@@ -161,7 +161,7 @@ def test_a_folder_of_the_same_recipe_is_left_as_it_is(tmp_path):
 
 
 def test_a_changed_plate_keeps_its_cells_and_changes_treated_wells_only(tmp_path):
-    from planted_kinds import EMPTY
+    from planted_kinds import EMPTY, PLATES
     from planted_plates import PLANES, change
 
     from gradcamo.files.labels import read_labels
@@ -176,7 +176,8 @@ def test_a_changed_plate_keeps_its_cells_and_changes_treated_wells_only(tmp_path
         folder = tmp_path / how
         folder.mkdir()
         after = {
-            row["treatment"]: row for _, row in read_plate(change([source], how, folder)).iterrows()
+            row["treatment"]: row
+            for _, row in read_plate(change([source], PLATES[how], folder)).iterrows()
         }
         assert set(after) == set(before) == {"treated", "untreated"}
         for treatment, row in after.items():
