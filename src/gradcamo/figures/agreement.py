@@ -10,6 +10,7 @@ from gradcamo.cells.table import scored, told_causally
 from gradcamo.errors import GradcamoError
 from gradcamo.figures.paper import GREY, SITES, SMALL, require, sheet
 from gradcamo.profiles.doses import in_dose_order
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +58,6 @@ def maps_against_causes(
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SMALL)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"{len(both):,} cells" + (f" · {about}" if about else ""), fontsize=10)
+    axes.set_title(counted(len(both), "cell") + (f" · {about}" if about else ""), fontsize=10)
     figure.legend(loc="outside lower center", ncols=4, fontsize=SMALL, frameon=False)
     return figure

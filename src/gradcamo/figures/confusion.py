@@ -10,6 +10,7 @@ import pandas as pd
 from gradcamo.errors import GradcamoError
 from gradcamo.figures.paper import require, sheet
 from gradcamo.profiles.doses import in_dose_order
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +49,6 @@ def confusion_matrix(table: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(given)), given)
     accuracy = (known["predicted"] == known["treatment"]).mean()
     axes.set(xlabel="predicted", ylabel="treatment")
-    axes.set_title(f"{accuracy:.0%} of {len(known):,} cells", fontsize=10)
+    axes.set_title(f"{accuracy:.0%} of {counted(len(known), 'cell')}", fontsize=10)
     figure.colorbar(shown, ax=axes, label="share of the row", shrink=0.8)
     return figure

@@ -11,6 +11,7 @@ import pandas as pd
 from gradcamo.cells.table import scored, whole
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import ending_of, landing
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,8 +55,12 @@ def fits(text: str, room: float) -> bool:
 
 def name_groups(axes: Axes, names: Sequence[str], counts: Sequence[int], room: float) -> None:
     """Name groups and their cells below the axis, upright where they would touch otherwise."""
-    for between in ("\n{:,} cells", "\n{:,}\ncells", " · {:,} cells"):
-        ticks = [name + between.format(n) for name, n in zip(names, counts, strict=True)]
+    held = [counted(n, "cell") for n in counts]
+    for between, broken in (("\n", " "), ("\n", "\n"), (" · ", " ")):
+        ticks = [
+            name + between + cells.replace(" ", broken)
+            for name, cells in zip(names, held, strict=True)
+        ]
         if lie := all(fits(tick, room) for tick in ticks):
             break
     axes.set_xticks(range(len(names)), ticks, rotation=0 if lie else 90, fontsize=SMALL)

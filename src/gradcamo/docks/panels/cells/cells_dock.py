@@ -31,6 +31,7 @@ from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.thumbnails import SIZE, Thumbnails
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     import napari
@@ -232,7 +233,7 @@ class CellsDock(Dock):
             self.message.say("No scores yet: load a checkpoint and audit the cells.")
             return
         shown = self.model.rowCount()
-        text = f"{cells:,} cells" if shown == cells else f"{shown:,} shown"
+        text = counted(cells, "cell") if shown == cells else f"{shown:,} shown"
         of = "" if measured is None else f" of {measured.name}"
         self.message.say(f"{text}{of} · {counts['scored']:,} scored · {flagged:,} flagged")
 

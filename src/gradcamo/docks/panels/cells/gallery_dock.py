@@ -24,6 +24,7 @@ from gradcamo.docks.parts.tint import WARN, legible
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.thumbnails import Thumbnails
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     import napari
@@ -179,7 +180,7 @@ class GalleryDock(QWidget):
         self.model.set_cells(table, column)
         self.view.verticalScrollBar().setValue(top)
         without = sum(results.cam(label) is None for label in table["label"].tolist())
-        said = f"{len(table):,} cells" if len(table) else "all cells touch the border"
+        said = counted(len(table), "cell") if len(table) else "all cells touch the border"
         if without:
             said += f", {without:,} of them without a heatmap: it comes when the cell is looked at"
         self.message.say(said)

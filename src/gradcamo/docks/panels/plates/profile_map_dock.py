@@ -179,7 +179,7 @@ class ProfileMapDock(Dock):
         )
         self.rows, self._elsewhere = rows, np.zeros(0, np.int64)
         self._paint(places)
-        self.about.say(f"{len(rows):,} cells, {said}" if len(rows) else self._missing())
+        self.about.say(f"{counted(len(rows), 'cell')}, {said}" if len(rows) else self._missing())
         self.message.say("")
         self._enable()
 
@@ -248,7 +248,7 @@ class ProfileMapDock(Dock):
         if len(elsewhere):
             self._choose_elsewhere(elsewhere, len(labels))
         elif len(labels):
-            self.message.say(f"{len(labels):,} cells chosen")
+            self.message.say(f"{counted(len(labels), 'cell')} chosen")
 
     def _choose_elsewhere(self, rows: np.ndarray, n_here: int = 0) -> None:
         self._elsewhere = rows

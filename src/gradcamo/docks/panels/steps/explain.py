@@ -14,6 +14,7 @@ from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import JobRow, Message, line_of
 from gradcamo.docks.window import window_of
 from gradcamo.settings import AuditSettings
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     import napari
@@ -138,13 +139,16 @@ class ExplainDock(Dock):
         counts = self.session.results.counts()
         if complete:
             self.message.say(
-                f"{cells(counts['scored'])} scored; {counts['border']} at the border have no score"
+                f"{counted(counts['scored'], 'cell')} scored; "
+                f"{counts['border']} at the border have no score"
                 + (f"; {counts['outside']} lie outside their crops" if counts["outside"] else "")
                 + (f"; {counts['silent']} show no positive evidence" if counts["silent"] else ""),
                 GOOD,
             )
         elif self.session.auditing.cancelling:
-            self.message.say(f"stopped; the scores of {cells(counts['scored'])} are kept", WARN)
+            self.message.say(
+                f"stopped; the scores of {counted(counts['scored'], 'cell')} are kept", WARN
+            )
 
     def _enable(self, *_: Any) -> None:
         session = self.session
@@ -164,14 +168,9 @@ class ExplainDock(Dock):
         self.audit_changed.setVisible(stale > 0)
         them, were = ("it", "it was") if stale == 1 else ("them", "they were")
         self.changed.say(
-            f"{cells(stale)} changed since {were} scored, or what lies around "
+            f"{counted(stale, 'cell')} changed since {were} scored, or what lies around "
             f"{them} did: audit {them} again"
             if stale
             else "",
             WARN,
         )
-
-
-def cells(n: int) -> str:
-    """A number of cells in words."""
-    return "1 cell" if n == 1 else f"{n} cells"

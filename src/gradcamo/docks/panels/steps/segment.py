@@ -19,6 +19,7 @@ from gradcamo.docks.window import window_of
 from gradcamo.errors import GradcamoError
 from gradcamo.segmentation.models import offered_models
 from gradcamo.settings import SegmentSettings
+from gradcamo.words import counted
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -159,7 +160,7 @@ class SegmentDock(Dock):
         show_preview(viewer, masks, like, (plane, 0, 0))
         cells = int(masks.max())
         self.message.say(
-            f"{cells} cells in plane {plane}"
+            f"{counted(cells, 'cell')} in plane {plane}"
             if cells
             else f"no cells in plane {plane}: try another model, diameter or channel",
             GOOD if cells else WARN,
@@ -175,7 +176,7 @@ class SegmentDock(Dock):
         cells = int(labels.max())
         if planes < of_planes:
             text = f"stopped after {planes} of {of_planes} planes; their cells are kept"
-            self.message.say(f"{cells} cells ({text})", WARN)
+            self.message.say(f"{counted(cells, 'cell')} ({text})", WARN)
         elif cells == 0:
             self.message.say("no cells were found: try another model, diameter or channel", WARN)
         else:
