@@ -160,7 +160,7 @@ def test_scores_of_a_site_say_what_was_told_of_its_plate(load, window, qtbot):
     with qtbot.waitSignal(session.auditing.ended, timeout=60_000):
         window.audits.start(session.next_settings)
     assert len(session.results) == 3
-    assert session.recipe()["channel_names"] == "a,b"
+    assert session.recipe()["channel_names"] == "CONC=a,HOECHST=b"
     assert session.recipe()["image"].endswith("Well-B02-z{z}-{channel}.ome.tiff")
 
 
@@ -369,7 +369,7 @@ def test_a_folder_is_audited_as_it_was_told(viewer, window, tmp_path, scheduler,
     assert run.message.text().startswith("2 of 2 stacks, 6 cells in")
     cells = gc.read_table(tmp_path / "out" / "cells.parquet")
     assert set(cells["treatment"]) == {"DMSO", "drug"}
-    assert set(cells["channel_names"]) == {"a,b"}
+    assert set(cells["channel_names"]) == {"CONC=a,HOECHST=b"}
     assert set(cells["spacing_um"]) == {"1,0.1,0.1"}
     assert (tmp_path / "out" / "report.html").is_file()
     assert len(window.plate.results.cells) == 6
