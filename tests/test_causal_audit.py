@@ -19,7 +19,7 @@ from gradcamo.auditing.causal import (
 )
 from gradcamo.auditing.causal_cautions import causal_cautions, exposure_cautions
 from gradcamo.auditing.stack import cells_of
-from gradcamo.causal.bank import bank_beside
+from gradcamo.causal.bank_file import bank_beside
 from gradcamo.cli.commands import main
 from gradcamo.columns import CAUSAL_COLUMNS
 from gradcamo.files.plates import read_plate

@@ -1,6 +1,7 @@
 """The donor bank and the fill of a draw."""
 
 from dataclasses import replace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -137,7 +138,14 @@ def test_what_is_no_bank_is_refused(checkpoint, tmp_path):
     DonorBank.cut(wells(), checkpoint).save(tmp_path / "bank.npz")
     whole = (tmp_path / "bank.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    for name in ("text", "other", "pickled", "cut"):
+    (tmp_path / "flipped.npz").write_bytes(whole)
+    with ZipFile(tmp_path / "flipped.npz", "a") as file:
+        file.comment = b""  # without a seal, as the first versions wrote them
+        at = file.getinfo("kinds.npy").header_offset + 60
+    flipped = bytearray((tmp_path / "flipped.npz").read_bytes())
+    flipped[at : at + 20] = b"\xff" * 20
+    (tmp_path / "flipped.npz").write_bytes(flipped)
+    for name in ("text", "other", "pickled", "cut", "flipped"):
         with pytest.raises(GradcamoError, match="no donor bank"):
             DonorBank.load(tmp_path / f"{name}.npz")
 

@@ -12,7 +12,7 @@ from conftest import docked, scored_label
 import gradcamo as gc
 from gradcamo.auditing.cautions import cautions
 from gradcamo.auditing.cell_verdict import cell_verdict
-from gradcamo.causal.bank import bank_beside
+from gradcamo.causal.bank_file import bank_beside
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES
 from gradcamo.docks.canvas.colouring import UNSCORED, colormap_of
 from gradcamo.docks.canvas.features import features_of

@@ -152,7 +152,8 @@ def find_bank(
     GradcamoError
         If there is none.
     """
-    from gradcamo.causal.bank import DonorBank, bank_beside
+    from gradcamo.causal.bank import DonorBank
+    from gradcamo.causal.bank_file import bank_beside
     from gradcamo.networks.checkpoint import BUNDLED, checkpoint_path
 
     if donors is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,19 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.causal.bank_file import ARRAYS, FORMAT, reading_bank, write_bank
 from gradcamo.causal.lot import Lot, Origin, Source, draw
 from gradcamo.datatypes import Spacing
 from gradcamo.errors import GradcamoError, GradcamoWarning
-from gradcamo.files.landing import landing, to_json
-from gradcamo.files.seal import blank_zip_seal, check_seal
+from gradcamo.files.landing import to_json
 from gradcamo.files.wells import well_name
 from gradcamo.profiles.doses import find_control
 from gradcamo.words import joined
 
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
-
-FORMAT = "gradcamo-donors-1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +164,8 @@ class DonorBank:
     def hash(self) -> str:
         """SHA-256 of crops and all that is said about them."""
         said = sha256(self._about().encode())
-        for array in (self.voxels, self.kinds, self.labels, self.origin):
-            said.update(np.ascontiguousarray(array).data)
+        for name in ARRAYS:
+            said.update(np.ascontiguousarray(getattr(self, name)).data)
         return said.hexdigest()
 
     @cached_property
@@ -269,17 +265,8 @@ class DonorBank:
         GradcamoError
             If the file cannot be written.
         """
-        with landing(path) as scratch:
-            with scratch.open("wb") as file:
-                np.savez_compressed(
-                    file,
-                    about=np.array(self._about()),
-                    voxels=self.voxels,
-                    kinds=self.kinds,
-                    labels=self.labels,
-                    origin=self.origin,
-                )
-            blank_zip_seal(scratch)
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        write_bank(path, self._about(), arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> DonorBank:
@@ -299,36 +286,17 @@ class DonorBank:
         GradcamoError
             If the file is missing, damaged, or no donor bank.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise GradcamoError(
-                f"there is no donor bank {path}: 'gradcamo donors' makes one for a checkpoint, "
-                "--donors names one that lies elsewhere"
+        with reading_bank(path) as (about, arrays):
+            bank = cls(
+                **arrays,
+                classes=tuple(about["classes"]),
+                stacks=tuple(Origin(**origin) for origin in about["stacks"]),
+                channels=tuple(about["channels"]),
+                control=about["control"],
+                spacing_um=about["spacing_um"] and tuple(about["spacing_um"]),
+                recipe=about["recipe"],
             )
-        check_seal(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
-                if about["format"] != FORMAT:
-                    raise ValueError(f"its format is {about['format']}")
-                bank = cls(
-                    voxels=file["voxels"],
-                    kinds=file["kinds"],
-                    labels=file["labels"],
-                    classes=tuple(about["classes"]),
-                    origin=file["origin"],
-                    stacks=tuple(Origin(**origin) for origin in about["stacks"]),
-                    channels=tuple(about["channels"]),
-                    control=about["control"],
-                    spacing_um=about["spacing_um"] and tuple(about["spacing_um"]),
-                    recipe=about["recipe"],
-                )
             bank._check()
-        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise GradcamoError(
-                f"{path} is no donor bank, or a damaged or newer one ({error}): make it again "
-                "with 'gradcamo donors'"
-            ) from error
         return bank
 
     def _check(self) -> None:
@@ -356,8 +324,3 @@ def few_images(bank: DonorBank) -> list[str]:
         "donors from two are needed before a cell can be asked: name more training images of each "
         "treatment (gradcamo donors)"
     ]
-
-
-def bank_beside(checkpoint_file: str | Path) -> Path:
-    """Where the donor bank of a checkpoint lies: ``model.donors.npz`` beside it."""
-    return Path(checkpoint_file).with_suffix(".donors.npz")

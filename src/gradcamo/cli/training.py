@@ -41,7 +41,7 @@ def donors(plate: Path, checkpoint_path: Path, out: Path | None, settings: s.Don
 
     Cells are drawn from the wells that the network was trained on.
     """
-    from gradcamo.causal.bank import bank_beside
+    from gradcamo.causal.bank_file import bank_beside
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.training.plate_donors import plate_donors

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from gradcamo.causal.bank import FORMAT, DonorBank
+from gradcamo.causal.bank import DonorBank
+from gradcamo.causal.bank_file import FORMAT
 from gradcamo.causal.lot import Source
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import BUNDLED, Checkpoint

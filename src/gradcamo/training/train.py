@@ -188,7 +188,7 @@ def _keep_donors(
     watch: Watch,
 ) -> None:
     """The donor bank beside a checkpoint; a training is not lost for want of it."""
-    from gradcamo.causal.bank import bank_beside
+    from gradcamo.causal.bank_file import bank_beside
     from gradcamo.training.plate_donors import plate_donors
 
     later = "'gradcamo donors' makes a donor bank for it"

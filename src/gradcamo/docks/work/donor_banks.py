@@ -114,7 +114,7 @@ class DonorBanks:
         path = self._session.checkpoint_path
         if path is None:
             return None
-        from gradcamo.causal.bank import bank_beside
+        from gradcamo.causal.bank_file import bank_beside
 
         return bank_beside(path)
 
