@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from gradcamo import CellCrops, attention_shares, efficientnet3d, upsample_cam
 from gradcamo.cells.null import permutation_p_values
-from gradcamo.cells.overlap import Footprint, footprints
+from gradcamo.cells.overlap import ROUNDING, Footprint, footprints
 from gradcamo.networks.geometry import describe_layers, place
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
@@ -137,7 +137,7 @@ def draw_resolution(ax: Axes, crop, layers) -> None:
         grid = layers[name].grid
         footprint = footprint_of([crop], grid)
         share = (footprint.own / footprint.full)[0]
-        hot = torch.where(share == share.max(), 1.0, 0.0)
+        hot = torch.where(share > share.max() - ROUNDING, 1.0, 0.0)
         rows.append((name, grid, upsample_cam(hot, CROP)[Z].numpy()))
     big = np.block([[rows[0][2], rows[1][2]], [rows[2][2], rows[3][2]]])
     tops = np.array([[r[2].max() or 1 for r in rows[i : i + 2]] for i in (0, 2)])

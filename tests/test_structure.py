@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
@@ -110,6 +111,17 @@ def test_what_is_imported_is_declared():
 
 def test_what_is_declared_is_imported():
     assert sorted(declared() - set().union(*used(FILES).values()) - UNSEEN.keys()) == []
+
+
+@pytest.mark.parametrize("folder", ["scripts", "benchmarks"])
+def test_what_nobody_runs_every_day_imports_what_is_there(folder):
+    for path in sorted((Path(__file__).parents[1] / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("gradcamo"):
+                module = importlib.import_module(node.module)
+                lacking = [a.name for a in node.names if not hasattr(module, a.name)]
+                places = [f"{node.module}.{name}" for name in lacking]
+                assert set(places) <= set(FILES), f"{path.name} imports {places}"
 
 
 def test_no_two_test_files_share_a_name():
