@@ -107,7 +107,7 @@ def trained(small_plate, once):
     from gradcamo.networks.checkpoint import Checkpoint
 
     def train(folder):
-        from gradcamo.training.train import train_and_save
+        from gradcamo.training.saving import train_and_save
 
         train_and_save(small_plate, folder / "model.safetensors", SMALL, say=lambda text: None)
 

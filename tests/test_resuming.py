@@ -15,7 +15,8 @@ from small_training import FLAGS, SMALL, same_weights, settings
 from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
-from gradcamo.training.train import train, train_and_save
+from gradcamo.training.saving import train_and_save
+from gradcamo.training.train import train
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
 

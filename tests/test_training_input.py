@@ -10,7 +10,8 @@ from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack
 from gradcamo.training.cell_index import index_cells
-from gradcamo.training.train import train, train_and_save
+from gradcamo.training.saving import train_and_save
+from gradcamo.training.train import train
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> No
     Ctrl-C keeps the best weights so far. The report and a donor bank, for causal attention, are
     written beside the checkpoint.
     """
-    from gradcamo.training.train import train_and_save
+    from gradcamo.training.saving import train_and_save
 
     with training_bar() as show, ctrl_c() as stop:
         train_and_save(plate, out, settings, click.echo, show, stop, resume)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -17,7 +16,6 @@ import torch
 from torch import nn
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.landing import refuse_unwritable
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import efficientnet3d
 from gradcamo.networks.fused import mirrored_for
@@ -35,8 +33,6 @@ from gradcamo.training.report import (
     describe_cells,
     describe_layer_scores,
     describe_results,
-    report_text,
-    write_report,
 )
 from gradcamo.training.split import TRAIN, VALIDATION
 from gradcamo.training.state import TrainingState
@@ -146,62 +142,6 @@ def train(
         if predicted is not None and settings.regularise_weight:
             recipe |= _layer_scores(checkpoint, cells, settings, watch)
         return replace(checkpoint, recipe=recipe)
-
-
-def train_and_save(
-    plate_csv: str | Path,
-    out: str | Path,
-    settings: TrainSettings | None = None,
-    say: Callable[[str], Any] = print,
-    progress: Callable[[TrainingProgress], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-    resume: bool = False,
-) -> Checkpoint:
-    """`train`, then write the checkpoint and, beside it, its report and a donor bank.
-
-    While the training runs, ``OUT.state`` holds what ``resume`` needs; it is removed at the end.
-    """
-    out = Path(out)
-    refuse_unwritable(out, (".safetensors",), [plate_csv])
-    state_file = out.with_name(out.name + ".state")
-    checkpoint = train(plate_csv, settings, progress, stop, state_file, resume)
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return checkpoint  # of several processes that train together one writes
-    try:
-        checkpoint.save(out)
-    except GradcamoError as error:
-        kept = f". The training itself is kept in {state_file}: --resume goes on from there"
-        raise GradcamoError(f"{error}{kept}") from error
-    write_report(checkpoint.recipe, out)
-    if checkpoint.recipe["ended"] != "stopped":
-        state_file.unlink(missing_ok=True)
-    say(report_text(checkpoint.recipe))
-    _keep_donors(plate_csv, checkpoint, out, say, Watch(progress, stop))
-    return checkpoint
-
-
-def _keep_donors(
-    plate_csv: str | Path,
-    checkpoint: Checkpoint,
-    out: Path,
-    say: Callable[[str], Any],
-    watch: Watch,
-) -> None:
-    """The donor bank beside a checkpoint; a training is not lost for want of it."""
-    from gradcamo.causal.bank_file import bank_beside
-    from gradcamo.training.plate_donors import plate_donors
-
-    later = "'gradcamo donors' makes a donor bank for it"
-    if checkpoint.recipe["ended"] == "stopped":
-        say(f"stopped: {later}")
-        return
-    try:
-        bank = plate_donors(plate_csv, checkpoint, progress=watch.stage("donors"))
-        bank.save(bank_beside(out))
-    except GradcamoError as error:
-        say(f"Note: no donor bank was written ({error}); {later}")
-    else:
-        say(f"{bank}, written to {bank_beside(out)}")
 
 
 def _network(

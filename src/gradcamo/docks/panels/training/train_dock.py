@@ -157,7 +157,7 @@ class TrainDock(Dock):
             resume = not self.resume.isHidden() and self.resume.isChecked()
 
             def steps() -> Iterator[Any]:
-                from gradcamo.training.train import train_and_save
+                from gradcamo.training.saving import train_and_save
 
                 checkpoint = train_and_save(
                     plate,
