@@ -15,9 +15,10 @@ _NO_CHUNK = 2**64 - 1  # in the index of a shard
 
 
 class WholeChunks:
-    """A Zarr array whose Blosc chunks are checked to be whole before they are decoded.
+    """A Zarr array that names the chunk which cannot be decoded.
 
-    Blosc is told no length and reads past the end of a chunk that was cut.
+    Blosc chunks are checked to be whole before: Blosc is told no length and reads past the end of a
+    chunk that was cut.
     """
 
     def __init__(self, array: zarr.Array) -> None:
@@ -27,13 +28,18 @@ class WholeChunks:
         self._check = not array.shards and any("Blosc" in type(codec).__name__ for codec in last)
 
     def __getitem__(self, index: Any) -> np.ndarray:
+        zipped = zip(index, self._array.shards or self._array.chunks, strict=True)
+        file = _file(self._array, tuple((part.start or 0) // size for part, size in zipped))
         if self._check:
-            zipped = zip(index, self._array.chunks, strict=True)
-            self._refuse_cut(tuple((part.start or 0) // size for part, size in zipped))
-        return np.asarray(self._array[index])
+            self._refuse_cut(file)
+        try:
+            return np.asarray(self._array[index])
+        except MemoryError:
+            raise
+        except Exception as error:  # each codec has its own
+            raise ValueError(f"{file.relative_to(_file(self._array, None))}: {error}") from error
 
-    def _refuse_cut(self, chunk: tuple[int, ...]) -> None:
-        file = _file(self._array, chunk)
+    def _refuse_cut(self, file: Path) -> None:
         if not file.is_file():
             return
         with file.open("rb") as opened:

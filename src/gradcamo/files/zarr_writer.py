@@ -82,7 +82,12 @@ def write_image(folder: Path, stack: ZStack, labels: np.ndarray | None = None) -
 
 
 def _write_level(group: Any, data: Any, spacing_um: Spacing | None) -> None:
-    """Slab by slab, so that a stack larger than memory passes."""
+    """Slab by slab, so that a stack larger than memory passes; each chunk with a checksum.
+
+    The checksum is zstd's own, which is part of its frames: whoever reads zstd reads it.
+    """
+    from zarr.codecs import ZstdCodec
+
     shape = tuple(data.shape)
     chunks = (*(1,) * (len(shape) - 3), *map(min, _CHUNK_ZYX, shape[-3:]))
     names = ["c", "z", "y", "x"][-len(shape) :]
@@ -92,6 +97,7 @@ def _write_level(group: Any, data: Any, spacing_um: Spacing | None) -> None:
         chunks=chunks,
         dtype=np.dtype(data.dtype),
         dimension_names=names,
+        compressors=ZstdCodec(checksum=True),
         config={"write_empty_chunks": True},  # a chunk that is absent is one that was lost
     )
     for lead in np.ndindex(shape[:-3]):
