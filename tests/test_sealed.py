@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from test_causal_bank import wells
 
 import gradcamo as gc
 from gradcamo import DonorBank, GradcamoError
+from gradcamo.errors import GradcamoWarning
 from gradcamo.files.kept import read_kept, write_marks
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.seal import blank_zip_seal, check_seal, seal
@@ -56,6 +58,80 @@ def test_no_bit_of_a_table_flips_in_silence(table, random, tmp_path, suffix):
             silent += not (same and read.recipe == written.recipe)
         path.write_bytes(whole)
     assert silent == 0
+
+
+def test_no_bit_of_a_chunk_of_an_ome_zarr_flips_in_silence(random, tmp_path):
+    data = random.integers(100, 4000, (2, 20, 60, 50)).astype(np.uint16)
+    data[0, :5] = 7  # what packs best
+    labels = np.repeat(np.arange(20, dtype=np.uint16), 3000).reshape(20, 60, 50)
+    store = tmp_path / "a.ome.zarr"
+    gc.write_stack(store, gc.ZStack(data, ("DNA", "ER")), labels)
+    (store / "0/c/1/1/0/0").stat()  # two channels of two chunks
+    chunks = sorted(path for path in store.rglob("*") if path.is_file() and "c" in path.parts)
+    assert len(chunks) == 6
+    silent = unnamed = 0
+    for path in chunks:
+        chunk, whole = "/".join(path.parts[path.parts.index("c") :]), path.read_bytes()
+        for bit in [0, 33, 36, *some_bits(path, 40)]:
+            flipped(path, bit)
+            try:
+                read = np.asarray(gc.read_stack(store).data)
+                seen = read_labels(store / "labels/cells")
+                silent += not (np.array_equal(read, data) and np.array_equal(seen, labels))
+            except GradcamoError as error:
+                unnamed += not ("a.ome.zarr" in str(error) and chunk in str(error))
+            path.write_bytes(whole)
+    assert (silent, unnamed) == (0, 0)
+
+
+def test_a_csv_that_was_edited_is_read_and_said_and_never_lost(table, tmp_path):
+    path = tmp_path / "cells.csv"
+    write_table(table, path, {"layer": "block_2", "cautions": ["few cells"]})
+    assert gc.read_table(path).attrs["recipe"]["cautions"] == ["few cells"]
+    text = path.read_text()
+    path.write_text(text.replace("B02", "B03", 1))
+    with pytest.warns(GradcamoWarning, match=r"cells\.csv was changed since it was written"):
+        read = gc.read_table(path)
+    assert read["well"].tolist() == ["B03", *["B02"] * 39]
+    assert "was changed since" in read.attrs["recipe"]["cautions"][1]
+    with pytest.warns(GradcamoWarning, match=r"kept as cells\.changed-[0-9a-f]{6}\.csv"):
+        write_table(table, path)
+    assert path.read_text() == text
+    (copy,) = tmp_path.glob("*.changed-*")
+    assert copy.read_text() == text.replace("B02", "B03", 1)
+    write_table(table, path)  # as it was written: no copy
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_csv_without_a_note_of_what_was_written_is_read_as_before(table, tmp_path):
+    path = tmp_path / "cells.csv"
+    write_table(table, path, {"layer": "block_2"})
+    beside = tmp_path / "cells.recipe.json"
+    noted = json.loads(beside.read_text())
+    beside.write_text(json.dumps({k: v for k, v in noted.items() if k not in ("seal", "sha256")}))
+    path.write_text(path.read_text().replace("B02", "B03"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert set(gc.read_table(path)["well"]) == {"B03"}
+        write_table(table, path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_bit_of_a_csv_or_its_recipe_flips_in_silence(table, tmp_path):
+    path = tmp_path / "cells.csv"
+    write_table(table, path, {"layer": "block_2"})
+    for file in (path, tmp_path / "cells.recipe.json"):
+        whole = file.read_bytes()
+        mark = whole.rfind(b"gradcamo-seal-")
+        for bit in some_bits(file, 60):
+            if mark <= bit // 8 < mark + 14:
+                continue
+            flipped(file, bit)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                with pytest.raises((GradcamoError, GradcamoWarning)):
+                    gc.read_table(path)
+            file.write_bytes(whole)
 
 
 def _labels(folder):
@@ -179,6 +255,24 @@ def test_damaged_files_of_a_plate_are_named_and_made_again(rerun, finished):
     pd.testing.assert_frame_equal(contents(out)[1], contents(finished)[1])
     again = again()
     assert (again.computed, again.mended) == (0, ())
+
+
+def test_a_table_of_a_plate_that_was_edited_is_kept_named_and_written_anew(rerun, finished):
+    from gradcamo.report import write_report
+
+    out, again = rerun
+    path = out / "confounding.csv"
+    before = path.read_bytes()
+    path.write_bytes(before + b"mine\n")
+    with pytest.raises(GradcamoError, match=r"confounding\.csv was changed since it was written"):
+        write_report(out, out / "report.html")
+    summary = again()
+    (copy,) = summary.aside
+    assert f"kept as {copy}" in str(summary)
+    assert (out / copy).read_bytes() == before + b"mine\n"
+    assert path.read_bytes() == before
+    assert again().aside == ()
+    write_report(out, out / "report.html")
 
 
 def test_a_network_under_anothers_name_is_not_used(rerun, tiny_model):

@@ -72,17 +72,6 @@ def feature_frame(profiles: np.ndarray | pd.DataFrame | None, rows: int) -> pd.D
     return profiles.rename(columns=str).astype(np.float32).reset_index(drop=True)
 
 
-def recipe_path(path: str | Path) -> Path:
-    """Where the recipe of a CSV table lies: ``cells.csv`` has ``cells.recipe.json``."""
-    return Path(path).with_suffix(".recipe.json")
-
-
-def csv_notes(path: Path) -> dict[str, Any]:
-    """Recipe, columns and features noted beside a CSV; empty where nothing is."""
-    notes = recipe_path(path)
-    return json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
-
-
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV in which notes stay text and line breaks of any kind stay within their value."""
     typed = [name for name in NOTES if name in table and storage_type(table[name]) == "text"]

@@ -73,6 +73,9 @@ def landing_together(folder: Path, last: str) -> Iterator[Path]:
         yield scratch
         (folder / last).unlink(missing_ok=True)
         written = [path for path in scratch.rglob("*") if path.is_file()]
+        for path in written:  # a table without its recipe is honest, one beside an old one is not
+            if path.name.endswith(".recipe.json"):
+                (folder / path.relative_to(scratch)).unlink(missing_ok=True)
         for path in sorted(written, key=lambda path: path.name == last):
             place = folder / path.relative_to(scratch)
             place.parent.mkdir(parents=True, exist_ok=True)

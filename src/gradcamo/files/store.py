@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,13 @@ import numpy as np
 import pandas as pd
 
 from gradcamo.datatypes import Profiles
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.beside_csv import changed, csv_notes, hash_of, keep_changed, recipe_path
 from gradcamo.files.cytomining import cytomining_names, row_names
 from gradcamo.files.formats import (
-    csv_notes,
     feature_frame,
     read_csv,
     read_obs,
-    recipe_path,
     refuse_repeated,
     storable,
     storage_type,
@@ -63,7 +63,8 @@ def write_table(
         metadata) or ``.h5ad`` (AnnData: X the profiles as float32, obs the table, uns the recipe;
         cells are named plate_well_site_objectnumber where that tells them apart, else numbered).
         In a CSV, notes that a spreadsheet would take for formulas have an apostrophe before them,
-        which `read_table` takes away again.
+        which `read_table` takes away again. A CSV that was changed since it was written is kept
+        under another name before it is written anew.
     recipe : mapping, optional
         How the table was made. Default: ``table.attrs["recipe"]``.
     profiles : array or DataFrame, (cells, features), optional
@@ -77,25 +78,31 @@ def write_table(
     path, suffix = Path(path), ending_of(path, TABLE_SUFFIXES)
     recipe = dict(table.attrs.get("recipe", {}) if recipe is None else recipe)
     table, features = storable(table), feature_frame(profiles, len(table))
-    notes = to_json(
-        {
-            "recipe": recipe,
-            "columns": {name: storage_type(table[name]) for name in table},
-            "features": list(features),
-        }
-    )
+    noted = {
+        "recipe": recipe,
+        "columns": {name: storage_type(table[name]) for name in table},
+        "features": list(features),
+    }
+    notes = to_json(noted)
     if suffix == ".h5ad":
         write_obs(table, features, path, to_json(recipe), notes, row_names(table))
         return
     refuse_repeated([*table.columns, *features.columns])
     whole = pd.concat([table, features], axis=1) if features.shape[1] else table
     if suffix == ".csv":
-        with landing(recipe_path(path)) as beside:
-            beside.write_text(notes, encoding="utf-8")
-            with landing(path) as scratch:
-                write_csv(whole, scratch)
-                # Between the two renames a table without recipe is honest, a wrong one is not.
-                recipe_path(path).unlink(missing_ok=True)
+        if copy := keep_changed(path):
+            warnings.warn(
+                f"{path} was changed since it was written, by hand or by damage: it is written "
+                f"anew, and what stood there is kept as {copy.name}",
+                GradcamoWarning,
+                stacklevel=2,
+            )
+        with landing(recipe_path(path)) as beside, landing(path) as scratch:
+            write_csv(whole, scratch)
+            noted |= {"sha256": hash_of(scratch), "seal": BLANK}
+            beside.write_text(to_json(noted), encoding="utf-8")
+            # Between the two renames a table without recipe is honest, a wrong one is not.
+            recipe_path(path).unlink(missing_ok=True)
     else:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -183,7 +190,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        A ``.csv``, ``.parquet`` or ``.h5ad`` that an audit wrote.
+        A ``.csv``, ``.parquet`` or ``.h5ad`` that an audit wrote. A CSV may have been edited since,
+        which is warned of, and becomes a caution of its recipe.
 
     Returns
     -------
@@ -217,8 +225,20 @@ def read_table(path: str | Path) -> pd.DataFrame:
             )
         else:
             table, notes = read_obs(path)
-        table.attrs = {"recipe": notes.get("recipe", {})}
+        table.attrs = {"recipe": _told_if_changed(path, suffix, notes.get("recipe", {}))}
         return table
+
+
+def _told_if_changed(path: Path, suffix: str, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of a table; of a CSV that changed, with a caution that says so."""
+    if suffix != ".csv" or not changed(path):
+        return recipe
+    said = (
+        f"{path.name} was changed since it was written, by hand or by damage: what stands there "
+        "now was read, and its recipe tells of what was written"
+    )
+    warnings.warn(said, GradcamoWarning, stacklevel=4)
+    return {**recipe, "cautions": [*recipe["cautions"], said]} if "cautions" in recipe else recipe
 
 
 def read_profiles(path: str | Path) -> Profiles:

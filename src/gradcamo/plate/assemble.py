@@ -15,6 +15,7 @@ from gradcamo.auditing.cautions import facts_of_stacks, with_cautions
 from gradcamo.cells.table import fails, passes, scored, whole
 from gradcamo.columns import ONLY_COLUMNS
 from gradcamo.errors import GradcamoError
+from gradcamo.files.beside_csv import keep_changed, recipe_path
 from gradcamo.files.landing import landing, landing_together
 from gradcamo.files.store import read_profiles, write_table
 from gradcamo.plate.folder import PlateFolder, stack_name
@@ -49,11 +50,15 @@ class PlateProfiles:
 
 
 class Assembled(NamedTuple):
-    """A plate's number of cells, its cautions, and what causal attention came to, if asked."""
+    """A plate's number of cells, its cautions, and what causal attention came to, if asked.
+
+    ``aside`` are the copies of tables that had changed since they were written.
+    """
 
     cells: int
     cautions: tuple[str, ...]
     causal: str
+    aside: tuple[str, ...] = ()
 
 
 def finish(
@@ -76,6 +81,7 @@ def finish(
     found = profile_plate(table, profiles, folder)
     recipe |= {"control": _control(found.table, folder), "facts": [*recipe["facts"], *found.said]}
     recipe = with_cautions(found.table, recipe)
+    kept = [keep_changed(folder.out / f"{name}.csv") for name in ("confounding", "cutoffs", "uses")]
     cells = found.table.assign(umap_1=found.layout[:, 0], umap_2=found.layout[:, 1])
     with landing_together(folder.out, last="report.html") as out:
         write_table(cells, out / "cells.parquet", recipe)
@@ -87,9 +93,11 @@ def finish(
         _draw(found.table, out / "figures", folder.settings.audit.cutoff)
         write_plate_report(folder.out, failed, out)
         if uses is None:  # what is there is of a run before, on other wells
-            (folder.out / "uses.csv").unlink(missing_ok=True)
+            for old in (folder.out / "uses.csv", recipe_path(folder.out / "uses.csv")):
+                old.unlink(missing_ok=True)
     causal = summarise_causal(cells, uses) if "causal_effect" in cells else ""
-    return Assembled(len(table), tuple(recipe["cautions"]), causal)
+    aside = tuple(path.name for path in kept if path)
+    return Assembled(len(table), tuple(recipe["cautions"]), causal, aside)
 
 
 def _write_uses(

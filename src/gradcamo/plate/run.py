@@ -171,6 +171,7 @@ def _steps(
         cautions=made.cautions,
         causal=made.causal,
         mended=mended,
+        aside=made.aside,
     )
     write_summary(summary)
     logging.getLogger("gradcamo.plate").info("%s", summary)

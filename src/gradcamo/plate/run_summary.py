@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing, to_json
+from gradcamo.files.seal import BLANK
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class PlateSummary:
     ``failed`` tells per stack why it failed; ``trouble`` what stopped the whole run, if anything
     did; ``computed`` is how many of the ``stacks`` were not there before; ``causal`` what causal
     attention came to, in words, where it was asked; ``mended`` files that were damaged and were
-    made again.
+    made again; ``aside`` copies of tables that were changed since they were written.
     """
 
     out: Path
@@ -46,6 +47,7 @@ class PlateSummary:
     cautions: tuple[str, ...] = ()
     causal: str = ""
     mended: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -58,6 +60,7 @@ class PlateSummary:
         if earlier := landed - self.computed:
             lines[0] += f" ({earlier} stacks were there already)"
         lines += [f"damaged, and made again: {path}" for path in self.mended]
+        lines += [f"a table was changed, by hand or by damage: kept as {a}" for a in self.aside]
         lines += [f"failed: {name}: {reason}" for name, reason in self.failed.items()]
         if self.trouble:
             lines.append(f"stopped: {self.trouble}")
@@ -80,7 +83,9 @@ def write_summary(summary: PlateSummary) -> None:
         "cautions": summary.cautions,
         "causal": summary.causal.splitlines(),
         "mended": summary.mended,
+        "aside": summary.aside,
         "exit_status": summary.exit_status,
+        "seal": BLANK,
     }
     # on a full disk the summary itself still says so
     with contextlib.suppress(GradcamoError), landing(summary.out / "summary.json") as scratch:

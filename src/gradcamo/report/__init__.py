@@ -12,7 +12,9 @@ import pandas as pd
 
 from gradcamo.auditing.cautions import cautions
 from gradcamo.errors import GradcamoError
+from gradcamo.files.beside_csv import changed
 from gradcamo.files.landing import landing
+from gradcamo.files.seal import check_seal
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
 from gradcamo.report.causal_section import causal_section, told_in
 from gradcamo.report.data import page_data
@@ -147,6 +149,12 @@ def _beside(folder: Path, name: str) -> pd.DataFrame | None:
     """A table of the plate's folder, None where it is not there."""
     for suffix in TABLE_SUFFIXES:
         if (path := folder / f"{name}{suffix}").is_file():
+            if suffix == ".csv" and changed(path):
+                raise GradcamoError(
+                    f"{path} was changed since it was written, by hand or by damage, and a report "
+                    "tells what was measured: make it again by the command that wrote it, which "
+                    "keeps what stands there beside it"
+                )
             table = read_table(path)
             if lacking := [column for column in _NEEDED[name] if column not in table]:
                 raise GradcamoError(
@@ -161,6 +169,7 @@ def _failed(folder: Path) -> dict[str, Any]:
     path = folder / "summary.json"
     if not path.is_file():
         return {}
+    check_seal(path)
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         missing, failed = summary.get("missing", ()), summary.get("failed", {})
