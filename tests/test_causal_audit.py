@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,8 @@ def test_the_bundled_network_has_a_bank_of_its_own(tmp_path):
     from gradcamo.networks.checkpoint import BUNDLED
 
     assert find_bank(None, BUNDLED, lambda: "made") == "made"
+    copy = shutil.copy(BUNDLED, tmp_path / "copy.safetensors")
+    assert find_bank(None, copy, lambda: "made") == "made"
     with pytest.raises(GradcamoError, match=r"model\.donors\.npz"):
         find_bank(None, tmp_path / "model.safetensors", lambda: "made")
 

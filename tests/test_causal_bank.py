@@ -26,6 +26,7 @@ from gradcamo.causal.lot import content_hash
 from gradcamo.causal.question import question
 from gradcamo.causal.regions import BACKGROUND, NEIGHBOUR, OUTSIDE, OWN, raw_cell
 from gradcamo.cells.crops import CellCrops
+from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoWarning
 
 
@@ -243,3 +244,18 @@ def test_draws_follow_the_content_not_the_name():
     assert drawn(stack, np.where(labels == label, labels, 0)) != pairs
     stack.data[0, 0] += 1
     assert drawn(stack, labels) != pairs
+
+
+def test_a_stack_is_read_once_to_be_known_again():
+    class Read:
+        shape, dtype, reads = (2, 3, 4, 4), np.dtype(np.uint8), 0
+
+        def __getitem__(self, channel):
+            Read.reads += 1
+            return np.full(self.shape[1:], channel, np.uint8)
+
+    stack = ZStack(Read(), ("a", "b"))
+    assert content_hash(stack) == content_hash(stack)
+    assert Read.reads == 2  # a channel each
+    assert content_hash(ZStack(Read(), ("c", "d"))) == content_hash(stack)
+    assert Read.reads == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
 
 import numpy as np
@@ -240,6 +242,40 @@ def test_donors_are_made_from_a_plate_beside_the_checkpoint(
     made = gc.DonorBank.load(bank_beside(path))
     assert set(made.classes) == {"control", "40.00x"}
     assert made.channels == checkpoint.channels
+
+
+def test_donors_being_made_are_left_within_a_second(
+    audited, checkpoint, viewer, qtbot, tmp_path, monkeypatch
+):
+    going, kept = threading.Event(), threading.Event()
+
+    def slow(plate, checkpoint, progress):
+        going.set()
+        time.sleep(3)  # a stack that lies on a network drive
+        progress(1, 2)
+        kept.set()
+
+    monkeypatch.setattr("gradcamo.training.plate_donors.plate_donors", slow)
+    explain = docked(viewer, ExplainDock)
+    audited.set_checkpoint(checkpoint, "small", tmp_path / "small.safetensors")
+    explain.causal.make_bank(tmp_path / "plate.csv")
+    qtbot.waitUntil(going.is_set, timeout=10_000)
+    began = time.monotonic()
+    explain.causal.progress.cancel.click()
+    wait_for(qtbot, audited)
+    assert time.monotonic() - began < 1
+    qtbot.wait(3500)
+    assert not kept.is_set()  # it ended at its next word, and wrote nothing
+    assert not list(tmp_path.glob("*.npz"))
+
+
+def test_a_copy_of_the_bundled_network_has_its_donors(audited, viewer, tmp_path):
+    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+
+    path = shutil.copy(BUNDLED, tmp_path / "copy.safetensors")
+    explain = docked(viewer, ExplainDock)
+    audited.set_checkpoint(Checkpoint.load(path), "copy", path)
+    assert explain.causal.message.text() == "Donors: of the built-in plate."
 
 
 def test_edited_cells_lose_their_answers_and_others_keep_them(ready, window, qtbot):

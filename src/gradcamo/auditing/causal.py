@@ -154,11 +154,15 @@ def find_bank(
     """
     from gradcamo.causal.bank import DonorBank
     from gradcamo.causal.bank_file import bank_beside
-    from gradcamo.networks.checkpoint import BUNDLED, checkpoint_path
+    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint, checkpoint_path, is_bundled
 
     if donors is not None:
         return DonorBank.load(donors)
     path = checkpoint_path(checkpoint_file)
-    if bundled is not None and path == BUNDLED:
+    beside = bank_beside(path)
+    if bundled is not None and (
+        path == BUNDLED
+        or (path.is_file() and not beside.is_file() and is_bundled(Checkpoint.load(path)))
+    ):
         return bundled()
-    return DonorBank.load(bank_beside(path))
+    return DonorBank.load(beside)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -138,12 +139,17 @@ def _check_alike(stack: ZStack, first: ZStack, crop: CropSettings) -> None:
 
 
 def content_hash(stack: ZStack) -> str:
-    """SHA-256 of a stack's intensities: the same whatever the file is called."""
+    """SHA-256 of a stack's intensities, read once: the same whatever the file is called."""
+    if stack in _KNOWN:
+        return _KNOWN[stack]
     said = sha256(f"{stack.shape} {np.dtype(stack.data.dtype).str}".encode())
     for channel in range(stack.shape[0]):
         for slab in slabs(stack.data[channel]):
             said.update(np.ascontiguousarray(slab).data)
-    return said.hexdigest()
+    return _KNOWN.setdefault(stack, said.hexdigest())
+
+
+_KNOWN: WeakKeyDictionary[ZStack, str] = WeakKeyDictionary()
 
 
 def _numbers(digest: str) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -52,6 +53,18 @@ BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"
 def checkpoint_path(path: str | Path) -> Path:
     """Where a checkpoint lies; ``bundled`` names the one that comes with this package."""
     return BUNDLED if str(path) == "bundled" else Path(path)
+
+
+@cache
+def _bundled() -> Checkpoint:
+    return Checkpoint.load(BUNDLED)
+
+
+def is_bundled(checkpoint: Checkpoint | None) -> bool:
+    """Whether that is the network that comes with the package, wherever its file lies."""
+    if checkpoint is None or checkpoint.architecture != _bundled().architecture:
+        return False  # which is told without a hash
+    return bool(checkpoint.hash == _bundled().hash)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from gradcamo.docks.parts.worker import Job
+from gradcamo.docks.parts.worker import NAME, Job
 from gradcamo.settings import AuditSettings, SwapSettings
 
 if TYPE_CHECKING:
     from gradcamo.causal.bank import DonorBank
     from gradcamo.cells.crops import CellCrops
     from gradcamo.networks.checkpoint import Checkpoint
+
+T = TypeVar("T")
 
 AT_ONCE = 4  # crops of a batch: on a processor, between two of which one waits for a cancel
 OFTEN = 0.1  # seconds between two words on how far it is
@@ -62,6 +66,42 @@ class Teller:
         if done in (0, total) or now - self._last > OFTEN:
             self._last = now
             self.job.tell(Told(text, done, total))
+
+
+def left_on_cancel(work: Callable[[Callable[[str, int, int], None]], T], tell: Teller) -> T:
+    """What ``work`` gives; on Cancel it is left at once, and ends itself at its next word.
+
+    Raises
+    ------
+    Stopped
+        If it was cancelled, and what ``work`` raises.
+    """
+    gone, brought = threading.Event(), SimpleQueue[tuple[Any, Exception | None]]()
+
+    def told(text: str, done: int, total: int) -> None:
+        if gone.is_set():
+            raise Stopped
+        tell(text, done, total)
+
+    def run() -> None:
+        try:
+            brought.put((work(told), None))
+        except Exception as error:
+            brought.put((None, error))
+
+    threading.Thread(target=run, name=NAME).start()
+    while True:
+        try:
+            value, error = brought.get(timeout=OFTEN)
+        except Empty:
+            if tell.job.cancelling:
+                gone.set()
+                raise Stopped from None
+            continue
+        if error is not None:
+            raise error
+        given: T = value
+        return given
 
 
 Ask = Callable[[list[int], int, Callable[[], bool]], Iterator[Asked]]

@@ -31,10 +31,10 @@ class DonorBanks:
         """What the donors are, in a few words; empty where there are none yet."""
         if self._chosen is not None:
             return self._chosen.name
-        beside, checkpoint = self._beside(), self._session.checkpoint_path
+        beside = self._beside()
         if beside is not None and beside.is_file():
             return beside.name
-        return "of the built-in plate" if is_bundled(checkpoint) else ""
+        return "of the built-in plate" if _is_bundled(self._session.checkpoint) else ""
 
     def choose(self, path: Path | None) -> None:
         """Take donors from this bank; None for the one that lies beside the checkpoint."""
@@ -57,8 +57,7 @@ class DonorBanks:
 
     def finder(self) -> Callable[[Told], DonorBank]:
         """What finds the donors of the present checkpoint, in any thread."""
-        chosen, beside, path = self._chosen, self._beside(), self._session.checkpoint_path
-        checkpoint = self._session.checkpoint
+        chosen, beside, checkpoint = self._chosen, self._beside(), self._session.checkpoint
 
         def find(told: Told) -> DonorBank:
             from gradcamo.causal.bank import DonorBank
@@ -72,7 +71,7 @@ class DonorBanks:
             if bank_path is not None:
                 told(f"reading the donors of {bank_path.name}", 0, 0)
                 bank = DonorBank.load(bank_path)
-            elif is_bundled(path) or is_bundled_network(checkpoint):
+            elif _is_bundled(checkpoint):
                 bank = _bundled(told)
             else:
                 raise GradcamoError(
@@ -122,21 +121,10 @@ class DonorBanks:
         self._chosen = self._kept = None
 
 
-def is_bundled(path: Path | None) -> bool:
-    """Whether that is the network that comes with the package."""
-    if path is None:
-        return False
-    from gradcamo.networks.checkpoint import BUNDLED
+def _is_bundled(checkpoint: Checkpoint | None) -> bool:
+    from gradcamo.networks.checkpoint import is_bundled
 
-    return Path(path) == BUNDLED
-
-
-def is_bundled_network(checkpoint: Checkpoint | None) -> bool:
-    """The same of a network, wherever its file lies."""
-    from gradcamo.networks import checkpoint as networks
-
-    bundled = networks.Checkpoint.load(networks.BUNDLED)
-    return checkpoint is not None and checkpoint.hash == bundled.hash
+    return is_bundled(checkpoint)
 
 
 def _bundled(told: Told) -> DonorBank:

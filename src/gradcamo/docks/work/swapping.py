@@ -18,6 +18,7 @@ from gradcamo.docks.work.causal_steps import (
     Teller,
     Told,
     asker,
+    left_on_cancel,
     until_stopped,
 )
 from gradcamo.errors import GradcamoError
@@ -139,7 +140,7 @@ class Swapping(QObject):
         make = self.banks.maker(Path(plate))
 
         def steps() -> Iterator[Any]:
-            yield make(self._tell)
+            yield left_on_cancel(make, self._tell)
 
         self._begin_many(steps)
 
@@ -190,7 +191,7 @@ class Swapping(QObject):
         find, find_bank, version = self.found.finder(audit), self.banks.finder(), session.version
 
         def prepare() -> Ask:
-            bank = find_bank(self._tell)
+            bank = left_on_cancel(find_bank, self._tell)
             return asker(bank, find(), checkpoint, swap, audit, version, self._tell)
 
         return prepare
