@@ -1,6 +1,6 @@
 """Kill, flip bits, fill disks and run twice at once; then count the rows.
 
-    python benchmarks/chaos.py [--kills 20] [--seed 0] [--only plate,finish,commands,flips,crowd]
+    python benchmarks/chaos.py [--kills 20] [--seed 0] [--only plate,finish,commands,…]
 
 ``plate``: a plate of 24 stacks is audited on a cluster of separate processes while `kill -9` falls
 on them at random moments. What died is started again, as an operator would. Every time a run ends
@@ -8,7 +8,9 @@ well, its tables are compared with those of a run that nobody disturbed, cell by
 bit, and another run is started until all kills are spent. ``finish``: a run is killed while it
 writes tables and report. ``commands``: `gradcamo train`, `audit` and `segment` are killed, with
 SIGKILL and with SIGINT, and begun again. ``flips``: 200 single bits of the stacks' files are
-flipped, one at a time. ``crowd``: two runs in one folder, and a disk that fills up.
+flipped, one at a time, and as many of an OME-Zarr's chunks and of a CSV with its recipe.
+``crowd``: two runs in one folder, and a disk that fills up. ``memory``: workers that take more than
+1.3 GB are killed, as the system does where memory runs out.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -32,11 +37,14 @@ import psutil
 import torch
 from tiny import tiny_checkpoint, tiny_plate
 
-from gradcamo.errors import GradcamoError
-from gradcamo.files.labels import read_labels
+from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.labels import read_labels, write_labels
+from gradcamo.files.plates import read_plate
 from gradcamo.files.seal import check_seal
+from gradcamo.files.stacks import read_stack, write_stack
 from gradcamo.files.store import read_table
 from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.plate.folder import stack_name
 from gradcamo.plate.run import audit_plate
 from gradcamo.settings import PlateSettings
 
@@ -48,6 +56,7 @@ ENVIRONMENT = {
     "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
 }
 PORT = 18786
+BIG_PX, MOST_BYTES = 2400, 1_300_000_000
 CLIENT = """
 import sys
 from gradcamo.plate import scheduling
@@ -166,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="plate,finish,commands,flips,crowd")
+    parser.add_argument("--only", default="plate,finish,commands,flips,crowd,memory")
     options = parser.parse_args()
     dice = random.Random(options.seed)
     parts = options.only.split(",")
@@ -186,8 +195,12 @@ def main() -> None:
             killed_commands(folder, options.kills // 4, dice)
         if "flips" in parts:
             flipped_bits(plate, model, reference, dice)
+            flipped_chunks(plate, folder / "flips.ome.zarr", dice)
+            flipped_csv(reference, folder / "flipped", dice)
         if "crowd" in parts:
             crowd(plate, model, reference, folder)
+        if "memory" in parts:
+            out_of_memory(folder, model)
 
 
 def disturbed_plates(
@@ -304,10 +317,7 @@ def flipped_bits(plate: Path, model: Path, reference: Path, dice: random.Random)
     silent = 0
     for _ in range(200):
         path = dice.choice(files)
-        whole = path.read_bytes()
-        content, bit = bytearray(whole), dice.randrange(len(whole) * 8)
-        content[bit // 8] ^= 1 << bit % 8
-        path.write_bytes(content)
+        whole = flip(path, dice)
         try:
             check_seal(path, required=True)
             silent += 1
@@ -324,6 +334,58 @@ def flipped_bits(plate: Path, model: Path, reference: Path, dice: random.Random)
     assert len(summary.mended) == 3, summary.mended
     print(f"200 bits flipped: none unseen; 3 damaged files named and made again, "
           f"{compare(out, reference)} rows exact", flush=True)  # fmt: skip
+
+
+def flipped_chunks(plate: Path, store: Path, dice: random.Random) -> None:
+    """Single bits of an OME-Zarr's chunks are flipped: none changes a voxel in silence."""
+    row = read_plate(plate).iloc[0]
+    stack, labels = read_stack(row).in_memory(), read_labels(row)
+    write_stack(store, stack, labels)
+    chunks = sorted(path for path in store.rglob("*") if path.is_file() and "c" in path.parts)
+    refused = unnamed = 0
+    for _ in range(200):
+        path = dice.choice(chunks)
+        whole = flip(path, dice)
+        try:
+            np.testing.assert_array_equal(read_stack(store).data, stack.data)
+            np.testing.assert_array_equal(read_labels(store / "labels" / "cells"), labels)
+        except GradcamoError as error:
+            refused += 1
+            unnamed += "/".join(path.parts[path.parts.index("c") :]) not in str(error)
+        path.write_bytes(whole)
+    assert unnamed == 0, f"{unnamed} chunks were not named"
+    print(f"200 bits of OME-Zarr chunks flipped: {refused} refused by their chunk's name, the "
+          "others change no voxel", flush=True)  # fmt: skip
+
+
+def flipped_csv(reference: Path, folder: Path, dice: random.Random) -> None:
+    """Single bits of a CSV and its recipe are flipped: each is told or refused."""
+    folder.mkdir()
+    for name in ("confounding.csv", "confounding.recipe.json"):
+        shutil.copy(reference / name, folder)
+    silent = 0
+    for _ in range(200):
+        path = dice.choice(sorted(folder.iterdir()))
+        whole = flip(path, dice)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GradcamoWarning)
+            try:
+                read_table(folder / "confounding.csv")
+                silent += b"gradcamo-seal-" in path.read_bytes() or path.suffix == ".csv"
+            except (GradcamoError, GradcamoWarning):
+                pass
+        path.write_bytes(whole)
+    assert silent == 0, f"{silent} flips were not seen"
+    print("200 bits of a CSV and its recipe flipped: none unseen", flush=True)
+
+
+def flip(path: Path, dice: random.Random) -> bytes:
+    """Flip one bit of a file; what it held before."""
+    whole = path.read_bytes()
+    content, bit = bytearray(whole), dice.randrange(len(whole) * 8)
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    return whole
 
 
 def crowd(plate: Path, model: Path, reference: Path, folder: Path) -> None:
@@ -352,6 +414,42 @@ def crowd(plate: Path, model: Path, reference: Path, folder: Path) -> None:
     assert begun(*plate_command(plate, model, full)).wait() == 0
     print(f"two runs at once: the second is told; a full disk: {compare(full, reference)} rows "
           "exact after it", flush=True)  # fmt: skip
+
+
+def out_of_memory(folder: Path, model: Path) -> None:
+    """One stack is too large for its worker, which is killed as the system kills such processes."""
+    plate = tiny_plate(folder / "memory")
+    row = read_plate(plate).iloc[3]
+    stack, labels = read_stack(row), read_labels(row)
+    wider = [(0, 0), (0, BIG_PX - stack.shape[2]), (0, BIG_PX - stack.shape[3])]
+    write_labels(row["labels"], np.pad(labels, wider), stack.spacing_um)
+    write_stack(row["image"], replace(stack, data=np.pad(stack.data, [(0, 0), *wider])))
+    name = stack_name(row)
+    reference, out = folder / "memory-reference", folder / "memory-out"
+    assert audit_plate(plate, model, reference, SETTINGS).exit_status == 0
+    process, killed, start = begun(*plate_command(plate, model, out)), 0, time.monotonic()
+    while process.poll() is None:
+        assert time.monotonic() - start < 600, "it hangs"
+        for worker in computing(process):
+            with suppress(psutil.Error):
+                if worker.memory_info().rss > MOST_BYTES:
+                    worker.kill()
+                    killed += 1
+        time.sleep(0.02)
+    said = process.communicate()[0]
+    assert process.returncode == 1, said
+    (failed,) = (line for line in said.splitlines() if line.startswith("failed: "))
+    assert failed.startswith(f"failed: {name}: its worker was killed (signal 9)"), said
+    table, expected = (read_table(at / "cells.parquet") for at in (out, reference))
+    assert not table[["image", "label"]].duplicated().any()
+    others = expected[expected["image"] != row["image"]]
+    assert set(zip(table["image"], table["label"], strict=True)) == set(
+        zip(others["image"], others["label"], strict=True)
+    )
+    assert begun(*plate_command(plate, model, out)).wait() == 0
+    print(f"a stack of {BIG_PX}² pixels, whose worker was killed {killed} times for its memory: it "
+          f"is named, {table['image'].nunique()} others landed; with memory enough the same "
+          f"command ends with {compare(out, reference)} rows, all exact", flush=True)  # fmt: skip
 
 
 def disturb(

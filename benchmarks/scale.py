@@ -1,16 +1,19 @@
 """A whole plate through the whole command: memory per worker, cost per cell.
 
     python benchmarks/scale.py [--stacks 48] [--cells 210] [--workers 2] [--out FIGURE.png]
+    python benchmarks/scale.py --open 10000 [--away-ms 10]
 
 Makes a plate of stacks with at least 200 cells each (seven planes, so that it fits a laptop's
 disk), audits it with a tenth-width network and watches the workers: resident memory once a second,
 and the processor time of each stack, which other programs disturb less than they do the clock.
+``--open`` times what a dry run does with every stack, whose files answer after ``--away-ms``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -18,13 +21,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
+import tifffile
 from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_table
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.cluster import cluster
+from gradcamo.plate.folder import PlateFolder
+from gradcamo.plate.headers import refused
 from gradcamo.plate.jobs import stack_jobs
 from gradcamo.plate.run import audit_plate, open_checkpoint, open_folder
 from gradcamo.plate.scheduling import run_jobs
@@ -68,6 +75,42 @@ def cost_per_cell(outcomes: list[Outcome], cells: int) -> float:
     raise SystemExit(f"the plate has {found:.0f} cells beside the first stacks, not {cells}")
 
 
+def opened(folder: Path, stacks: int, away_ms: float) -> dict[str, float]:
+    """Seconds to read, check and open the stacks of a plate, links to a few files."""
+    few = pd.read_csv(tiny_plate(folder / "few"))
+    rows = []
+    for n in range(stacks):
+        row = few.iloc[n % len(few)].to_dict()
+        for column in ("image", "labels"):
+            path = folder / "few" / f"{column}-{n:05d}.ome.tif"
+            os.link(folder / "few" / row[column], path)
+            row[column] = path.name
+        well = f"{'ABCDEFGH'[n % 8]}{n // 8 % 12 + 1:02d}"
+        rows.append(row | {"plate": f"plate {n // 960}", "well": well, "site": n // 96 % 10 + 1})
+    pd.DataFrame(rows).to_csv(folder / "few" / "many.csv", index=False)
+    model = folder / "model.safetensors"
+    tiny_checkpoint().save(model)
+    network = open_checkpoint(model)
+    before = tifffile.TiffFile.__init__
+
+    def far(self: tifffile.TiffFile, *args: object, **more: object) -> None:
+        time.sleep(away_ms / 1000)
+        before(self, *args, **more)
+
+    tifffile.TiffFile.__init__ = far
+    found, start = {}, time.monotonic()
+    plate = open_plate(folder / "few" / "many.csv")
+    found["s to read and check the plate"] = round(time.monotonic() - start, 1)
+    start = time.monotonic()
+    out = PlateFolder(folder / "out", network.hash, PlateSettings()).with_layer(network)
+    jobs = stack_jobs(plate, out)
+    found["s to stamp its files"] = round(time.monotonic() - start, 1)
+    start = time.monotonic()
+    assert not refused(jobs, network)
+    found["s to open all stacks"] = round(time.monotonic() - start, 1)
+    return found
+
+
 def draw(samples: list[dict], path: Path) -> None:
     """Memory of each worker over the cells audited."""
     from matplotlib.figure import Figure
@@ -93,9 +136,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plate", type=Path, help="where the plate is, or is to be made")
     parser.add_argument("--out", type=Path, help="figure of the memory (.png)")
+    parser.add_argument("--open", type=int, help="stacks that are opened, and nothing else")
+    parser.add_argument("--away-ms", type=float, default=0.0, help="how far away files lie")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if options.open:
+            json.dump(opened(folder, options.open, options.away_ms), sys.stdout, indent=2)
+            print()
+            return
         table = (options.plate or folder / "plate") / "plate.csv"
         if not table.is_file():
             size = round(40 * np.sqrt(options.cells))

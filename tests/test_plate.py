@@ -1,5 +1,6 @@
 """Whole plates on real Dask workers: a tiny plate, a tiny network."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anndata
@@ -36,7 +37,7 @@ from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
 from gradcamo.plate.run import audit_plate, open_folder, plate_steps
 from gradcamo.plate.splits import known_splits, splits_of
-from gradcamo.plate.tasks import Outcome, audit_stack
+from gradcamo.plate.tasks import Outcome, StackJob, audit_stack
 from gradcamo.profiles.cutoffs import cost_of_cutoffs
 from gradcamo.profiles.nested_variance import variance_explained
 from gradcamo.report.data import page_data
@@ -527,6 +528,65 @@ def test_a_killed_worker_costs_nothing(finished, plate, model, tmp_path):
     same(out, finished)
 
 
+@dataclass(frozen=True)
+class Hungry(StackJob):
+    """A stack that the system kills for its memory: always, or until it has been so once."""
+
+    bites: Path = Path()
+    always: bool = True
+
+    @property
+    def row(self):
+        before = self.bites.read_text() if self.bites.exists() else ""
+        self.bites.write_text(before + "x")
+        if self.always or not before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().row
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_stack_that_kills_its_workers_is_named_and_costs_no_other(plate, model, tmp_path):
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", SETTINGS)
+    jobs = stack_jobs(open_plate(plate).iloc[:4], folder)
+    told = [dict(vars(job)) for job in jobs]
+    hopeless = Hungry(**told[0], bites=tmp_path / "hopeless")
+    crowded = Hungry(**told[2], bites=tmp_path / "crowded", always=False)
+    with plate_cluster.cluster(None, workers=2, device="cpu") as client:
+        run = scheduling.run_jobs([hopeless, jobs[1], crowded, jobs[3]], client, retries=1)
+        outcomes = [outcome for outcome in run if outcome]
+    assert sorted(o.name for o in outcomes) == sorted(job.name for job in jobs)
+    (failed,) = (outcome for outcome in outcomes if outcome.reason)
+    assert failed.name == hopeless.name
+    assert failed.reason.startswith("its worker was killed (signal 9), as the system does")
+    assert "--workers" in failed.reason
+    assert hopeless.bites.read_text() in ("xx", "xxx")  # twice alone, perhaps once among others
+    assert crowded.bites.read_text() == "xxx"  # killed once; then image and labels were read
+    assert [folder.landed(job.name, job.inputs) for job in jobs] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 4 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_stack_that_memory_was_not_enough_for_says_what_to_do(
+    error, plate, model, tmp_path, monkeypatch
+):
+    def read(*_):
+        raise error
+
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path, SETTINGS)
+    monkeypatch.setattr("gradcamo.files.stacks.read_stack", read)
+    outcome = audit_stack(stack_jobs(open_plate(plate), folder)[0])
+    assert outcome.no_memory
+    assert outcome.reason.startswith("the memory of this machine was not enough (")
+    assert "use fewer --workers" in outcome.reason
+
+
 @pytest.mark.slow
 def test_a_run_killed_with_its_cluster_goes_on_where_it_was(
     finished, plate, model, workers, tmp_path
@@ -780,6 +840,34 @@ def test_a_dry_run_fails_where_a_stack_would(plate, model, tmp_path):
     assert "would fail" in result.output
     assert result.exit_code == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_refuses_the_stacks_that_the_run_refuses(plate, model, workers, tmp_path):
+    rows = gc.read_plate(copy_plate(plate, tmp_path / "plate"))
+    Path(rows["image"][1]).write_bytes(b"II*\0 this is no stack")
+    Path(rows["labels"][2]).write_bytes(b"II*\0 these are no labels")
+    others = gc.read_stack(rows["image"][5])
+    renamed = replace(others, channels=("a", "b", "c", "d", "e", "f"))
+    gc.write_stack(rows["image"][5], renamed)  # not what the network was trained on
+    gc.write_stack(rows["image"][6], renamed)
+    rows.loc[6, "labels"] = ""
+    dry = plan_plate(rows, model, tmp_path / "out", SETTINGS)
+    bad = [stack_name(rows.loc[i]) for i in (1, 2, 5, 6)]
+    assert [text.split()[0] for text in dry.failing] == bad
+    assert dry.exit_status == 1
+    assert "all 8 stacks opened, in" in str(dry)
+    summary = audit_plate(rows, model, tmp_path / "out", SETTINGS, workers.scheduler_address)
+    failed = [f"{name} would fail: {why}" for name, why in summary.failed.items()]
+    assert sorted(failed) == sorted(dry.failing)
+
+
+def test_a_treatment_that_the_network_does_not_know_is_refused_before_the_work(
+    plate, model, tmp_path
+):
+    settings = SETTINGS.model_copy(update={"audit": AuditSettings(target="aspirin")})
+    for run in (plan_plate, audit_plate):
+        with pytest.raises(GradcamoError, match="knows no treatment 'aspirin'"):
+            run(plate, model, tmp_path / "out", settings)
 
 
 def test_a_dry_run_counts_the_cells_of_stacks_without_labels_too(plate, model, tmp_path):

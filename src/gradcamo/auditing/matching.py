@@ -30,6 +30,18 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
     GradcamoError
         If channels are missing, or one is 2D and the other 3D.
     """
+    refuse_unfit(stack, checkpoint, settings)
+    return held(stack.select(settings.channels or checkpoint.channels))
+
+
+def refuse_unfit(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> None:
+    """`fitting_stack` without reading a voxel.
+
+    Raises
+    ------
+    GradcamoError
+        As `fitting_stack`.
+    """
     refuse_no_stack(stack, "an audit")
     wanted = settings.channels or checkpoint.channels
     names = ", ".join(checkpoint.channels)
@@ -52,7 +64,6 @@ def fitting_stack(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings
             f"{stack.shape[1]} planes: project it, let crops be the middle plane of each cell "
             "(CropSettings(planes=1)), or use a 3D network"
         )
-    return held(stack.select(wanted))
 
 
 def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) -> np.ndarray:

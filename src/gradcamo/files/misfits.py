@@ -10,6 +10,7 @@ from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.gaps import files_of, has_gaps
 from gradcamo.files.labels import coarser_by, open_labels
+from gradcamo.files.many import each
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.told import says_yes, told
 
@@ -27,7 +28,7 @@ def refuse_misfits(plate: pd.DataFrame) -> None:
     GradcamoError
         If some do not fit; the first are named.
     """
-    found = [text for _, row in plate.iterrows() if (text := _misfit_of_row(row))]
+    found = [text for text in each(_misfit_of_row, [row for _, row in plate.iterrows()]) if text]
     if found:
         more = f" (and {len(found) - 1} more of the plate)" if len(found) > 1 else ""
         raise GradcamoError(found[0] + more)

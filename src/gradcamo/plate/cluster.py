@@ -127,6 +127,7 @@ def _local(workers: int, device: str, stack: ExitStack) -> Client:
     settings = {
         "distributed.nanny.pre-spawn-environ": threads,
         "distributed.worker.profile.enabled": False,  # its samples pile up, unseen
+        "distributed.scheduler.allowed-failures": 0,  # a stack that killed its worker waits
         # whoever may talk to a worker can run code as its user: nobody else can
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],

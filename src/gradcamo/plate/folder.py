@@ -52,8 +52,11 @@ class PlateFolder:
         Raises
         ------
         GradcamoError
-            If the checkpoint has no such layer.
+            If the checkpoint has no such layer, or does not know the treatment to be explained.
         """
+        from gradcamo.auditing.matching import target_class
+
+        target_class(checkpoint, self.settings.audit)
         layer = self.settings.audit.layer or checkpoint.layer
         checkpoint.info(layer)
         audit = self.settings.audit.model_copy(update={"layer": layer})

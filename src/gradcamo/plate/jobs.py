@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.many import each
 from gradcamo.files.wells import well_name
 from gradcamo.plate.folder import PlateFolder, stack_inputs, stack_name
 from gradcamo.plate.splits import splits_of
@@ -29,13 +30,11 @@ def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
     from gradcamo.files.told import said_of
 
     shares, splits = _causal_shares(rows, folder.settings), splits_of(rows, folder)
-    jobs = []
-    for (_, series), share, split in zip(rows.iterrows(), shares, splits, strict=True):
-        row: dict[str, Any] = {str(name): value for name, value in series.items()}
-        labels = row.get("labels")
-        row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
+    jobs, told = [], [_told(series) for _, series in rows.iterrows()]
+    for row, inputs, share, split in zip(
+        told, each(stack_inputs, told), shares, splits, strict=True
+    ):
         name = stack_name(row)
-        inputs = stack_inputs(row)
         held_out = folder.settings.causal and split == "test"
         inputs |= {"held_out": True} if held_out else {}
         said = said_of(row)
@@ -47,6 +46,14 @@ def stack_jobs(rows: pd.DataFrame, folder: PlateFolder) -> list[StackJob]:
             )
         )
     return jobs
+
+
+def _told(series: pd.Series) -> dict[str, Any]:
+    """A row of the plate, its labels a path or None."""
+    row: dict[str, Any] = {str(name): value for name, value in series.items()}
+    labels = row.get("labels")
+    row["labels"] = str(labels) if isinstance(labels, str | Path) and str(labels) else None
+    return row
 
 
 def _causal_shares(rows: pd.DataFrame, settings: PlateSettings) -> list[int | None]:

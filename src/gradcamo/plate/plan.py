@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from gradcamo.files.stamp import size_of
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
+from gradcamo.plate.headers import refused
 from gradcamo.plate.jobs import PICTURE_BYTES, REPORT_BYTES, largest, least_bytes, stack_jobs
 from gradcamo.plate.run import bank_of, open_checkpoint
 from gradcamo.plate.tasks import StackJob
@@ -30,6 +32,8 @@ FINISH_S, FINISH_S_PER_CELL = 10.0, 0.0015
 UMAP_S, UMAP_S_PER_CELL = 20.0, 0.001
 """What is not measured for this plate: see "How it scales" in docs/plates.md."""
 ROW_BYTES = 200
+SHOWN = 20
+"""Stacks that would fail, named on the terminal."""
 LABELS_SHARE = 0.02
 """Of the bytes of an image: what its compressed labels take."""
 
@@ -40,7 +44,7 @@ class PlatePlan:
 
     ``cells`` is None where no stack could be looked into. ``seconds`` says what each part of the
     run takes with ``workers`` on this machine; it is empty where cells are unknown. ``notes`` say
-    where the figures come from, ``failing`` which of the stacks looked into would fail, and why.
+    where the figures come from, ``failing`` which stacks would fail, and why.
     """
 
     stacks: int
@@ -61,6 +65,9 @@ class PlatePlan:
 
     def __str__(self) -> str:
         to_do = self.stacks - self.landed
+        failing = list(self.failing[:SHOWN])
+        if more := len(self.failing) - len(failing):
+            failing.append(f"{more:,} more stacks would fail")
         lines = [
             f"{self.stacks} stacks: {self.landed} are there already, {to_do} to audit, "
             f"{self.to_segment} of them to segment first",
@@ -71,7 +78,7 @@ class PlatePlan:
             parts = ", ".join(f"{_time(s)} for {part}" for part, s in self.seconds.items())
             whole = _time(sum(self.seconds.values()))
             lines.append(f"about {whole} with {self.workers} local worker(s): {parts}")
-        return "\n".join([*lines, *(f"note: {note}" for note in (*self.failing, *self.notes))])
+        return "\n".join([*lines, *(f"note: {note}" for note in (*failing, *self.notes))])
 
 
 def plan_plate(
@@ -83,9 +90,9 @@ def plan_plate(
 ) -> PlatePlan:
     """Say what `audit_plate` would do (a dry run): nothing is written.
 
-    A few stacks are looked into: cells are counted in their labels, or in the middle plane after
-    Cellpose where they have none; the network is timed on a batch of real cells, Cellpose on a
-    plane.
+    All stacks that are to do are opened, so that what a run would refuse of their headers is told.
+    A few are looked into: cells are counted in their labels, or in the middle plane after Cellpose
+    where they have none; the network is timed on a batch of real cells, Cellpose on a plane.
 
     Raises
     ------
@@ -105,12 +112,15 @@ def plan_plate(
     jobs = stack_jobs(rows, folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     refuse_full(folder.out, least_bytes(left, settings))
+    start = time.monotonic()
+    bad = refused(left, network)
+    failing = [f"{name} would fail: {said}" for name, said in bad.items()]
+    sound = [job for job in left if job.name not in bad]
     unlabelled = [job for job in left if job.labels is None]
-    notes: list[str] = []
-    failing: list[str] = []
+    notes = [f"all {len(left):,} stacks opened, in {_time(time.monotonic() - start)}"] * bool(left)
     cells, seconds, swaps = 0.0, 0.0, 0.0
     known = not left
-    for part in ([job for job in left if job.labels], unlabelled):
+    for part in ([job for job in sound if job.labels], [job for job in sound if not job.labels]):
         costs, per_cell = sample_stacks(part, network, settings, failing)
         if costs:
             mean = pd.DataFrame(costs).mean()
@@ -119,7 +129,7 @@ def plan_plate(
             asked = sum(_asked(job, mean["whole"]) for job in part)
             swaps += asked
             seconds += asked * passes(settings.draws) * per_cell
-            notes.append(_measured(len(costs), len(part), mean, per_cell, part is unlabelled))
+            notes.append(_measured(len(costs), len(part), mean, per_cell, not part[0].labels))
             known = True
     if swaps:
         notes.append(

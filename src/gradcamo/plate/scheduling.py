@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcamo.logs import log_warnings
 from gradcamo.plate.cluster import ClusterLostError, gpu_devices, own_gpu
+from gradcamo.plate.deaths import MORE_MEMORY, Deaths, heard
 from gradcamo.plate.tasks import Outcome, StackJob, audit_stack
 
 if TYPE_CHECKING:
@@ -19,23 +21,34 @@ LOST_AFTER_S = 20.0
 NO_WORKER_AFTER_S = 600.0
 
 
+class _Turn(NamedTuple):
+    """A stack that waits or runs: attempts left, and whether nothing may run beside it."""
+
+    job: StackJob
+    left: int
+    alone: bool = False
+
+
 def run_jobs(
     jobs: Sequence[StackJob], client: Client, retries: int = 1
 ) -> Iterator[Outcome | None]:
     """Audit stacks, at most two per worker thread in flight; outcomes come as they are done.
 
     None comes about once a second, a moment to show progress or to stop. A stack that failed is
-    tried again at the end; what it then says is its outcome.
+    tried again at the end; what it then says is its outcome. Where memory was not enough, or the
+    worker died, it is tried ``1 + retries`` times at the end, with nothing else running.
 
     Raises
     ------
     ClusterLostError
-        If the scheduler is away for 20 s, or there was no worker for ten minutes.
+        If the scheduler is away for 20 s, or no worker could take a stack for ten minutes.
     """
-    queue = deque((job, retries) for job in jobs)
-    pending: dict[Future, tuple[StackJob, int]] = {}
+    queue = deque(_Turn(job, retries) for job in jobs)
+    pending: dict[Future, _Turn] = {}
     lost_since = idle_since = None
-    try:
+    with ExitStack() as stack:
+        deaths = stack.enter_context(heard())
+        stack.callback(pending.clear)  # what nobody waits for any more is not begun
         while queue or pending:
             if client.status != "running":
                 lost_since = lost_since or time.monotonic()
@@ -59,29 +72,39 @@ def run_jobs(
             idle_since = None if threads else idle_since or time.monotonic()
             if idle_since and time.monotonic() - idle_since > NO_WORKER_AFTER_S:
                 raise ClusterLostError(
-                    "the Dask scheduler had no worker for ten minutes: what landed is kept, start "
-                    "workers and run the same command to go on"
+                    "the Dask scheduler had no worker for ten minutes, or paused them all for "
+                    "their memory: what landed is kept, start workers (with --memory-limit 0) and "
+                    "run the same command to go on"
                 )
-            while queue and len(pending) < 2 * threads and client.status == "running":
-                job, left = queue.popleft()
-                if job.folder.landed(job.name, job.inputs):  # its worker died just after
-                    yield Outcome(job.name)
-                elif (future := _submit(client, job, gpu)) is None:
-                    queue.appendleft((job, left))
+            while _may_start(queue, pending, 2 * threads) and client.status == "running":
+                turn = queue.popleft()
+                if turn.job.folder.landed(turn.job.name, turn.job.inputs):  # its worker died then
+                    yield Outcome(turn.job.name)
+                    continue
+                deaths.last = ""
+                if (future := _submit(client, turn.job, gpu)) is None:
+                    queue.appendleft(turn)
                 else:
-                    pending[future] = job, left
+                    pending[future] = turn
             for future in _some_done(pending):
-                job, left = pending.pop(future)
-                outcome = _outcome(future, job)
+                turn = pending.pop(future)
+                outcome = _outcome(future, turn.job, deaths)
                 if outcome is None:
-                    queue.appendleft((job, left))
-                elif outcome.reason and left and not outcome.cannot_write:
-                    queue.append((job, left - 1))
+                    queue.appendleft(turn)
+                elif outcome.no_memory and not turn.alone:  # perhaps others took it
+                    queue.append(turn._replace(alone=True))
+                elif outcome.reason and turn.left and not outcome.cannot_write:
+                    queue.append(turn._replace(left=turn.left - 1))
                 else:
                     yield outcome
             yield None
-    finally:
-        pending.clear()  # what nobody waits for any more is not begun
+
+
+def _may_start(queue: deque[_Turn], pending: dict[Future, _Turn], room: int) -> bool:
+    """Whether the next stack may be handed out; one that is to be alone waits for all others."""
+    if not queue or any(turn.alone for turn in pending.values()):
+        return False
+    return len(pending) < (min(1, room) if queue[0].alone else room)
 
 
 def _on_worker(job: StackJob) -> Outcome:
@@ -121,8 +144,10 @@ def _some_done(pending: dict[Future, Any]) -> list[Future]:
     return []
 
 
-def _outcome(future: Future, job: StackJob) -> Outcome | None:
+def _outcome(future: Future, job: StackJob, deaths: Deaths) -> Outcome | None:
     """The outcome of a future that ended; None if it was lost and must be asked for again."""
+    from distributed import KilledWorker
+
     if future.status == "finished":
         try:
             result: Outcome = future.result(timeout=30)
@@ -132,17 +157,26 @@ def _outcome(future: Future, job: StackJob) -> Outcome | None:
     if future.status in ("lost", "cancelled"):
         return None
     error = future.exception(timeout=30)
+    if isinstance(error, KilledWorker):
+        reason = f"{deaths}, though no other stack ran beside it: {MORE_MEMORY}"
+        return Outcome(job.name, reason=reason, details=str(error), no_memory=True)
     return Outcome(
         job.name,
-        reason=f"its worker died or could not run it ({type(error).__name__}): often the memory "
-        "was too small; use fewer workers",
+        reason=f"its worker could not run it ({type(error).__name__}: {error}): workers need this "
+        "package in the same version",
         details=str(error),
     )
 
 
 def _capacity(client: Client) -> tuple[int, bool]:
-    """Threads of all workers, or of those with a GPU where some have one."""
+    """Threads of all workers that are not stuck, or of those with a GPU where some have one."""
     identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=10)
-    workers = identity["workers"].values()
+    workers = [worker for worker in identity["workers"].values() if not _stuck(worker)]
     tagged = [worker for worker in workers if worker.get("resources", {}).get("GPU")]
     return sum(worker["nthreads"] for worker in tagged or workers), bool(tagged)
+
+
+def _stuck(worker: Mapping[str, Any]) -> bool:
+    """Whether Dask paused a worker, for its memory, that runs nothing which could free it."""
+    running = worker.get("metrics", {}).get("task_counts", {}).get("executing")
+    return worker.get("status") == "paused" and not running

@@ -24,6 +24,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing, to_json
 from gradcamo.files.seal import BLANK, check_seal
 from gradcamo.logs import collected
+from gradcamo.plate.deaths import MORE_MEMORY, lacks_memory
 from gradcamo.plate.folder import PlateFolder, load_donors, load_named
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class StackJob:
 class Outcome:
     """What became of a stack, in which process, and what was logged meanwhile.
 
-    ``reason`` is empty where all went well.
+    ``reason`` is empty where all went well. ``cannot_write``: no other stack could land either;
+    ``no_memory``: memory was not enough, or the worker died.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Outcome:
     reason: str = ""
     details: str = field(default="", repr=False)
     cannot_write: bool = False
+    no_memory: bool = False
     records: tuple[LogRecord, ...] = field(default=(), repr=False, compare=False)
 
 
@@ -100,10 +103,27 @@ def _outcome(job: StackJob, device: str | None) -> Outcome:
     except Exception as error:  # one stack must not stop the others, whatever is wrong with it
         said = isinstance(error, GradcamoError)
         reason = str(error) if said else f"{type(error).__name__}: {error}"
-        reason = reason.replace(" --channels", " --audit-channels")  # as a plate's settings say
+        reason = as_plates_say(reason)
         details = traceback.format_exc()
-        return Outcome(job.name, reason=reason, details=details, cannot_write=_no_room(error))
+        short = lacks_memory(error)
+        if short and not said:
+            first = reason.partition("\n")[0]
+            reason = f"the memory of this machine was not enough ({first}): {MORE_MEMORY}"
+        return Outcome(
+            job.name,
+            reason=reason,
+            details=details,
+            cannot_write=_no_room(error),
+            no_memory=short,
+        )
     return Outcome(job.name, cells, time.process_time() - start, os.getpid())
+
+
+def as_plates_say(reason: str) -> str:
+    """An error of one stack with the names that a plate has for its settings."""
+    for name, of in (("channels", "audit"), ("cytoplasm", "segment"), ("nucleus", "segment")):
+        reason = reason.replace(f" --{name}", f" --{of}-{name}")
+    return reason
 
 
 @lru_cache(maxsize=1)
@@ -117,6 +137,7 @@ def load_once(path: Path) -> Checkpoint:
 
 def _audit(job: StackJob, device: str | None) -> int:
     from gradcamo.auditing.cautions import with_cautions
+    from gradcamo.auditing.matching import refuse_unfit
     from gradcamo.auditing.stack import audit_crops, audit_recipe, cells_of, gather
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
@@ -127,6 +148,7 @@ def _audit(job: StackJob, device: str | None) -> int:
     settings = settings.model_copy(update={"device": device or settings.device})
     checkpoint = load_once(folder.checkpoint)
     stack = read_stack(job.row)
+    refuse_unfit(stack, checkpoint, settings)  # before it is segmented
     labels = read_labels(job.row, like=stack) if job.labels else _segmented(job, stack, device)
     width = checkpoint.layers[settings.layer or checkpoint.layer].channels
     causal: dict[str, Any] = {}

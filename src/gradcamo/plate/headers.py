@@ -1,0 +1,43 @@
+"""What a run would refuse of each stack, told by headers alone: no voxel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradcamo.auditing.matching import refuse_unfit
+from gradcamo.errors import GradcamoError
+from gradcamo.files.many import each
+from gradcamo.plate.tasks import StackJob, as_plates_say
+
+if TYPE_CHECKING:
+    from gradcamo.networks.checkpoint import Checkpoint
+
+
+def refused(jobs: Sequence[StackJob], checkpoint: Checkpoint) -> dict[str, str]:
+    """By name, the stacks that cannot be opened, or whose channels or planes do not fit, and why.
+
+    Images, and labels where there are some, are opened as the run opens them. Damage inside of
+    them is found when they are decoded, in the run.
+    """
+    found = each(lambda job: _refused(job, checkpoint), jobs)
+    return {job.name: said for job, said in zip(jobs, found, strict=True) if said}
+
+
+def _refused(job: StackJob, checkpoint: Checkpoint) -> str:
+    from gradcamo.files.labels import open_labels
+    from gradcamo.files.stacks import read_stack
+    from gradcamo.files.told import told
+    from gradcamo.segmentation.planes import choose_channels
+
+    settings = job.folder.settings
+    try:
+        stack = read_stack(job.row)
+        refuse_unfit(stack, checkpoint, settings.audit)
+        if job.labels:
+            open_labels(job.labels, told(job.row, "labels_axes") or None)
+        else:
+            choose_channels(stack, settings.segment)
+    except (GradcamoError, OSError) as error:
+        return as_plates_say(str(error))
+    return ""
