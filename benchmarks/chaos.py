@@ -10,7 +10,7 @@ writes tables and report. ``commands``: `gradcamo train`, `audit` and `segment` 
 SIGKILL and with SIGINT, and begun again. ``flips``: 200 single bits of the stacks' files are
 flipped, one at a time, and as many of an OME-Zarr's chunks and of a CSV with its recipe.
 ``crowd``: two runs in one folder, and a disk that fills up. ``memory``: workers that take more than
-1.3 GB are killed, as the system does where memory runs out.
+1.4 GB are killed, as the system does where memory runs out.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import tempfile
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 import psutil
+import tifffile
 import torch
 from tiny import tiny_checkpoint, tiny_plate
 
@@ -41,7 +41,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.seal import check_seal
-from gradcamo.files.stacks import read_stack, write_stack
+from gradcamo.files.stacks import ome_spacing, read_stack, write_stack
 from gradcamo.files.store import read_table
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.plate.folder import stack_name
@@ -56,7 +56,7 @@ ENVIRONMENT = {
     "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
 }
 PORT = 18786
-BIG_PX, MOST_BYTES = 2400, 1_300_000_000
+BIG_PX, MOST_BYTES = 3000, 1_400_000_000
 CLIENT = """
 import sys
 from gradcamo.plate import scheduling
@@ -423,7 +423,10 @@ def out_of_memory(folder: Path, model: Path) -> None:
     stack, labels = read_stack(row), read_labels(row)
     wider = [(0, 0), (0, BIG_PX - stack.shape[2]), (0, BIG_PX - stack.shape[3])]
     write_labels(row["labels"], np.pad(labels, wider), stack.spacing_um)
-    write_stack(row["image"], replace(stack, data=np.pad(stack.data, [(0, 0), *wider])))
+    about = {"axes": "CZYX", "Channel": {"Name": stack.channels}, **ome_spacing(stack.spacing_um)}
+    data = np.pad(stack.data, [(0, 0), *wider])
+    Path(row["image"]).unlink()  # which is mapped still
+    tifffile.imwrite(row["image"], data, ome=True, compression="zlib", metadata=about)
     name = stack_name(row)
     reference, out = folder / "memory-reference", folder / "memory-out"
     assert audit_plate(plate, model, reference, SETTINGS).exit_status == 0

@@ -1,6 +1,7 @@
 import contextlib
 import gc
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -577,3 +578,16 @@ def test_reading_is_lazy_in_what_it_imports():
     code = "import sys, gradcamo.files.stacks; print({'dask', 'zarr'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+def test_many_files_opened_at_once_know_their_voxel_size(tmp_path):
+    write_stack(tmp_path / "a.ome.tif", ZStack(np.ones((1, 2, 8, 8)), ("a",), (0.6, 1, 1)))
+    code = (
+        "import sys, gradcamo as gc\n"
+        "from gradcamo.files.many import each\n"
+        "found = each(lambda _: gc.read_stack(sys.argv[1]).spacing_um, range(64))\n"
+        "print(set(found))"
+    )  # where nobody knows a unit yet
+    command = [sys.executable, "-c", code, tmp_path / "a.ome.tif"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "{(0.6, 1.0, 1.0)}"

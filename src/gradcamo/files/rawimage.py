@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,9 +57,13 @@ def _length_um(unit: str) -> float | None:
     """How long a unit is in µm; None where it is no length."""
     from pint import get_application_registry
 
-    registry = get_application_registry()
     unit = unit.replace("\\u00B5", "u").lower()
     unit = "angstrom" if unit in ("a", "å") else unit
-    if not _LENGTHS.intersection(name for _, name, _ in registry.parse_unit_name(unit)):
-        return None
-    return float(registry.Quantity(1.0, unit).to("micrometer").magnitude)
+    with _ONE:
+        registry = get_application_registry()
+        if not _LENGTHS.intersection(name for _, name, _ in registry.parse_unit_name(unit)):
+            return None
+        return float(registry.Quantity(1.0, unit).to("micrometer").magnitude)
+
+
+_ONE = Lock()  # pint's registry knows no unit while another thread is making it

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 from xml.etree import ElementTree
 
@@ -58,8 +59,11 @@ def read_tiff(path: Path) -> RawImage:
 def _held_back(logger: logging.Logger) -> Iterator[None]:
     """What the parser logs is passed on at the end, or dropped for the error that is raised."""
     held: list[logging.LogRecord] = []
+    mine = get_ident()
 
     def hold(record: logging.LogRecord) -> bool:
+        if record.thread != mine:  # other files are opened at the same time
+            return True
         held.append(record)
         return False
 

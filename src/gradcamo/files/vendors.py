@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.rawimage import RawImage
@@ -21,6 +22,7 @@ PLUGINS = {
     ".zip": "bioio-ome-zarr",
 }
 """The package that reads each ending; none is a dependency, and bioio-czi is GPL."""
+_ONE = Lock()
 
 
 def read_vendor(path: Path) -> RawImage:
@@ -37,10 +39,11 @@ def read_vendor(path: Path) -> RawImage:
     except ImportError as error:
         raise _lacking(path, "bioio ") from error
     try:
-        image = BioImage(path)
-        scenes = image.scenes
-        data, axes = image.dask_data, image.dims.order
-        sizes, channels = image.physical_pixel_sizes, image.channel_names
+        with _ONE:  # not every plugin knows of threads
+            image = BioImage(path)
+            scenes = image.scenes
+            data, axes = image.dask_data, image.dims.order
+            sizes, channels = image.physical_pixel_sizes, image.channel_names
     except UnsupportedFileFormatError as error:
         raise _lacking(path, "") from error
     except Exception as error:  # whatever a damaged file makes a plugin stumble over
