@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -546,12 +547,13 @@ class Hungry(StackJob):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-def test_a_stack_that_kills_its_workers_is_named_and_costs_no_other(plate, model, tmp_path):
+def test_a_stack_that_kills_its_workers_is_named_and_costs_no_other(plate, model, tmp_path, caplog):
     folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", SETTINGS)
     jobs = stack_jobs(open_plate(plate).iloc[:4], folder)
     told = [dict(vars(job)) for job in jobs]
     hopeless = Hungry(**told[0], bites=tmp_path / "hopeless")
     crowded = Hungry(**told[2], bites=tmp_path / "crowded", always=False)
+    caplog.set_level(logging.CRITICAL, "distributed")  # as a user may have it
     with plate_cluster.cluster(None, workers=2, device="cpu") as client:
         run = scheduling.run_jobs([hopeless, jobs[1], crowded, jobs[3]], client, retries=1)
         outcomes = [outcome for outcome in run if outcome]

@@ -36,11 +36,14 @@ class Deaths(logging.Handler):
 def heard() -> Iterator[Deaths]:
     """Inside, ends of workers are heard: their nannies log them."""
     log, deaths = logging.getLogger("distributed.nanny"), Deaths()
+    before = log.level
     log.addHandler(deaths)
+    log.setLevel(logging.INFO)  # whatever the user wants to read of Dask
     try:
         yield deaths
     finally:
         log.removeHandler(deaths)
+        log.setLevel(before)
 
 
 def lacks_memory(error: BaseException | None) -> bool:
