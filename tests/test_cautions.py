@@ -123,6 +123,8 @@ def test_a_cut_off_above_the_ceiling_or_within_a_tenth_of_it():
     the_one(verdicts(cells(ceiling=first(5, 0.2, 0.95)), RECIPE), "12% of the cells")
     silent = cells(ceiling=first(4, 0.2, 0.95), grad_camo=first(4, np.nan, 0.5))
     assert verdicts(silent, RECIPE) == []
+    strict = CautionSettings(ceiling=0.3)
+    the_one(verdicts(cells(ceiling=first(5, 0.34, 0.95)), RECIPE, strict), "within 30% of it")
 
 
 def test_a_cell_of_which_less_than_half_lies_in_its_own_crop_is_named():
@@ -205,6 +207,8 @@ def test_layers_are_named_by_what_is_to_be_said_of_them():
     assert coarse.endswith("block_10, head")
     assert chance.endswith(": block_10")
     assert unscored.endswith(": head")
+    *_, chance, unscored = layer_cautions(table, recipe, CautionSettings(at_chance=0.4, unscored=0))
+    assert (chance[:13], unscored[:12]) == ("more than 40%", "more than 0%")
 
 
 def test_every_threshold_is_a_setting():

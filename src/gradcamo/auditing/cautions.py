@@ -153,13 +153,17 @@ def layer_cautions(
     """
     of_layer = dict(list(cells.groupby("layer", sort=False)))
     any_layer = next(iter(of_layer.values()), cells)
+    flat = (
+        f"more than {limits.at_chance:.0%} of the scored cells at or below what a flat map scores"
+    )
+    silent = f"more than {limits.unscored:.0%} of the whole cells without a score"
     found = {
-        "more than half of the scored cells at or below what a flat map scores": [
+        flat: [
             str(name)
             for name, rows in of_layer.items()
             if share_at_chance(rows[scored(rows)]) > limits.at_chance
         ],
-        "more than a tenth of the whole cells without a score": [
+        silent: [
             str(name)
             for name, rows in of_layer.items()
             if unscored(rows[whole(rows)], rows[scored(rows)], limits)

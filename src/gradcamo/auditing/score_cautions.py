@@ -77,8 +77,8 @@ def _unreachable(inside: pd.DataFrame, cutoff: float | None, limits: CautionSett
         return None
     return (
         f"for {share:.0%} of the cells the cut-off of {cutoff:g} lies above the best that this "
-        "layer allows, or within a tenth of it: they cannot pass, or hardly; lower it, or explain "
-        "an earlier layer"
+        f"layer allows, or within {limits.ceiling:.0%} of it: they cannot pass, or hardly; lower "
+        "it, or explain an earlier layer"
     )
 
 
