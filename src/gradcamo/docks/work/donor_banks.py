@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ class DonorBanks:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._chosen: Path | None = None
-        self._kept: tuple[Any, DonorBank] | None = None
+        self._kept: tuple[Any, weakref.ref[Checkpoint] | None, DonorBank] | None = None
         session.checkpoint_changed.connect(self._forget)
 
     @property
@@ -65,9 +66,11 @@ class DonorBanks:
             bank_path = chosen or beside
             if chosen is None and (beside is None or not beside.is_file()):
                 bank_path = None
-            key = (bank_path, bank_path and bank_path.stat().st_mtime_ns, id(checkpoint))
-            if self._kept is not None and self._kept[0] == key:
-                return self._kept[1]
+            key = (bank_path, bank_path and bank_path.stat().st_mtime_ns)
+            if self._kept is not None:
+                kept, owner, bank = self._kept
+                if kept == key and (None if owner is None else owner()) is checkpoint:
+                    return bank
             if bank_path is not None:
                 told(f"reading the donors of {bank_path.name}", 0, 0)
                 bank = DonorBank.load(bank_path)
@@ -79,7 +82,7 @@ class DonorBanks:
                     "was trained on, or open a bank (Donors, in the step Explain); 'gradcamo "
                     "train' writes one beside each checkpoint, 'gradcamo donors' makes one"
                 )
-            self._kept = key, bank
+            self._kept = key, None if checkpoint is None else weakref.ref(checkpoint), bank
             return bank
 
         return find
