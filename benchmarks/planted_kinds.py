@@ -95,9 +95,9 @@ PLATES = {
         change="focus",
     ),
     "density": Plate(
-        "treated wells hold a third of the cells",
+        "treated wells hold a sixth of the cells of untreated ones, which cover their fields",
         (
-            EMPTY.model_copy(update={"rows": ("D",)}),
+            EMPTY.model_copy(update={"rows": ("D",), "cells_per_field": 60, "sites": 3}),
             EMPTY.model_copy(update={"rows": ("E",), "cells_per_field": 10, "sites": 14}),
         ),
     ),
@@ -215,7 +215,7 @@ KINDS = {
     "blur": Kind("blur", "blur", EVEN, 2, EVERYWHERE),
     "vignette": Kind("vignette", "vignette", EVEN, 2, EVERYWHERE),
     "focus": Kind("focus", "focus", EVEN, 2, EVERYWHERE),
-    "density": Kind("density", "density", PLAIN, 2, (Bound("layout", ">=", 0.5),)),
+    "density": Kind("density", "density", EVEN, 2, (Bound("layout", ">=", 0.5),)),
     "idle": Kind("own, trained among idle clouds", "idle", PLAIN, 2, IDLE, "own"),
     "own-idle": Kind("own, shown idle clouds", "idle", PLAIN, 2, IDLE, "own", network="own"),
 }
