@@ -344,7 +344,10 @@ class Checkpoint:
         return fused(self.network)
 
     def on(self, device: torch.device) -> nn.Module:
-        """The network made ready for inference on a device; its own weights stay where they are."""
+        """The network made ready for inference on a device; its own weights stay where they are.
+
+        It takes crops as `gradcamo.networks.fused.mirrored_for` turns them, and gives maps so.
+        """
         if device not in self._placed:
             with alone(self.network):
                 if device not in self._placed:
