@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -208,6 +209,25 @@ def test_the_lot_of_cells_is_the_same_each_time(plate, trained, bank):
     settings = CausalSettings(draws=1)
     asked = ask_causally(crops, trained[0], DonorBank.load(bank), settings, drawn, "P", "E03")
     assert asked.table["label"].tolist() == drawn
+
+
+def test_of_the_games_of_a_stack_only_the_last_is_kept(plate, trained, bank):
+    row = row_of(plate, "E03")
+    stack, labels = gc.read_stack(row["image"]), gc.read_labels(row["labels"])
+    crops = cells_of(stack, labels, trained[0], AuditSettings())
+    only = crops.table["label"].to_numpy()[crops.scorable][:4].tolist()
+    seen, alive = [], []
+
+    def watched(batches):
+        for batch in batches:
+            alive.append(sum(crop() is not None for crop in seen))
+            seen.extend(weakref.ref(game.cell.image) for game in batch.games)
+            yield batch
+
+    settings = CausalSettings(draws=1, batch_size=1)
+    ask_causally(crops, trained[0], DonorBank.load(bank), settings, only, "P", "E03", track=watched)
+    assert len(alive) == 4
+    assert max(alive) <= 1
 
 
 @pytest.fixture(scope="module")
