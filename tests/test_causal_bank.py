@@ -14,6 +14,7 @@ from gradcamo.causal import lot
 from gradcamo.causal.donors import Donors, Place
 from gradcamo.causal.fill import (
     Pair,
+    _around,
     _nearest,
     _nearest_in_tree,
     draw_pairs,
@@ -191,6 +192,21 @@ def test_both_ways_to_the_nearest_agree(random):
     brute = _nearest(points, mask.nonzero(), spacing)
     for found in (_nearest(points, there, spacing), _nearest_in_tree(points, there, spacing)):
         np.testing.assert_array_equal(there[found], mask.nonzero()[brute])
+
+
+@pytest.mark.parametrize("at_once", [700, 2**20])
+def test_of_flat_voxels_the_nearest_is_found_among_few(random, at_once, monkeypatch):
+    monkeypatch.setattr("gradcamo.causal.fill.AT_ONCE", at_once)
+    spacing = (2.0, 0.26, 0.26)  # 6,498 voxels lie as near as three planes
+    assert max(map(len, _around(spacing, torch.device("cpu")))) <= 600
+    kinds = torch.full((6, 40, 40), OWN, dtype=torch.uint8)
+    donor = torch.from_numpy((random.random((1, 6, 40, 40)) < 0.002).astype(np.uint8) * OWN)
+    found = fill(kinds, donor, [Pair(0, 0)], spacing)
+    filled, points = donor[0].nonzero(), found.nearest.view(6, 40, 40).nonzero()
+    assert len(points) > 9_000
+    there = filled[_nearest(points, filled, spacing)]
+    expected = (there * torch.tensor([1600, 40, 1])).sum(1)
+    np.testing.assert_array_equal(found.source[found.nearest], expected)
 
 
 def ball(random):

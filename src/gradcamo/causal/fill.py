@@ -18,6 +18,10 @@ from torch import Tensor
 PAIRS = 24
 NEAR = 3
 """Largest steps of voxels within which the nearest is looked for first."""
+FURTHER = 600
+"""At most so many voxels around are looked at: of flat voxels thousands are as near."""
+AT_ONCE = 2**20
+"""Voxels around others that are looked at in one go."""
 _TIES = (1e-4, 1.7e-4, 2.3e-4)
 """In voxels (z, y, x): towards where the nearest of equally distant voxels is looked for."""
 
@@ -132,16 +136,19 @@ def _from_nearest(source: Tensor, left: Tensor, kinds: Tensor, spacing: Sequence
     """Voxels that are left, (Z, Y, X), take the source of the nearest filled one of their kind."""
     source, filled = source.clone(), torch.where(left, 0, kinds)
     wanting = left.nonzero()
+    shape = torch.tensor(kinds.shape, device=kinds.device)
     for near in _around(tuple(spacing), kinds.device):
-        at = wanting[:, None] + near
-        shape = torch.tensor(kinds.shape, device=at.device)
-        within = ((at >= 0) & (at < shape)).all(2)
-        z, y, x = torch.where(within[..., None], at, 0).unbind(2)
-        hit = within & (filled[z, y, x] == kinds[tuple(wanting.T)][:, None])
-        found, first = hit.any(1), hit.int().argmax(1)  # the first of equal ones
-        there = at[torch.arange(len(at), device=at.device), first][found]
-        source[tuple(wanting[found].T)] = source[tuple(there.T)]
-        wanting = wanting[~found]
+        lacking = []
+        for some in wanting.split(AT_ONCE // max(1, len(near))):
+            at = some[:, None] + near
+            within = ((at >= 0) & (at < shape)).all(2)
+            z, y, x = torch.where(within[..., None], at, 0).unbind(2)
+            hit = within & (filled[z, y, x] == kinds[tuple(some.T)][:, None])
+            found, first = hit.any(1), hit.int().argmax(1)  # the first of equal ones
+            there = at[torch.arange(len(at), device=at.device), first][found]
+            source[tuple(some[found].T)] = source[tuple(there.T)]
+            lacking.append(some[~found])
+        wanting = torch.cat(lacking)
     for kind in kinds[tuple(wanting.T)].unique().tolist():
         # the nearest one lies at the surface of what is filled
         there = surface(filled == kind).nonzero()
@@ -161,7 +168,7 @@ def _around(spacing: tuple[float, ...], device: torch.device) -> tuple[Tensor, .
     away = (((steps - _TIES) * spacing) ** 2).sum(1)
     order = np.argsort(away, kind="stable")
     near = torch.from_numpy(steps[order[away[order] <= reach**2]]).to(device)
-    return near[:60], near[60:]
+    return near[:60], near[60:FURTHER]
 
 
 def surface(mask: Tensor) -> Tensor:
