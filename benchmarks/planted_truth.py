@@ -45,6 +45,7 @@ from gradcamo.files.labels import read_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack
 from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.fused import mirrored_for
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.progress import TrainingProgress
 from gradcamo.samples.design import PlateDesign
@@ -182,7 +183,8 @@ def accuracy(cells: pd.DataFrame, checkpoint: Checkpoint, settings: TrainSetting
     ready, called = checkpoint.on(where), []
     with torch.inference_mode():
         for images, *_ in loader(cells, checkpoint.classes, settings):
-            logits = ready(checkpoint.prepare(images.to(where), where))
+            seen = mirrored_for(ready, images.to(where))
+            logits = ready(checkpoint.prepare(seen, where))
             called += logits.argmax(1).tolist()
     right = np.array(checkpoint.classes)[called] == cells["treatment"]
     by_class = right.groupby(cells["treatment"]).mean()
