@@ -100,6 +100,55 @@ def small_plate(once):
 
 
 @pytest.fixture(scope="session")
+def asked_plate(small_plate, once):
+    """The same and two training wells more, its cells treated as the bundled network calls them.
+
+    ``cells.parquet`` beside the plate says that they were asked causally, and answered: the cells
+    that block_2 scores high and block_4 low owe most to themselves.
+    """
+    import shutil
+
+    import pandas as pd
+
+    from gradcamo.auditing.layer_audit import layer_audit
+    from gradcamo.columns import CAUSAL_COLUMNS
+    from gradcamo.files.plates import read_plate
+    from gradcamo.files.store import write_table
+    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+    from gradcamo.settings import LayerAuditSettings
+
+    def make(folder):
+        plate, checkpoint = read_plate(small_plate).assign(split="test"), Checkpoint.load(BUNDLED)
+        copies = plate.iloc[:2].assign(well=["D04", "E04"], split="train")
+        for name in ("image", "labels"):
+            for i, path in copies[name].items():
+                copies.loc[i, name] = folder / f"{copies['well'][i]}_{name}.ome.tif"
+                shutil.copy(path, copies.loc[i, name])
+        plate = pd.concat([plate, copies], ignore_index=True)
+        plate.to_csv(folder / "first.csv", index=False)
+        two = LayerAuditSettings(layers=("block_2", "block_4"))
+        cells = layer_audit(folder / "first.csv", checkpoint, two).cells
+        upper, lower = (cells[cells["layer"] == layer].reset_index() for layer in two.layers)
+        nothing = {name: "" if column.text else 0.0 for name, column in CAUSAL_COLUMNS.items()}
+        ranks = upper["grad_camo"].rank() - lower["grad_camo"].rank()
+        asked = upper[["image", "label", "predicted"]].assign(
+            grad_camo=upper["grad_camo"],
+            touches_border=False,
+            **nothing | {"causal_effect": 5.0, "causal_draws": 4},
+        )
+        asked["causal_own"] = (ranks - ranks.min()) / (ranks.max() - ranks.min())
+        write_table(asked, folder / "cells.parquet", {"checkpoint": checkpoint.hash})
+        for i, image in plate["image"].items():
+            called = asked.loc[asked["image"] == str(image), ["label", "predicted"]]
+            named = folder / f"{plate['well'][i]}.csv"
+            called.set_axis(["label", "treatment"], axis=1).to_csv(named, index=False)
+            plate.loc[i, "cells"] = named if len(called) else ""
+        plate.to_csv(folder / "plate.csv", index=False)
+
+    return once("asked plate", make) / "plate.csv"
+
+
+@pytest.fixture(scope="session")
 def trained(small_plate, once):
     """A real training of two epochs on it: (checkpoint, its file)."""
     from small_training import SMALL

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcamo.auditing.agreement import ranks_otherwise
 from gradcamo.auditing.score_cautions import LIMITS, one_class, share_at_chance, unscored, verdicts
 from gradcamo.cells.table import scored, whole
 from gradcamo.datatypes import Spacing, absent_text, spacing_text, unknown_axes
@@ -173,6 +174,23 @@ def layer_cautions(
     said += coarse_layers(recipe.get("grids", {}), limits)
     said += [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
     return _logged([caution for caution in [*recipe.get("network_cautions", ()), *said] if caution])
+
+
+def rank_cautions(told: pd.DataFrame, limits: CautionSettings = LIMITS) -> list[str]:
+    """What to say of layers whose scores rank cells otherwise than causal shares do.
+
+    Parameters
+    ----------
+    told : DataFrame of `gradcamo.auditing.agreement.agreement_by_layer`
+    """
+    low = told[told["causal_rho"].map(lambda rho: ranks_otherwise(rho, limits))]
+    names = ", ".join(f"{layer} ({rho:.2f})" for layer, rho in low["causal_rho"].items())
+    return [
+        "Grad-CAMO ranks cells otherwise than their causal shares do (Spearman's ρ below "
+        f"{limits.agreement:g}), so that a cell's score does not tell whether its prediction hangs "
+        f"on it: {names}"
+        for _ in names[:1]
+    ]
 
 
 def _logged(said: list[str]) -> list[str]:

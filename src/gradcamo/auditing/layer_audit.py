@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gradcamo.auditing.cautions import layer_cautions
+from gradcamo.auditing.agreement import agreement_by_layer
+from gradcamo.auditing.cautions import layer_cautions, rank_cautions
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
@@ -96,6 +97,31 @@ def layer_audit_steps(
     scored.attrs = {"recipe": recipe | {"cautions": layer_cautions(scored, recipe)}}
     result = LayerAudit(pd.DataFrame(rows), scored)
     yield LayerAuditStep(len(cells), len(cells), result)
+
+
+def with_agreement(audit: LayerAudit, asked: pd.DataFrame | None) -> LayerAudit:
+    """The same, held against cells that were asked causally.
+
+    Parameters
+    ----------
+    asked : DataFrame
+        Cells with the causal columns, such as those of a plate's folder; None where there are none.
+
+    Returns
+    -------
+    LayerAudit
+        Its ``summary`` has `agreement_by_layer`, too: ``causal_rho``, Spearman's rank correlation
+        of Grad-CAMO with ``causal_own``, and ``causal_cells``; its cautions name the layers whose
+        scores rank cells otherwise. Unchanged where no layer has 30 such cells.
+    """
+    told = None if asked is None else agreement_by_layer(audit.cells, asked)
+    if told is None or told["causal_rho"].isna().all():
+        return audit
+    summary = audit.summary.drop(columns=told.columns, errors="ignore").join(told, on="layer")
+    recipe, cells = audit.cells.attrs["recipe"], audit.cells.copy(deep=False)
+    said = [*recipe["cautions"], *rank_cautions(told)]
+    cells.attrs = {"recipe": recipe | {"cautions": list(dict.fromkeys(said))}}
+    return LayerAudit(summary, cells)
 
 
 def _cells(plate_csv: str | Path, checkpoint: Checkpoint, told: LabelReadSettings) -> pd.DataFrame:

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from gradcamo.auditing.agreement import ranks_otherwise
 from gradcamo.auditing.layer_audit import LayerAudit
 from gradcamo.files.landing import landing
+from gradcamo.settings import CautionSettings
 
 
 def layer_audit_text(audit: LayerAudit) -> str:
     """The summary as a table of plain text."""
+    asked = "causal_rho" in audit.summary
     lines = [
         f"{'layer':<10}{'grid z y x':<12}{'Grad-CAMO':>13}{'attainable':>14}{'chance':>8}"
-        f"{'ceiling':>9}{'empty':>7}{'probe':>7}"
+        f"{'ceiling':>9}{'empty':>7}{'probe':>7}" + "  with causal share" * asked
     ]
     for row in audit.summary.to_dict("records"):
         own, gained = (
@@ -24,6 +27,7 @@ def layer_audit_text(audit: LayerAudit) -> str:
         lines.append(
             f"{row['layer']:<10}{row['grid']:<12}{own:>13}{gained:>14}{row['chance']:>8.2f}"
             f"{row['ceiling']:>9.2f}{row['empty']:>7.0%}{row['probe_accuracy']:>7.0%}"
+            + (f"  {rank_text(row['causal_rho'])}" if asked else "")
         )
     largest = audit.summary["largest_class"].iloc[0]
     lines += [
@@ -32,7 +36,21 @@ def layer_audit_text(audit: LayerAudit) -> str:
         f"profiles (always the commonest treatment: {largest:.0%}); empty: cells without positive "
         "evidence",
     ]
+    if asked:
+        lines.append(
+            f"with causal share: Spearman's ρ of Grad-CAMO with causal_own, over up to "
+            f"{audit.summary['causal_cells'].max():,} of these cells"
+        )
     return "\n".join(lines)
+
+
+def rank_text(rho: float) -> str:
+    """A layer's ``causal_rho`` in its row, and whether it is too low; a dash where unknown."""
+    if not np.isfinite(rho):
+        return "–"
+    limits = CautionSettings()
+    low = f" (below {limits.agreement:g}: ranks cells otherwise)"
+    return f"ρ {rho:.2f}" + low * ranks_otherwise(rho, limits)
 
 
 def save_layer_audit(

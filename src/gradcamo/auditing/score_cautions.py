@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradcamo.auditing.agreement import agreement, ranks_otherwise
 from gradcamo.auditing.causal_cautions import causal_cautions
 from gradcamo.cells.table import scored, whole
 from gradcamo.settings import CautionSettings
@@ -33,6 +34,7 @@ def verdicts(
         *_hot(inside, recipe, limits),
         *_design(table, seen),
         *causal_cautions(table, limits),
+        _ranks_otherwise(table, recipe, limits),
     ]
     return [caution for caution in said if caution]
 
@@ -103,6 +105,25 @@ def _at_chance(seen: pd.DataFrame, limits: CautionSettings) -> str | None:
     return (
         f"the mean score of {mean:.2f} is hardly above {chance:.2f}, what a flat map scores: "
         "here Grad-CAMO says little about single cells"
+    )
+
+
+def _ranks_otherwise(
+    table: pd.DataFrame, recipe: Mapping[str, Any], limits: CautionSettings
+) -> str | None:
+    """Where cells were asked causally, too, and their maps rank them in another order."""
+    if "causal_own" not in table:
+        return None
+    found = agreement(table)
+    if not ranks_otherwise(found.rho, limits):
+        return None
+    settings = recipe.get("settings", {})
+    where = settings.get("layer") or "this layer"
+    where += f" with {settings['gradients']} gradients" if "gradients" in settings else ""
+    return (
+        f"at {where} Grad-CAMO ranks {found.cells:,} cells otherwise than their causal shares do "
+        f"(Spearman's ρ {found.rho:.2f}, below {limits.agreement:g}): a cell's score here does not "
+        "tell whether its prediction hangs on it"
     )
 
 

@@ -5,11 +5,11 @@ Shares are means over whole cells that were answered and, where treatments are k
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcamo.cells.table import asked_causally, scored, told_causally
+from gradcamo.cells.table import asked_causally, told_causally
 from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
 from gradcamo.profiles.doses import find_control, in_dose_order
 from gradcamo.words import counted, joined
@@ -27,10 +27,8 @@ REAL = {
 }
 PART = 0.25
 """Mean share from which a region is named among those that a network goes by."""
-FEW, ENOUGH = 10, 30
-"""Cells below which a verdict is a first impression, and from which a correlation is told."""
-HARDLY = 0.05
-"""Standard deviation of the own share below which it hardly varies."""
+FEW = 10
+"""Cells below which a verdict is a first impression."""
 ALONE = 0.25
 """Share of what calls gain over guessing below which a region alone hardly does."""
 LAYOUT = 0.5
@@ -151,39 +149,3 @@ def _everywhere(told: pd.DataFrame) -> list[str]:
         "Each region's share equals what it fills of the crop: the cue may be everywhere, such as "
         "the camera or a stain."
     ]
-
-
-class Agreement(NamedTuple):
-    """Of Grad-CAMO with the causal share of the own cell, over ``cells`` that have both.
-
-    ``rho`` is Spearman's rank correlation, NaN where it is not told; ``said`` puts it in words.
-    """
-
-    rho: float
-    cells: int
-    said: str
-
-
-def agreement(table: pd.DataFrame) -> Agreement:
-    """Whether maps that lie on the cell are those whose predictions hang on it.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Cells with ``grad_camo`` and the causal columns.
-    """
-    both = table[told_causally(table) & scored(table)]
-    n, maps, owed = len(both), both["grad_camo"], both["causal_own"]
-    if n < ENOUGH:
-        return Agreement(
-            np.nan, n, f"{counted(n, 'cell')} with both: a rank correlation needs {ENOUGH}."
-        )
-    rho = float(maps.rank().corr(owed.rank()))
-    means = f"on average maps put {maps.mean():.2f} on the cell, predictions owe {owed.mean():.2f}"
-    said = f"Spearman's ρ = {rho:.2f} over {n:,} cells; {means} to it."
-    if owed.std() < HARDLY:
-        said += (
-            f" The causal share hardly varies (standard deviation {owed.std():.2f}): a rank "
-            "correlation says little here."
-        )
-    return Agreement(rho, n, said)

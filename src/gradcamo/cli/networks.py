@@ -55,7 +55,8 @@ def import_(weights: Path, out: Path, settings: s.ImportSettings) -> None:
 @click.option(
     "--out",
     **FOLDER,
-    help="folder for the table and the plot; in a plate's folder the report takes them up",
+    help="folder for the table and the plot; in a plate's folder the report takes them up, and "
+    "where its cells were asked causally, layers that rank them otherwise say so",
 )
 @settings_options(s.LayerAuditSettings)
 def layers(
@@ -87,18 +88,21 @@ def layers(
 def _audit_layers(
     plate: Path, checkpoint: Any, out: Path | None, settings: s.LayerAuditSettings
 ) -> None:
-    from gradcamo.auditing.layer_audit import layer_audit_steps
+    from gradcamo.auditing.agreement import asked_in
+    from gradcamo.auditing.layer_audit import layer_audit_steps, with_agreement
     from gradcamo.auditing.layer_report import layer_audit_text, save_layer_audit
     from gradcamo.files.landing import refuse_unwritable
 
     if out is not None:
         refuse_unwritable(out / "layers.parquet")
+    asked = None if out is None else asked_in(out)
     for step in track_cells(layer_audit_steps(plate, checkpoint, settings)):
         if step.result is not None:
-            click.echo(layer_audit_text(step.result))
-            caution(step.result.cells.attrs["recipe"]["cautions"])
+            result = with_agreement(step.result, asked)
+            click.echo(layer_audit_text(result))
+            caution(result.cells.attrs["recipe"]["cautions"])
             if out is not None:
-                files = save_layer_audit(step.result, out, checkpoint.layer)
+                files = save_layer_audit(result, out, checkpoint.layer)
                 click.echo(f"written to {', '.join(map(str, files))}")
 
 

@@ -25,7 +25,8 @@ def layer_audit(
     """Layer by layer, what a localization map is worth and what the layer knows.
 
     Above: mean and sd of Grad-CAMO between what chance and the layer's grid allow. Below: the
-    attainable share against the held-out accuracy of a linear classifier on the layer's profiles.
+    attainable share against the held-out accuracy of a linear classifier on the layer's profiles,
+    and the rank correlation of scores with causal shares, where cells were asked causally.
 
     Parameters
     ----------
@@ -58,6 +59,11 @@ def layer_audit(
         place, summary["probe_accuracy"], "D--", color=SITES[5], ms=5, lw=1.2,
         label="accuracy of a linear probe, held-out wells",
     )  # fmt: skip
+    if "causal_rho" in summary and summary["causal_rho"].notna().any():
+        lower.plot(
+            place, summary["causal_rho"], "v-.", color=SITES[3], ms=5, lw=1.2,
+            label="rank correlation of Grad-CAMO with the causal share",
+        )  # fmt: skip
     guess = summary["largest_class"].iloc[0]
     lower.axhline(guess, color=SITES[5], lw=1, ls=":", label="accuracy of always the commonest")
     for axes in (upper, lower):

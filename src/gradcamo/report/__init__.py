@@ -20,7 +20,7 @@ from gradcamo.report.causal_section import causal_section, told_in
 from gradcamo.report.data import page_data
 from gradcamo.report.findings import NOT_DONE, about, findings, flat_recipe, number, sentence
 from gradcamo.report.pictures import galleries, read_pictures
-from gradcamo.report.tables import cost_rows, neighbour_rows, variance_rows
+from gradcamo.report.tables import cost_rows, layer_rows, neighbour_rows, variance_rows
 from gradcamo.settings import AuditSettings
 
 __all__ = ["write_plate_report", "write_report"]
@@ -86,7 +86,7 @@ def _write(
     uses = None if uses is None else uses.set_index("real")
     cutoff = recipe.get("settings", {}).get("cutoff", AuditSettings().cutoff)
     confounding, costs = _beside(new or folder, "confounding"), _beside(new or folder, "cutoffs")
-    summary = _beside(folder, "layer_summary")
+    summary, layers = _beside(folder, "layer_summary"), _beside(folder, "layers")
     pictures = read_pictures(folder, table, recipe)
     shown = files("gradcamo.report")
     templates = Environment(
@@ -101,7 +101,7 @@ def _write(
         plotly=get_plotlyjs(),
         script=(shown / "page.js").read_text(encoding="utf-8"),
         style=(shown / "page.css").read_text(encoding="utf-8"),
-        data=page_data(table, cutoff, pictures, _beside(folder, "layers"), told_in(given)),
+        data=page_data(table, cutoff, pictures, layers, told_in(given)),
         causal=causal_section(given, table["treatment"], uses),
         findings=findings(table, cutoff, recipe, confounding),
         cautions=recipe["cautions"] if "cautions" in recipe else cautions(table, recipe),
@@ -110,7 +110,7 @@ def _write(
         variance=[] if confounding is None else variance_rows(confounding),
         neighbours=[] if confounding is None else neighbour_rows(confounding),
         costs=[] if costs is None else cost_rows(costs),
-        layers=[] if summary is None else summary.to_dict("records"),
+        layers=[] if summary is None else layer_rows(summary, layers, given),
         layer=recipe.get("settings", {}).get("layer"),
         failed=failed,
         recipe=flat_recipe(recipe),

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradcamo.auditing.agreement import agreement
 from gradcamo.auditing.causal import NOT_DRAWN
-from gradcamo.auditing.verdict import agreement, causal_verdict
+from gradcamo.auditing.verdict import causal_verdict
 from gradcamo.cells.table import asked_causally, scored, told_causally, whole
 from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
 from gradcamo.profiles.doses import in_dose_order

@@ -6,6 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from gradcamo.auditing.agreement import agreement_by_layer
+from gradcamo.auditing.layer_report import rank_text
+
 LEVELS = ("treatment", "well", "site", "cell")
 _NAMES = {"grad_camo": "Grad-CAMO"}
 
@@ -34,6 +37,25 @@ def neighbour_rows(confounding: pd.DataFrame) -> list[dict[str, Any]]:
             row[str(kind["cells"])] = {"value": kind["value"], "error": kind["error"]}
         first = kinds.iloc[0]
         rows.append(row | {name: first[name] for name in ("chance", "groups", "per_class")})
+    return rows
+
+
+def layer_rows(
+    summary: pd.DataFrame, layers: pd.DataFrame | None, cells: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """The summary of a layer audit; ``ranks`` holds scores against causal shares, where known.
+
+    Parameters
+    ----------
+    summary, layers : one row per layer, and one per cell and layer
+    cells : of the plate, with their causal columns if they were asked
+    """
+    if layers is not None:
+        told = agreement_by_layer(layers, cells)
+        summary = summary.drop(columns=told.columns, errors="ignore").join(told, on="layer")
+    rows = summary.to_dict("records")
+    if "causal_rho" in summary and summary["causal_rho"].notna().any():
+        rows = [row | {"ranks": rank_text(row["causal_rho"])} for row in rows]
     return rows
 
 

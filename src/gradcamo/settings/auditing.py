@@ -136,6 +136,13 @@ class CautionSettings(Settings):
         le=1,
         description="share that goes through the limits to which crops are rescaled",
     )
+    agreement: float = Field(
+        0.5,
+        ge=-1,
+        le=1,
+        description="rank correlation of Grad-CAMO with the causal share of the own cell below "
+        "which a layer is said to rank cells otherwise",
+    )
     exposure: float = Field(
         0.1,
         ge=0,

@@ -96,30 +96,36 @@ class LayersDock(Dock):
             return
         with self.telling():
             settings = self.rows.settings()
+            asked = self.session.results.table.copy(deep=False)  # of the stack that is open
+            asked.attrs = {"recipe": self.session.recipe()}
 
             def steps() -> Iterator[Any]:
-                from gradcamo.auditing.layer_audit import layer_audit_steps
+                from gradcamo.auditing.layer_audit import layer_audit_steps, with_agreement
                 from gradcamo.figures import layer_audit
 
                 for step in layer_audit_steps(plate, checkpoint, settings):
                     if step.result is None:
                         yield step
                     else:
-                        figure = layer_audit(step.result.summary, checkpoint.layer, SHEET)
-                        yield step.result, figure, checkpoint
+                        result = with_agreement(step.result, asked)
+                        figure = layer_audit(result.summary, checkpoint.layer, SHEET)
+                        yield result, figure, checkpoint
 
             self.run(self.job, steps, "reading the labels …")
 
     def write(self, folder: str | Path) -> None:
         """Keep table and plot in a folder."""
+        from gradcamo.auditing.agreement import asked_in
+        from gradcamo.auditing.layer_audit import with_agreement
         from gradcamo.auditing.layer_report import save_layer_audit
 
         if self.result is None or self._scored is None:
             return
         with self.telling():
+            self.result = with_agreement(self.result, asked_in(folder))
             files = save_layer_audit(self.result, folder, self._scored.layer)
             names = ", ".join(path.name for path in files)
-            self.message.say(f"written to {folder}: {names}", GOOD)
+            self._tell(f"written to {folder}: {names}", self.layer.currentData())
 
     def _on_step(self, item: Any) -> None:
         if not isinstance(item[0], int):
@@ -140,12 +146,21 @@ class LayersDock(Dock):
         self._canvas = FigureCanvasQTAgg(figure)
         self._canvas.setMinimumSize(320, LEAST_HEIGHT)
         self.place.addWidget(self._canvas)
-        summary = self.result.summary
-        self.layer.clear()
-        self.layer.addItems(list(summary["layer"]))
-        self.layer.setCurrentText(checkpoint.layer)
         self.chosen.setVisible(checkpoint is self.session.checkpoint)
-        self.message.say(f"{summary['cells'].iloc[0]} held-out cells, every layer", GOOD)
+        self._tell(f"{result.summary['cells'].iloc[0]} held-out cells, every layer", checkpoint.layer)
+
+    def _tell(self, text: str, chosen: str) -> None:
+        """What was done, the layers with what speaks against their ranks, and the cautions."""
+        from gradcamo.auditing.layer_report import rank_text
+
+        assert self.result is not None
+        self.layer.clear()
+        for row in self.result.summary.to_dict("records"):
+            ranks = f", with causal share {rank_text(row['causal_rho'])}" if "causal_rho" in row else ""
+            self.layer.addItem(row["layer"] + ranks, row["layer"])
+        self.layer.setCurrentIndex(self.layer.findData(chosen))
+        cautions = self.result.cells.attrs["recipe"]["cautions"]
+        self.message.say("\n".join([text, *cautions]), WARN if cautions else GOOD)
 
     def _on_end(self, complete: bool) -> None:
         if self.job.cancelling:
@@ -170,7 +185,7 @@ class LayersDock(Dock):
         self.begin.setEnabled(idle and ready)
 
     def _take(self) -> None:
-        layer, checkpoint = self.layer.currentText(), self.session.checkpoint
+        layer, checkpoint = self.layer.currentData(), self.session.checkpoint
         if checkpoint is None:
             return
         keep("layer", {checkpoint.hash: layer})  # for an Explain that is not open yet
