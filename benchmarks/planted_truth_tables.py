@@ -1,66 +1,312 @@
-"""What the cells of planted_truth.py say, as tables."""
+"""What the networks of planted_truth.py say together, as tables; and the pages that quote them.
+
+    python benchmarks/planted_truth_tables.py
+
+Takes whatever folders lie in benchmarks/results/planted_truth, writes the tables there, and puts
+every table and number of docs/planted_truth.md, README.md and the other pages in their places
+(`planted_pages`). Needs neither plates nor networks.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from functools import cached_property
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from planted_kinds import KINDS
+from planted_measures import REGIONS
 
-TREATED = "treated"
+from gradcamo.auditing.agreement import agreement
 
-
-def accuracies(cells: pd.DataFrame) -> pd.DataFrame:
-    """Share of held-out cells classified correctly, by class and balanced over classes."""
-    ways = ["layer", "alignment", "gradients"]
-    once = cells[(cells[ways] == cells[ways].iloc[0]).all(axis=1)]
-    once = once.assign(right=once["predicted"] == once["treatment"])
-    keys = ["network", "seed", "variant"]
-    table = once.pivot_table(index=keys, columns="treatment", values="right", sort=False)
-    table["balanced"] = table.mean(axis=1)
-    return table.join(once.groupby(keys).size().rename("cells")).reset_index()
+RESULTS = Path(__file__).parent / "results" / "planted_truth"
+TREATED, BOTH = "treated", "both"
+LEARNT = 0.8
+"""Balanced accuracy below which a network has nothing to explain: it is left out of pairs."""
+CUTOFF = 0.25
+CELL = ["image", "label"]
 
 
-def summarise(cells: pd.DataFrame) -> pd.DataFrame:
-    """Means per network, seed, variant, alignment, gradients, layer and class."""
-    cells = cells.assign(
-        accuracy=cells["predicted"] == cells["treatment"], empty=cells["grad_camo"].isna()
-    )
-    keys = ["network", "seed", "variant", "alignment", "gradients", "layer", "treatment"]
-    columns = [
-        *("accuracy", "empty", "grad_camo", "neighbour_share", "background_share", "chance"),
-        *("neighbour_area", "background_area", "ceiling", "attainable"),
-    ]
-    grouped = cells.groupby(keys, sort=False)
-    return grouped[columns].mean().join(grouped.size().rename("cells")).reset_index()
+class Results:
+    """Every network's folder that is there, read once.
 
-
-def separation(cells: pd.DataFrame) -> pd.DataFrame:
-    """How well scores tell cells of an honest network from those of a cheat, by layer and class.
-
-    Only cells that were classified correctly: the map of another is about the other class.
-    ``auroc_chance`` is that of the cells' size alone: 0.5, if the comparison is fair.
+    Parameters
+    ----------
+    folder : path of ``KIND-SEED`` folders
     """
-    from sklearn.metrics import roc_auc_score
 
+    def __init__(self, folder: Path = RESULTS) -> None:
+        self.folder = folder
+        found = [json.loads(path.read_text()) for path in sorted(folder.glob("*/network.json"))]
+        order = list(KINDS)
+        self.about = sorted(found, key=lambda n: (order.index(n["kind"]), n["seed"]))
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, int], pd.DataFrame]:
+        """By kind and seed: cells that are called rightly, causal columns."""
+        return {key: right(self._table(key, "causal")) for key in self._keys}
+
+    @cached_property
+    def maps(self) -> dict[tuple[str, int], pd.DataFrame]:
+        """By kind and seed: the same cells × layer × gradients, with ``causal_own``."""
+        answers = ["causal_own", "causal_effect"]
+        return {
+            key: right(self._table(key, "maps")).merge(
+                self.cells[key][[*CELL, *answers]], on=CELL, how="left"
+            )
+            for key in self._keys
+        }
+
+    @property
+    def _keys(self) -> list[tuple[str, int]]:
+        return [(network["kind"], network["seed"]) for network in self.about]
+
+    def _table(self, key: tuple[str, int], name: str) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / f"{key[0]}-{key[1]}" / f"{name}.parquet")
+
+    def networks(self) -> pd.DataFrame:
+        """One row a network: accuracies, measures, whether its bounds are met."""
+        rows = [
+            {
+                "kind": n["kind"],
+                "seed": n["seed"],
+                "plate": n["plate"],
+                "right": n["right"],
+                "epochs": n["epochs"],
+                "ended": n["ended"],
+                **{f"accuracy_{name}": of["balanced"] for name, of in n["accuracy"].items()},
+                **n["measures"],
+                "met": all(n["met"].values()),
+                "cpu_s": sum(n["cpu_s"].values()),
+            }
+            for n in self.about
+        ]
+        return pd.DataFrame(rows)
+
+    def learnt(self, only: Callable[[dict[str, Any]], bool]) -> list[tuple[str, int]]:
+        """Kinds and seeds of networks that learnt their class and are as asked for."""
+        return [
+            (n["kind"], n["seed"])
+            for n in self.about
+            if n["accuracy"]["paired"]["balanced"] >= LEARNT and only(n)
+        ]
+
+
+def right(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells that are called what they are: a map of another is about the other class."""
+    return cells[cells["predicted"] == cells["treatment"]].reset_index(drop=True)
+
+
+def auroc(honest: pd.Series, other: pd.Series) -> float:
+    """How often a cell of an honest network scores more than one of another; ties count half."""
+    honest, other = honest.dropna(), other.dropna()
+    if honest.empty or other.empty:
+        return float("nan")
+    ranks = pd.concat([honest, other]).rank().to_numpy()[: len(honest)]
+    return float((ranks.sum() - len(honest) * (len(honest) + 1) / 2) / len(honest) / len(other))
+
+
+def pairs(results: Results) -> pd.DataFrame:
+    """Every honest network against every other: AUROC by score, layer, gradients and class.
+
+    ``causal_own`` has no layer; ``chance`` is the size of the cells alone.
+    """
+    honest = results.learnt(lambda n: n["right"] == "own" and n["plate"] != "idle")
+    others = results.learnt(lambda n: n["right"] != "own")
     rows = []
-    for honest, other in product(("own", "own, diffuse"), ("background", "neighbour")):
-        chosen = cells[cells["network"].isin([honest, other]) & (cells["variant"] == "paired")]
-        chosen = chosen[chosen["predicted"] == chosen["treatment"]].dropna(subset="grad_camo")
-        keys = ["seed", "treatment", "alignment", "gradients", "layer"]
-        for key, group in chosen.groupby(keys, sort=False):
-            own = group["network"] == honest
-            if own.nunique() < 2:
-                continue
-            row = {"network": honest, "against": other, **dict(zip(keys, key, strict=True))}
-            row |= {"own_cells": own.sum(), "other_cells": (~own).sum()}
-            for score in ("grad_camo", "attainable", "chance"):
-                known = group[score].notna()
-                both = own[known].nunique() == 2
-                row[f"auroc_{score}"] = (
-                    roc_auc_score(own[known], group.loc[known, score]) if both else float("nan")
-                )
-            for cut in (0.25, 0.5):
-                row[f"own_passing_{cut}"] = (group.loc[own, "grad_camo"] >= cut).mean()
-                row[f"other_passing_{cut}"] = (group.loc[~own, "grad_camo"] >= cut).mean()
+    for one, other in product(honest, others):
+        about = {"honest": one[0], "honest_seed": one[1], "other": other[0], "other_seed": other[1]}
+        for treatment in (TREATED, BOTH):
+            mine, theirs = (_of_class(results.cells[key], treatment) for key in (one, other))
+            here = about | {"treatment": treatment, "honest_cells": len(mine)}
+            here |= {"other_cells": len(theirs)}
+            value = auroc(mine["causal_own"], theirs["causal_own"])
+            rows.append(here | {"score": "causal_own", "auroc": value})
+            maps = (_of_class(results.maps[key], treatment) for key in (one, other))
+            ours, theirs = (dict(list(m.groupby(["layer", "gradients"], sort=False))) for m in maps)
+            for (layer, gradients), seen in ours.items():
+                at = here | {"layer": layer, "gradients": gradients}
+                for score in ("grad_camo", "attainable", "chance"):
+                    value = auroc(seen[score], theirs[layer, gradients][score])
+                    rows.append(at | {"score": score, "auroc": value})
+    columns = ["honest", "honest_seed", "other", "other_seed", "treatment", "honest_cells"]
+    columns += ["other_cells", "score", "layer", "gradients", "auroc"]
+    return pd.DataFrame(rows, columns=columns).fillna({"layer": "", "gradients": ""})
+
+
+def _of_class(cells: pd.DataFrame, treatment: str) -> pd.DataFrame:
+    return cells if treatment == BOTH else cells[cells["treatment"] == treatment]
+
+
+def separation(found: pd.DataFrame) -> pd.DataFrame:
+    """`pairs` over seeds: how many, the median AUROC and its range."""
+    keys = ["honest", "other", "treatment", "score", "layer", "gradients"]
+    grouped = found.groupby(keys, sort=False)["auroc"]
+    return grouped.agg(pairs="size", median="median", least="min", most="max").reset_index()
+
+
+def ranks(results: Results) -> pd.DataFrame:
+    """Spearman's ρ of Grad-CAMO with the causal share of the own cell, by layer and gradients.
+
+    Within each network, and over all networks that learnt their class (kind ``all``, without those
+    that are shown another's plate), where honest and cheat are mixed. ``told`` is what the
+    library says of it: NaN where the causal share hardly varies.
+    """
+    mixed = results.learnt(lambda n: n["network"] == n["kind"])
+    tables = {key: results.maps[key] for key in results.maps}
+    if mixed:
+        tables["all", len(mixed)] = pd.concat([results.maps[key] for key in mixed])
+    rows = []
+    for (kind, seed), maps in tables.items():
+        for (layer, gradients), cells in maps.groupby(["layer", "gradients"], sort=False):
+            both = cells.dropna(subset=["grad_camo", "causal_own"])
+            rho = both["grad_camo"].corr(both["causal_own"], method="spearman")
+            sd, told = both["causal_own"].std(), agreement(cells).rho
+            row = {"kind": kind, "seed": seed, "layer": layer, "gradients": gradients, "rho": rho}
+            rows.append(row | {"told": told, "cells": len(both), "sd_causal_own": sd})
+    columns = ["kind", "seed", "layer", "gradients", "rho", "told", "cells", "sd_causal_own"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def shares(results: Results) -> pd.DataFrame:
+    """Where maps of each class lie, beside a flat map, and how many cells reach the cut-off."""
+    rows = []
+    for (kind, seed), maps in results.maps.items():
+        keys = ["layer", "gradients", "treatment"]
+        for key, cells in maps.groupby(keys, sort=False):
+            means = cells[["grad_camo", "neighbour_share", "background_share", "chance"]].mean()
+            rows.append(
+                {"kind": kind, "seed": seed, **dict(zip(keys, key, strict=True)), **means}
+                | {"passing": (cells["grad_camo"] >= CUTOFF).mean()}
+                | {"empty": cells["grad_camo"].isna().mean(), "cells": len(cells)}
+            )
+    return pd.DataFrame(rows)
+
+
+def causes(results: Results) -> pd.DataFrame:
+    """What predictions of each network owe to each region, by class: means over answered cells."""
+    rows = []
+    for (kind, seed), cells in results.cells.items():
+        for treatment, mine in cells.groupby("treatment", sort=False):
+            told = [*(f"causal_{region}" for region in REGIONS)]
+            told += [f"volume_{region}" for region in REGIONS]
+            answered = mine[mine["causal_own"].notna()]
+            row = {"kind": kind, "seed": seed, "treatment": treatment, "asked": len(mine)}
+            rows.append(row | {"answered": len(answered), **answered[told].mean()})
+    return pd.DataFrame(rows)
+
+
+def sanity_randomised(folder: Path) -> pd.DataFrame:
+    """What is left of maps and causal effects when weights are untrained from the top downwards.
+
+    Per kind and step: ``effect_left``, the median effect over the trained network's; ``answered``;
+    ``rho_…``, Spearman's ρ of Grad-CAMO with the trained network's, cell by cell; and for other
+    kinds than own ``auroc_…``, of own against it, both with the same weights untrained.
+    """
+    tables, rows = _sanity(folder, "randomised"), []
+    for kind, cells in tables.items():
+        steps = dict(list(cells.groupby("step", sort=False)))
+        trained = steps["trained"]
+        for step, mine in steps.items():
+            one = mine.drop_duplicates(CELL)
+            row = {"kind": kind, "step": step, "cells": len(one)}
+            effect = trained.drop_duplicates(CELL)["causal_effect"].median()
+            row["effect_left"] = one["causal_effect"].median() / effect
+            row["answered"] = one["causal_answered"].fillna(False).astype(bool).mean()
+            for layer, gradients in (
+                ("block_0", "averaged"),
+                ("block_0", "local"),
+                ("block_2", "averaged"),
+            ):
+                at = f"{layer}_{gradients}"
+                both = _at(mine, layer, gradients).merge(_at(trained, layer, gradients), on=CELL)
+                row[f"rho_{at}"] = both["grad_camo_x"].corr(both["grad_camo_y"], method="spearman")
+                if kind != "own" and "own" in tables:
+                    own = tables["own"][tables["own"]["step"] == step]
+                    ours, theirs = (_at(t, layer, gradients) for t in (own, mine))
+                    treated = (
+                        t.loc[t["treatment"] == TREATED, "grad_camo"] for t in (ours, theirs)
+                    )
+                    row[f"auroc_{at}"] = auroc(*treated)
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _at(maps: pd.DataFrame, layer: str, gradients: str) -> pd.DataFrame:
+    return maps[(maps["layer"] == layer) & (maps["gradients"] == gradients)]
+
+
+def sanity_faithful(folder: Path) -> pd.DataFrame:
+    """Insertion, deletion and their difference by kind and order: means over cells."""
+    rows = []
+    for kind, cells in _sanity(folder, "faithful").items():
+        cells = cells.assign(difference=cells["insertion"] - cells["deletion"])
+        means = cells.groupby("order", sort=False)[["insertion", "deletion", "difference"]].mean()
+        rows.append(means.assign(kind=kind, cells=cells.groupby("order").size()).reset_index())
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+
+
+def sanity_labels(folder: Path) -> pd.DataFrame:
+    """What predictions owe where labels are off: means over answered cells called rightly."""
+    rows = []
+    for kind, cells in _sanity(folder, "labels").items():
+        for labels, mine in right(cells).groupby("labels", sort=False):
+            shares = [f"causal_{region}" for region in REGIONS]
+            row = {"kind": kind, "labels": labels, "cells": len(mine), **mine[shares].mean()}
+            rows.append(row | {"answered": mine["causal_own"].notna().mean()})
+    return pd.DataFrame(rows)
+
+
+def sanity_by_lot(folder: Path) -> pd.DataFrame:
+    """A network whose labels were dealt by lot: is any cell answered?"""
+    rows = []
+    for kind, cells in _sanity(folder, "by_lot").items():
+        answered = cells["causal_answered"].fillna(False).astype(bool)
+        row = {"kind": kind, "cells": len(cells), "answered": answered.mean()}
+        rows.append(row | {"effect": cells["causal_effect"].abs().median()})
+    return pd.DataFrame(rows)
+
+
+SANITY = (sanity_randomised, sanity_faithful, sanity_labels, sanity_by_lot)
+
+
+def _sanity(folder: Path, part: str) -> dict[str, pd.DataFrame]:
+    """What planted_sanity.py found, by kind."""
+    found = {kind: folder / "sanity" / f"{part}-{kind}.parquet" for kind in KINDS}
+    return {kind: pd.read_parquet(path) for kind, path in found.items() if path.is_file()}
+
+
+def write(folder: Path = RESULTS) -> dict[str, pd.DataFrame]:
+    """Make all tables of a folder of results, and write them there."""
+    tables = made(Results(folder))
+    for name, table in tables.items():
+        table.round(4).to_csv(folder / f"{name}.csv", index=False)
+    return tables
+
+
+def made(results: Results) -> dict[str, pd.DataFrame]:
+    """All tables, by the names of their files."""
+    sane = {make.__name__: make(results.folder) for make in SANITY}
+    return {name: table for name, table in sane.items() if len(table)} | {
+        "networks": results.networks(),
+        "separation": separation(pairs(results)),
+        "ranks": ranks(results),
+        "shares": shares(results),
+        "causes": causes(results),
+    }
+
+
+def main() -> None:
+    from planted_pages import write_pages
+
+    tables = write()
+    print(tables["networks"][["kind", "seed", "accuracy_paired", "right", "met"]].to_string())
+    for page in write_pages():
+        print(f"{page} is changed")
+
+
+if __name__ == "__main__":
+    main()

@@ -147,7 +147,9 @@ class LayersDock(Dock):
         self._canvas.setMinimumSize(320, LEAST_HEIGHT)
         self.place.addWidget(self._canvas)
         self.chosen.setVisible(checkpoint is self.session.checkpoint)
-        self._tell(f"{result.summary['cells'].iloc[0]} held-out cells, every layer", checkpoint.layer)
+        self._tell(
+            f"{result.summary['cells'].iloc[0]} held-out cells, every layer", checkpoint.layer
+        )
 
     def _tell(self, text: str, chosen: str) -> None:
         """What was done, the layers with what speaks against their ranks, and the cautions."""
@@ -156,7 +158,9 @@ class LayersDock(Dock):
         assert self.result is not None
         self.layer.clear()
         for row in self.result.summary.to_dict("records"):
-            ranks = f", with causal share {rank_text(row['causal_rho'])}" if "causal_rho" in row else ""
+            ranks = (
+                f", with causal share {rank_text(row['causal_rho'])}" if "causal_rho" in row else ""
+            )
             self.layer.addItem(row["layer"] + ranks, row["layer"])
         self.layer.setCurrentIndex(self.layer.findData(chosen))
         cautions = self.result.cells.attrs["recipe"]["cautions"]

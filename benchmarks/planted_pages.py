@@ -1,0 +1,469 @@
+"""The tables and numbers of planted truth in the pages that quote them.
+
+A page marks what is read from benchmarks/results/planted_truth:
+
+    <!-- NAME -->0.98<!-- /NAME -->
+
+NAME is a key of `values`. `write_pages` puts the values of today there (planted_truth_tables.py
+calls it), and a test holds the pages against them, so that no number can go stale.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from planted_kinds import KINDS
+from planted_truth_tables import BOTH, RESULTS, TREATED
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("planted_truth", "which_number", "causal")))
+MARK = re.compile(r"<!-- ([\w-]+) -->(.*?)<!-- /\1 -->", re.S)
+DEFAULT, EARLY = "block_2", "block_0"
+"""The layer that a checkpoint of these networks names, and the one of the finest grid."""
+LAYERS = ("block_0", "block_1", "block_2", "block_3", "block_4", "block_8", "block_10", "head")
+FOUND = 0.95
+"""AUROC from which, in every pair, a score tells a network from honest ones."""
+GRADIENTS = ("averaged", "local")
+
+
+def write_pages(root: Path = ROOT, folder: Path = RESULTS) -> list[str]:
+    """Put the values of today into the pages; the names of those that changed."""
+    told, changed = values(folder), []
+    for name in PAGES:
+        path = root / name
+        before = path.read_text(encoding="utf-8")
+        if (after := filled(before, told)) != before:
+            path.write_text(after, encoding="utf-8")
+            changed.append(name)
+    return changed
+
+
+def filled(page: str, told: Mapping[str, str]) -> str:
+    """A page with each mark's value; a mark that nothing stands behind is an error."""
+    return MARK.sub(lambda mark: f"<!-- {mark[1]} -->{told[mark[1]]}<!-- /{mark[1]} -->", page)
+
+
+def values(folder: Path = RESULTS) -> dict[str, str]:
+    """Every table and number that pages may quote, as Markdown."""
+    tables = {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+    networks = tables["networks"].fillna({"right": ""})
+    pairs = tables["separation"].fillna({"layer": "", "gradients": ""})
+    told = {
+        "seeds": seeds(networks),
+        "plates": plates(tables["plates"], tables["probes"]),
+        "networks": accuracies(networks),
+        "causal": causal(networks, tables["causes"]),
+        "finds": finds(networks, pairs),
+        "layers": by_layer(pairs),
+        "pairs": by_pair(pairs),
+        "ranks": by_rank(tables["ranks"]),
+        "cutoff": passing(tables["shares"]),
+        "loss": in_the_loss(networks, tables["shares"]),
+        "cost": f"{networks['cpu_s'].mean() / 60:.0f}",
+        **numbers(networks, pairs, tables["ranks"]),
+    }
+    for name, make in SANITY.items():
+        found = tables.get(f"sanity_{name}")
+        told[f"sanity-{name}"] = block("Not run yet.") if found is None else make(found)
+    return told
+
+
+def numbers(networks: pd.DataFrame, pairs: pd.DataFrame, ranks: pd.DataFrame) -> dict[str, str]:
+    """Single numbers, as they stand in sentences."""
+    own = {"honest": "own", "other": "background", "treatment": TREATED}
+    core = pairs[pairs["honest"].isin(["own", "own-diffuse"])]
+    core = core[core["other"].isin(["background", "neighbour", "own-background"])]
+    told = {
+        "own-averaged": spread(
+            pick(pairs, **own, score="grad_camo", layer=DEFAULT, gradients="averaged")
+        ),
+        "own-local": spread(pick(pairs, **own, score="grad_camo", layer=EARLY, gradients="local")),
+    }
+    for treatment, name in ((TREATED, ""), (BOTH, "-both")):
+        of = core[core["treatment"] == treatment]
+        told |= {
+            f"core-averaged{name}": spread(
+                pick(of, score="grad_camo", layer=DEFAULT, gradients="averaged")
+            ),
+            f"core-local{name}": spread(
+                pick(of, score="grad_camo", layer=EARLY, gradients="local")
+            ),
+            f"core-causal{name}": spread(pick(of, score="causal_own")),
+        }
+    told["core-pairs"] = str(
+        int(pick(core[core["treatment"] == BOTH], score="causal_own")["pairs"].sum())
+    )
+    asked = networks[networks["right_region"].notna() & (networks["accuracy_paired"] >= 0.8)]
+    told["right-region"] = extent(asked["right_region"], percent)
+    told["asked-networks"] = str(len(asked))
+    mixed = ranks[ranks["kind"] == "all"]
+    for layer, gradients in ((DEFAULT, "averaged"), (EARLY, "averaged"), (EARLY, "local")):
+        rho = pick(mixed, layer=layer, gradients=gradients)["rho"]
+        told[f"rank-{layer.removeprefix('block_')}-{gradients}"] = extent(rho, two)
+    return told
+
+
+def seeds(networks: pd.DataFrame) -> str:
+    """How many networks of each kind the tables rest on."""
+    counts = networks["kind"].value_counts()
+    kinds = [
+        f"{KINDS[kind].title} {counts[kind]} of {KINDS[kind].seeds}"
+        for kind in KINDS
+        if kind in counts
+    ]
+    missing = [KINDS[kind].title for kind in KINDS if kind not in counts]
+    said = f"{len(networks)} networks (seeds that are there, of those planned): {'; '.join(kinds)}"
+    return said + (f"; none yet of {'; '.join(missing)}" if missing else "")
+
+
+def plates(counts: pd.DataFrame, probes: pd.DataFrame) -> str:
+    """What was planted, what crops hold, and what linear probes read where."""
+    rows = []
+    for row in counts.to_dict("records"):
+        holds = ["own", "neighbour", "background"]
+        treated = " / ".join(str(row[f"treated_{where}"]) for where in holds)
+        untreated = " / ".join(str(row[f"untreated_{where}"]) for where in holds)
+        read = []
+        for region in (*holds, "outlines"):
+            of = pick(probes, plate=row["plate"], region=region)
+            near = of.loc[of["guard_um"] == 0, "balanced_accuracy"].max()
+            far = of.loc[of["guard_um"] == 3, "balanced_accuracy"].max()
+            read.append(percent(near) + (f", {percent(far)}" if pd.notna(far) else ""))
+        rows.append(
+            [
+                row["plate"],
+                row["says"],
+                f"{row['treated_cells']}: {treated}",
+                f"{row['untreated_cells']}: {untreated}",
+                *read,
+            ]
+        )
+    head = [
+        "plate",
+        "treated",
+        "treated cells: own / neighbour / background hold it",
+        "untreated cells",
+    ]
+    return block(table([*head, "own read", "neighbours", "background", "outlines"], rows))
+
+
+def accuracies(networks: pd.DataFrame) -> str:
+    """Accuracy with and without the shortcut, by kind, in the order of the seeds."""
+    rows = [
+        [
+            KINDS[kind].title,
+            *(
+                each(of.get(f"accuracy_{way}"), percent)
+                for way in ("paired", "removed", "shuffled")
+            ),
+            each(of["right"].replace("", "everywhere"), str),
+            each(of["epochs"], lambda n: f"{n:.0f}"),
+        ]
+        for kind, of in _by_kind(networks)
+    ]
+    head = ["network", "as trained", "clouds removed", "dealt by lot", "must use", "epochs"]
+    return block(table(head, rows))
+
+
+def causal(networks: pd.DataFrame, causes: pd.DataFrame) -> str:
+    """What predictions owe, by kind: means over networks, and what is said beside the shares."""
+    rows = []
+    for kind, of in _by_kind(networks):
+        owed = " / ".join(
+            two(of[f"{region}_share"].mean()) for region in ("own", "neighbour", "background")
+        )
+        fills = causes[causes["kind"] == kind][
+            [f"volume_{r}" for r in ("own", "neighbour", "background")]
+        ]
+        rows.append(
+            [
+                KINDS[kind].title,
+                extent(of["answered"] / of["asked"], percent),
+                owed,
+                " / ".join(map(two, fills.mean())),
+                extent(of["right_region"].dropna(), percent),
+                *(
+                    extent(of[name].dropna(), two)
+                    for name in ("layout", "swap", "limits", "against")
+                ),
+            ]
+        )
+    head = ["network", "answered", "owed to own / neighbour / background", "these fill"]
+    return block(table([*head, "right region", "layout", "swap", "limits", "against"], rows))
+
+
+def finds(networks: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """Which column tells which shortcut: the one that has to, with its bound, and all others."""
+    rows = []
+    for kind, of in _by_kind(networks):
+        bounds = {bound.measure: bound for bound in KINDS[kind].bounds}
+        against = pairs[(pairs["honest"] == "own") & (pairs["other"] == kind)]
+        against = against[against["treatment"] == TREATED]
+        row = [KINDS[kind].title]
+        for score, layer, gradients in (
+            ("grad_camo", DEFAULT, "averaged"),
+            ("grad_camo", EARLY, "local"),
+            ("causal_own", "", ""),
+        ):
+            seen = pick(against, score=score, layer=layer, gradients=gradients)
+            well = len(seen) and seen["least"].min() >= FOUND
+            row.append(spread(seen) + (" ✓" if well else " ✗") * (len(seen) > 0))
+        for measure in MEASURES:
+            told, bound = extent(of[measure].dropna(), two), bounds.get(measure)
+            if bound:
+                sign = {">=": "≥", "<=": "≤"}[bound.comparison]
+                holds = _holds(of[measure], bound.comparison, bound.bound)
+                kept = (
+                    f"✓ {int(holds.sum())} of {len(of)}"
+                    if holds.all()
+                    else f"✗ {int(holds.sum())} of {len(of)}"
+                )
+                told = f"**{told}** ({sign} {bound.bound:g}: {kept})"
+            row.append(told)
+        rows.append(row)
+    head = ["shortcut", f"Grad-CAMO averaged, {DEFAULT}", f"local, {EARLY}", "`causal_own`"]
+    return block(table([*head, *MEASURES.values()], rows))
+
+
+MEASURES = {
+    "right_region": "right region largest",
+    "background_share": "background share",
+    "largest_share": "largest share",
+    "background_only": "right with background alone",
+    "background_only_off": "its distance from guessing, in standard errors",
+    "layout": "`causal_layout`",
+}
+"""Of `planted_measures.measures`, those that bounds are about, as the table heads them."""
+
+
+def by_layer(pairs: pd.DataFrame) -> str:
+    """AUROC of treated cells, own against background, layer by layer; then the causal share."""
+    of = pick(pairs, honest="own", other="background", treatment=TREATED)
+    rows = [
+        [f"`{layer}`"]
+        + [
+            spread(pick(of, score=score, layer=layer, gradients=gradients))
+            for score in ("grad_camo", "attainable")
+            for gradients in GRADIENTS
+        ]
+        for layer in LAYERS
+    ]
+    rows.append(["`causal_own`, no layer", spread(pick(of, score="causal_own")), "", "", ""])
+    head = ["layer", "Grad-CAMO averaged", "local", "`attainable` averaged", "local"]
+    return block(table(head, rows))
+
+
+def by_pair(pairs: pd.DataFrame) -> str:
+    """AUROC of each honest kind against each other, treated cells and both classes."""
+    rows = []
+    for (honest, other), of in pairs.groupby(["honest", "other"], sort=False):
+        row = [f"{KINDS[honest].title} against {KINDS[other].title}"]
+        row.append(str(int(pick(of, score="causal_own")["pairs"].max())))
+        for treatment in (TREATED, BOTH):
+            mine = of[of["treatment"] == treatment]
+            row += [
+                spread(pick(mine, score="grad_camo", layer=DEFAULT, gradients="averaged")),
+                spread(pick(mine, score="grad_camo", layer=EARLY, gradients="local")),
+                spread(pick(mine, score="causal_own")),
+            ]
+        rows.append(row)
+    scores = [f"Grad-CAMO averaged, {DEFAULT}", f"local, {EARLY}", "`causal_own`"]
+    head = [
+        "AUROC of",
+        "pairs",
+        *(f"{s}, treated" for s in scores),
+        *(f"{s}, both classes" for s in scores),
+    ]
+    return block(table(head, rows))
+
+
+def by_rank(ranks: pd.DataFrame) -> str:
+    """Spearman's ρ with the causal share: all networks mixed, and within networks of each kind."""
+    within = ranks[(ranks["kind"] != "all") & ranks["told"].notna()]
+    kinds = list(dict.fromkeys(within["kind"]))
+    rows = []
+    for layer in LAYERS:
+        for gradients in GRADIENTS:
+            at = {"layer": layer, "gradients": gradients}
+            row = [f"`{layer}`, {gradients}", extent(pick(ranks, kind="all", **at)["rho"], two)]
+            rows.append(
+                row + [extent(pick(within, kind=kind, **at)["told"], two) for kind in kinds]
+            )
+    head = ["layer", "all networks mixed", *(f"within {KINDS[kind].title}" for kind in kinds)]
+    return block(table(head, rows))
+
+
+def passing(shares: pd.DataFrame) -> str:
+    """Share of treated cells that reach the cut-off of 0.25, and what a flat map scores."""
+    rows = []
+    for kind, of in _by_kind(shares[shares["treatment"] == TREATED]):
+        row = [KINDS[kind].title]
+        for layer, gradients in ((DEFAULT, "averaged"), (EARLY, "averaged"), (EARLY, "local")):
+            seen = pick(of, layer=layer, gradients=gradients)
+            row += [each(seen["passing"], percent), each(seen["grad_camo"], two)]
+        rows.append([*row, two(of["chance"].mean())])
+    ways = (f"averaged, {DEFAULT}", f"averaged, {EARLY}", f"local, {EARLY}")
+    head = ["network", *(text for way in ways for text in (f"reach 0.25: {way}", "mean"))]
+    return block(table([*head, "a flat map"], rows))
+
+
+def in_the_loss(networks: pd.DataFrame, shares: pd.DataFrame) -> str:
+    """The plates on which the class can be read twice, without and with Grad-CAMO in the loss."""
+    rows = []
+    for kind, of in _by_kind(networks[networks["kind"].str.startswith("own-background")]):
+        seen = pick(shares, kind=kind, treatment=TREATED)
+        rows.append(
+            [
+                KINDS[kind].title,
+                *(
+                    each(of.get(f"accuracy_{way}"), percent)
+                    for way in ("paired", "removed", "shuffled")
+                ),
+                *(
+                    each(pick(seen, layer=layer, gradients=gradients)["grad_camo"], two)
+                    for layer, gradients in (
+                        (EARLY, "averaged"),
+                        ("block_1", "averaged"),
+                        (EARLY, "local"),
+                    )
+                ),
+                each(of["own_share"], two),
+                each(of["background_share"], two),
+            ]
+        )
+    head = [
+        "network",
+        "as trained",
+        "clouds removed",
+        "dealt by lot",
+        f"Grad-CAMO, {EARLY} (in the loss)",
+    ]
+    head += ["`block_1` (not in it)", f"local, {EARLY} (not in it)", "owed to own", "to background"]
+    return block(table(head, rows))
+
+
+def randomised(found: pd.DataFrame) -> str:
+    """What is left when weights are untrained from the top downwards."""
+    rows = []
+    for kind, of in _by_kind(found):
+        for row in of.to_dict("records"):
+            told = [
+                KINDS[kind].title,
+                row["step"],
+                two(row["effect_left"]),
+                percent(row["answered"]),
+            ]
+            ways = ("block_2_averaged", "block_0_averaged", "block_0_local")
+            told += [two(row[f"rho_{way}"]) for way in ways]
+            rows.append(told + [two(row.get(f"auroc_{way}", float("nan"))) for way in ways])
+    ways = ("averaged, block_2", "averaged, block_0", "local, block_0")
+    head = [
+        "network",
+        "untrained",
+        "effect left",
+        "answered",
+        *(f"ρ with trained: {w}" for w in ways),
+    ]
+    return block(table([*head, *(f"AUROC own against it: {w}" for w in ways)], rows))
+
+
+def faithful(found: pd.DataFrame) -> str:
+    """Insertion minus deletion, an order a row, a kind a column."""
+    wide = found.pivot_table(index="order", columns="kind", values="difference", sort=False)
+    kinds = [kind for kind in KINDS if kind in wide]
+    rows = [[str(order), *map(two, row)] for order, row in wide[kinds].iterrows()]
+    return block(table(["voxels in the order of", *(KINDS[kind].title for kind in kinds)], rows))
+
+
+def mislabelled(found: pd.DataFrame) -> str:
+    """What predictions owe to own / neighbours / background where labels are off."""
+    shares = ["causal_own", "causal_neighbour", "causal_background"]
+    told = found.assign(told=[" / ".join(map(two, row)) for row in found[shares].to_numpy()])
+    wide = told.pivot(index="labels", columns="kind", values="told").reindex(
+        told["labels"].unique()
+    )
+    kinds = [kind for kind in KINDS if kind in wide]
+    rows = [[str(labels), *row] for labels, row in wide[kinds].iterrows()]
+    return block(table(["labels", *(KINDS[kind].title for kind in kinds)], rows))
+
+
+def by_lot(found: pd.DataFrame) -> str:
+    """One sentence."""
+    (row,) = found.to_dict("records")
+    return (
+        f"{percent(row['answered'])} of {row['cells']} cells are answered, the median effect is "
+        f"{two(row['effect'])} logits"
+    )
+
+
+SANITY = {
+    "randomised": randomised,
+    "faithful": faithful,
+    "labels": mislabelled,
+    "by_lot": by_lot,
+}
+
+
+def _by_kind(found: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """In the order of `KINDS`."""
+    for kind in KINDS:
+        if len(of := found[found["kind"] == kind]):
+            yield kind, of
+
+
+def _holds(values: pd.Series, comparison: str, bound: float) -> pd.Series:
+    return values >= bound if comparison == ">=" else values <= bound
+
+
+def pick(found: pd.DataFrame, **of: str) -> pd.DataFrame:
+    """Rows with these values."""
+    for column, value in of.items():
+        found = found[found[column] == value]
+    return found
+
+
+def spread(found: pd.DataFrame) -> str:
+    """Median AUROC, and its range where there is more than one pair; weighed by pairs."""
+    if found.empty or found["median"].isna().all():
+        return "–"
+    median = found["median"].repeat(found["pairs"]).median()
+    least, most = found["least"].min(), found["most"].max()
+    several = found["pairs"].sum() > 1 and two(least) != two(most)
+    return two(median) + (f" ({two(least)}–{two(most)})" if several else "")
+
+
+def extent(values: pd.Series, form=None) -> str:
+    """One value, or the least and the most of several."""
+    form = form or two
+    told = [form(value) for value in sorted(values.dropna())]
+    if not told:
+        return "–"
+    return told[0] if told[0] == told[-1] else f"{told[0]} to {told[-1]}"
+
+
+def each(values: pd.Series | None, form) -> str:
+    """The values one by one, in the order of the seeds."""
+    if values is None or values.isna().all():
+        return ""
+    return " / ".join("–" if pd.isna(value) else form(value) for value in values)
+
+
+def two(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}".replace("-", "−")
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def block(text: str) -> str:
+    """With the empty lines that Markdown wants around a table."""
+    return f"\n\n{text}\n\n"
