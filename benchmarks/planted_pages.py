@@ -67,7 +67,7 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
     }
     for name, make in SANITY.items():
         found = tables.get(f"sanity_{name}")
-        told[f"sanity-{name}"] = block("Not run yet.") if found is None else make(found)
+        told[f"sanity-{name}"] = "(not run yet)" if found is None else make(found)
     return told
 
 
@@ -93,9 +93,8 @@ def numbers(networks: pd.DataFrame, pairs: pd.DataFrame, ranks: pd.DataFrame) ->
             ),
             f"core-causal{name}": spread(pick(of, score="causal_own")),
         }
-    told["core-pairs"] = str(
-        int(pick(core[core["treatment"] == BOTH], score="causal_own")["pairs"].sum())
-    )
+    n = int(pick(core, treatment=BOTH, score="causal_own")["pairs"].sum())
+    told["core-pairs"] = f"{n} pair{'s' * (n != 1)} of networks"
     asked = networks[networks["right_region"].notna() & (networks["accuracy_paired"] >= 0.8)]
     told["right-region"] = extent(asked["right_region"], percent)
     told["asked-networks"] = str(len(asked))

@@ -16,9 +16,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from planted_kinds import KINDS
 from planted_measures import REGIONS
+from scipy.stats import rankdata
 
 from gradcamo.auditing.agreement import agreement
 
@@ -100,13 +102,17 @@ def right(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["predicted"] == cells["treatment"]].reset_index(drop=True)
 
 
-def auroc(honest: pd.Series, other: pd.Series) -> float:
-    """How often a cell of an honest network scores more than one of another; ties count half."""
-    honest, other = honest.dropna(), other.dropna()
-    if honest.empty or other.empty:
+def auroc(honest: np.ndarray, other: np.ndarray) -> float:
+    """How often a cell of an honest network scores more than one of another; ties count half.
+
+    NaN is no score.
+    """
+    honest, other = (values[~np.isnan(values)] for values in (honest, other))
+    if not len(honest) or not len(other):
         return float("nan")
-    ranks = pd.concat([honest, other]).rank().to_numpy()[: len(honest)]
-    return float((ranks.sum() - len(honest) * (len(honest) + 1) / 2) / len(honest) / len(other))
+    ranks = rankdata(np.concatenate([honest, other]))[: len(honest)]
+    above = ranks.sum() - len(honest) * (len(honest) + 1) / 2
+    return float(above / len(honest) / len(other))
 
 
 def pairs(results: Results) -> pd.DataFrame:
@@ -117,24 +123,27 @@ def pairs(results: Results) -> pd.DataFrame:
     honest = results.learnt(lambda n: n["right"] == "own" and n["plate"] != "idle")
     others = results.learnt(lambda n: n["right"] != "own")
     rows = []
-    for one, other in product(honest, others):
-        about = {"honest": one[0], "honest_seed": one[1], "other": other[0], "other_seed": other[1]}
-        for treatment in (TREATED, BOTH):
-            mine, theirs = (_of_class(results.cells[key], treatment) for key in (one, other))
-            here = about | {"treatment": treatment, "honest_cells": len(mine)}
-            here |= {"other_cells": len(theirs)}
-            value = auroc(mine["causal_own"], theirs["causal_own"])
-            rows.append(here | {"score": "causal_own", "auroc": value})
-            maps = (_of_class(results.maps[key], treatment) for key in (one, other))
-            ours, theirs = (dict(list(m.groupby(["layer", "gradients"], sort=False))) for m in maps)
-            for (layer, gradients), seen in ours.items():
-                at = here | {"layer": layer, "gradients": gradients}
-                for score in ("grad_camo", "attainable", "chance"):
-                    value = auroc(seen[score], theirs[layer, gradients][score])
-                    rows.append(at | {"score": score, "auroc": value})
-    columns = ["honest", "honest_seed", "other", "other_seed", "treatment", "honest_cells"]
-    columns += ["other_cells", "score", "layer", "gradients", "auroc"]
-    return pd.DataFrame(rows, columns=columns).fillna({"layer": "", "gradients": ""})
+    for treatment in (TREATED, BOTH):
+        said = {key: scores(results, key, treatment) for key in (*honest, *others)}
+        for one, other in product(honest, others):
+            about = (*one, *other, treatment)
+            for at, mine in said[one].items():
+                rows.append((*about, *at, auroc(mine, said[other][at])))
+    columns = ["honest", "honest_seed", "other", "other_seed", "treatment"]
+    return pd.DataFrame(rows, columns=[*columns, "score", "layer", "gradients", "auroc"])
+
+
+def scores(results: Results, key: tuple[str, int], treatment: str) -> dict[tuple, np.ndarray]:
+    """What a network's cells score, by score, layer and gradients."""
+    found = {
+        (score, layer, gradients): cells[score].to_numpy(float)
+        for (layer, gradients), cells in _of_class(results.maps[key], treatment).groupby(
+            ["layer", "gradients"], sort=False
+        )
+        for score in ("grad_camo", "attainable", "chance")
+    }
+    owed = _of_class(results.cells[key], treatment)["causal_own"].to_numpy(float)
+    return {("causal_own", "", ""): owed} | found
 
 
 def _of_class(cells: pd.DataFrame, treatment: str) -> pd.DataFrame:
@@ -230,7 +239,7 @@ def sanity_randomised(folder: Path) -> pd.DataFrame:
                     treated = (
                         t.loc[t["treatment"] == TREATED, "grad_camo"] for t in (ours, theirs)
                     )
-                    row[f"auroc_{at}"] = auroc(*treated)
+                    row[f"auroc_{at}"] = auroc(*(scores.to_numpy(float) for scores in treated))
             rows.append(row)
     return pd.DataFrame(rows)
 

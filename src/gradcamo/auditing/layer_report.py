@@ -34,7 +34,7 @@ def layer_audit_text(audit: LayerAudit) -> str:
         f"{audit.summary['cells'].iloc[0]} held-out cells. probe: how many of them a linear "
         "classifier recognises from the layer's",
         f"profiles (always the commonest treatment: {largest:.0%}); empty: cells without positive "
-        "evidence",
+        f"evidence; gradients {audit.summary['gradients'].iloc[0]}",
     ]
     if asked:
         lines.append(

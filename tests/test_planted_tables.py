@@ -1,0 +1,164 @@
+"""Tables of planted truth are made of what networks said, and pages quote nothing else."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import planted_pages
+import planted_truth_tables as tables
+import pytest
+from planted_pages import MARK, PAGES, ROOT, filled, finds, spread, values
+from sklearn.metrics import roc_auc_score
+
+SHARES = ("own", "neighbour", "background")
+
+
+def network(folder, kind, right, owed, lies, seed=0, accuracy=1.0, n=40):
+    """A folder as planted_truth.py writes it: cells owe ``owed`` to themselves, maps lie ``lies``.
+
+    Every tenth cell is called wrongly, and says the opposite.
+    """
+    rng = np.random.default_rng([seed, len(kind)])
+    treatment = np.array(["treated", "untreated"])[np.arange(n) % 2]
+    wrong = np.arange(n) % 10 == 0
+    predicted = np.where(wrong, treatment[(np.arange(n) + 1) % n], treatment)
+    own = np.where(wrong, 1 - owed, owed) + rng.normal(0, 0.06, n)
+    cells = pd.DataFrame({"image": "E03_s1", "label": range(1, n + 1), "treatment": treatment})
+    cells = cells.assign(predicted=predicted, causal_own=own.clip(0, 1), causal_effect=4.0)
+    cells = cells.assign(causal_neighbour=0.0, causal_background=1 - cells["causal_own"])
+    cells = cells.assign(volume_own=0.2, volume_neighbour=0.3, volume_background=0.5)
+    maps = pd.concat(
+        cells[["image", "label", "treatment", "predicted"]].assign(
+            layer=layer,
+            gradients=gradients,
+            grad_camo=np.where(wrong, 1 - lies, lies) + rng.normal(0, 0.1, n),
+            attainable=0.1,
+            chance=0.2,
+            neighbour_share=0.1,
+            background_share=0.5,
+        )
+        for layer in ("block_0", "block_2")
+        for gradients in ("averaged", "local")
+    )
+    measures = dict.fromkeys(("asked", "answered", "layout", "swap", "limits", "against"), 1.0)
+    measures |= {f"{region}_share": 0.3 for region in SHARES}
+    measures |= {"right_region": 0.99, "largest_share": 0.9, "background_only": 0.5}
+    measures |= {"background_only_off": 0.1}
+    about = {"kind": kind, "seed": seed, "plate": kind, "network": kind, "right": right}
+    about |= {"epochs": 9, "ended": "learnt", "cpu_s": {"training": 120.0}, "met": {"a": True}}
+    about |= {"accuracy": {"paired": {"balanced": accuracy}}, "measures": measures}
+    out = folder / f"{kind}-{seed}"
+    out.mkdir()
+    (out / "network.json").write_text(json.dumps(about))
+    cells.to_parquet(out / "causal.parquet")
+    maps.to_parquet(out / "maps.parquet")
+    return cells[~wrong], maps[maps["predicted"] == maps["treatment"]]
+
+
+def test_an_honest_network_is_held_against_each_that_is_not(tmp_path):
+    honest = network(tmp_path, "own", "own", 0.9, 0.4)
+    cheat = network(tmp_path, "background", "background", 0.2, 0.35)
+    network(tmp_path, "neighbour", "neighbour", 0.1, 0.1, accuracy=0.7)  # has not learnt it
+    found = tables.pairs(tables.Results(tmp_path))
+    assert set(found["other"]) == {"background"}
+    for treatment in ("treated", "both"):
+        mine, theirs = (
+            [t if treatment == "both" else t[t["treatment"] == "treated"] for t in both]
+            for both in (honest, cheat)
+        )
+        here = found[found["treatment"] == treatment].set_index(["score", "layer", "gradients"])
+        truth = [1] * len(mine[0]) + [0] * len(theirs[0])
+        owed = pd.concat([mine[0]["causal_own"], theirs[0]["causal_own"]])
+        assert here.loc[("causal_own", "", ""), "auroc"] == pytest.approx(
+            roc_auc_score(truth, owed)
+        )
+        for at in (("block_0", "local"), ("block_2", "averaged")):
+            scores = pd.concat(
+                t[(t["layer"] == at[0]) & (t["gradients"] == at[1])]["grad_camo"]
+                for t in (mine[1], theirs[1])
+            )
+            auroc = here.loc[("grad_camo", *at), "auroc"]
+            assert auroc == pytest.approx(roc_auc_score(truth, scores))
+            assert 0.5 < auroc < 0.9
+        assert here.loc[("chance", "block_0", "local"), "auroc"] == 0.5  # ties count half
+
+
+def test_no_score_is_no_rank():
+    assert tables.auroc(np.array([np.nan, 2.0]), np.array([1.0, np.nan])) == 1
+    assert np.isnan(tables.auroc(np.array([np.nan]), np.array([1.0])))
+
+
+def test_seeds_are_told_as_median_and_range(tmp_path):
+    for seed, lies in enumerate((0.4, 0.6, 0.9)):
+        network(tmp_path, "own", "own", 0.9, lies, seed)
+    network(tmp_path, "background", "background", 0.2, 0.3)
+    found = tables.separation(tables.pairs(tables.Results(tmp_path)))
+    maps = found[(found["score"] == "grad_camo") & (found["layer"] == "block_0")]
+    row = maps[(maps["gradients"] == "local") & (maps["treatment"] == "both")].iloc[0]
+    assert row["pairs"] == 3
+    assert row["least"] < row["median"] < row["most"] == 1
+    told = spread(maps[(maps["gradients"] == "local") & (maps["treatment"] == "both")])
+    assert told == f"{row['median']:.2f} ({row['least']:.2f}–1.00)"
+
+
+def test_ranks_are_told_within_a_network_only_where_shares_vary(tmp_path):
+    network(tmp_path, "own", "own", 0.9, 0.4)
+    path = tmp_path / "own-0" / "causal.parquet"
+    found = tables.ranks(tables.Results(tmp_path))
+    assert found.loc[found["kind"] == "own", "told"].notna().all()
+    flat = pd.read_parquet(path).assign(causal_own=lambda t: 0.9 + t["label"] / 1e4)
+    flat.to_parquet(path)
+    found = tables.ranks(tables.Results(tmp_path))
+    assert found["told"].isna().all()
+    assert found["rho"].notna().all()
+
+
+def test_what_finds_a_shortcut_is_marked_where_it_does_in_every_pair(tmp_path):
+    for seed, lies in enumerate((0.9, 0.25)):
+        network(tmp_path, "own", "own", 0.9, lies, seed)
+    network(tmp_path, "background", "background", 0.2, 0.2)
+    results = tables.Results(tmp_path)
+    told = finds(results.networks(), tables.separation(tables.pairs(results)))
+    (row,) = [line for line in told.splitlines() if line.startswith("| background")]
+    averaged, local, causal, right, *_ = row.split(" | ")[1:]
+    assert averaged.endswith("✗")
+    assert local.endswith("✗")  # one pair of two
+    assert causal == "1.00 ✓"
+    assert right == "**0.99** (≥ 0.98: ✓ 1 of 1)"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_number_of_planted_truth_on_the_pages_is_that_of_the_results(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert filled(text, values()) == text, "python benchmarks/planted_truth_tables.py"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_mark_within_a_sentence_begins_a_line(page):
+    told = values()
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        if mark := re.match(r"\s*<!-- ([\w-]+) -->", line):  # Markdown would end the sentence there
+            assert told[mark[1]].startswith("\n"), line
+
+
+def test_the_tables_are_those_of_the_networks_that_are_there():
+    for name, table in tables.made(tables.Results()).items():
+        kept = pd.read_csv(tables.RESULTS / f"{name}.csv")
+        pd.testing.assert_frame_equal(
+            kept.fillna(""), _as_read(table).fillna(""), check_dtype=False, atol=2e-4
+        )
+
+
+def _as_read(table):
+    from io import StringIO
+
+    return pd.read_csv(StringIO(table.round(4).to_csv(index=False)))
+
+
+def test_a_mark_that_nothing_stands_behind_is_an_error():
+    page = "has <!-- cost -->9<!-- /cost --> minutes"
+    assert filled(page, {"cost": "3"}) == "has <!-- cost -->3<!-- /cost --> minutes"
+    with pytest.raises(KeyError):
+        filled(page, {})
+    assert MARK.findall((planted_pages.ROOT / "docs/planted_truth.md").read_text())
