@@ -39,7 +39,7 @@ from gradcamo.causal.bank import DonorBank
 from gradcamo.causal.regions import OUTSIDE, PLAYERS
 from gradcamo.causal.swapped import swapped_crops
 from gradcamo.cells.crops import CellCrops
-from gradcamo.cells.overlap import upsample_cam
+from gradcamo.cells.upsampling import upsample_cam
 from gradcamo.files.labels import read_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack

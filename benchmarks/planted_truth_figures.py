@@ -98,7 +98,7 @@ def maps() -> plt.Figure:
     """Crops of treated cells that were called rightly, drawn by lot, and their maps."""
     from planted_truth import held_out, network
 
-    from gradcamo.cells.overlap import upsample_cam
+    from gradcamo.cells.upsampling import upsample_cam
     from gradcamo.networks.geometry import place
     from gradcamo.networks.infer import explain
     from gradcamo.training.explain_cells import crops_of
