@@ -49,12 +49,19 @@ def separation() -> plt.Figure:
         axes.axhline(causal["median"], color=GREEN, lw=2, label="causal share of the own cell")
         axes.axhspan(causal["least"], causal["most"], color=GREEN, alpha=0.15, lw=0)
         axes.axhline(0.5, color="black", lw=0.6, ls=":")
-        title = f"own against {other}, {causal['pairs']} pairs"
+        title = f"own against {other}, pairs of networks: {causal['pairs']}"
         axes.set(xlabel="block", ylim=(0, 1.04), title=title, xticks=range(0, 16, 2))
         axes.spines[["top", "right"]].set_visible(False)
     grid[0, 0].set_ylabel("AUROC, treated cells")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=2 * len(others) - 1,
+        frameon=False,
+        fontsize=8,
+    )
     return figure
 
 
