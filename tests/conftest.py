@@ -104,7 +104,7 @@ def asked_plate(small_plate, once):
     """The same and two training wells more, its cells treated as the bundled network calls them.
 
     ``cells.parquet`` beside the plate says that they were asked causally, and answered: the cells
-    that block_2 scores high and block_4 low owe most to themselves.
+    that block_2 scores high, and block_4 not as high, owe most to themselves.
     """
     import shutil
 
@@ -130,7 +130,7 @@ def asked_plate(small_plate, once):
         cells = layer_audit(folder / "first.csv", checkpoint, two).cells
         upper, lower = (cells[cells["layer"] == layer].reset_index() for layer in two.layers)
         nothing = {name: "" if column.text else 0.0 for name, column in CAUSAL_COLUMNS.items()}
-        ranks = upper["grad_camo"].rank() - lower["grad_camo"].rank()
+        ranks = 2 * upper["grad_camo"].rank() - lower["grad_camo"].rank()
         asked = upper[["image", "label", "predicted"]].assign(
             grad_camo=upper["grad_camo"],
             touches_border=False,

@@ -130,7 +130,7 @@ def test_the_command_and_the_report_say_it_in_the_layers_row(asked_plate, tmp_pa
         (row,) = [line for line in result.output.splitlines() if line.startswith(layer)]
         assert row.endswith(rank_text(rhos[layer]))
         assert f"<td>{rank_text(rhos[layer])}" in page
-    assert rhos["block_2"] > 0.5 > 0 > rhos["block_4"]
+    assert rhos["block_2"] > 0.5 > rhos["block_4"]
     assert rank_text(rhos["block_2"]) == f"ρ {rhos['block_2']:.2f}"
     assert (
         rank_text(rhos["block_4"]) == f"ρ {rhos['block_4']:.2f} (below 0.5: ranks cells otherwise)"

@@ -28,7 +28,9 @@ def test_a_layer_audit_scores_each_held_out_cell_as_an_audit_does(small_plate, t
     for _, row in read_plate(small_plate).iterrows():
         if row["well"] in checkpoint.recipe["test_wells"]:
             stack, labels = read_stack(row["image"]), read_labels(row["labels"])
-            table = gc.audit(stack, labels, checkpoint, AuditSettings(layer="block_2", gradients="local"))
+            table = gc.audit(
+                stack, labels, checkpoint, AuditSettings(layer="block_2", gradients="local")
+            )
             expected.append(table[~table["touches_border"]])
     expected = pd.concat(expected)
     assert cells["label"].tolist() == expected["label"].tolist()

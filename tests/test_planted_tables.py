@@ -57,7 +57,7 @@ def network(folder, kind, right, owed, lies, seed=0, accuracy=1.0, n=40):
 
 
 def test_an_honest_network_is_held_against_each_that_is_not(tmp_path):
-    honest = network(tmp_path, "own", "own", 0.9, 0.4)
+    honest = network(tmp_path, "own", "own", 0.9, 0.5)
     cheat = network(tmp_path, "background", "background", 0.2, 0.35)
     network(tmp_path, "neighbour", "neighbour", 0.1, 0.1, accuracy=0.7)  # has not learnt it
     found = tables.pairs(tables.Results(tmp_path))
@@ -80,7 +80,7 @@ def test_an_honest_network_is_held_against_each_that_is_not(tmp_path):
             )
             auroc = here.loc[("grad_camo", *at), "auroc"]
             assert auroc == pytest.approx(roc_auc_score(truth, scores))
-            assert 0.5 < auroc < 0.9
+            assert 0.5 < auroc < 1
         assert here.loc[("chance", "block_0", "local"), "auroc"] == 0.5  # ties count half
 
 

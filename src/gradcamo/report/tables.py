@@ -53,7 +53,7 @@ def layer_rows(
     if layers is not None:
         told = agreement_by_layer(layers, cells)
         summary = summary.drop(columns=told.columns, errors="ignore").join(told, on="layer")
-    rows = summary.to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in summary.to_dict("records")]
     if "causal_rho" in summary and summary["causal_rho"].notna().any():
         rows = [row | {"ranks": rank_text(row["causal_rho"])} for row in rows]
     return rows
