@@ -60,8 +60,8 @@ class LayerAuditSettings(LabelReadSettings):
     alignment: Alignment = Field("paper", description="where maps are drawn, as in an audit")
     gradients: Gradients = Field(
         "local",
-        description="as in an audit; local by default, which told honest networks from cheats better "
-        "where the truth was planted",
+        description="as in an audit; local by default, which tells honest networks from cheats "
+        "better where the truth was planted",
     )
     batch_size: BatchSize = None
     device: Device = "auto"
