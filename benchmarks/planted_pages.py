@@ -73,15 +73,9 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
 
 def numbers(networks: pd.DataFrame, pairs: pd.DataFrame, ranks: pd.DataFrame) -> dict[str, str]:
     """Single numbers, as they stand in sentences."""
-    own = {"honest": "own", "other": "background", "treatment": TREATED}
     core = pairs[pairs["honest"].isin(["own", "own-diffuse"])]
     core = core[core["other"].isin(["background", "neighbour", "own-background"])]
-    told = {
-        "own-averaged": spread(
-            pick(pairs, **own, score="grad_camo", layer=DEFAULT, gradients="averaged")
-        ),
-        "own-local": spread(pick(pairs, **own, score="grad_camo", layer=EARLY, gradients="local")),
-    }
+    told = {}
     for treatment, name in ((TREATED, ""), (BOTH, "-both")):
         of = core[core["treatment"] == treatment]
         told |= {
