@@ -27,6 +27,7 @@ LAYERS = ("block_0", "block_1", "block_2", "block_3", "block_4", "block_8", "blo
 FOUND = 0.95
 """AUROC from which, in every pair, a score tells a network from honest ones."""
 GRADIENTS = ("averaged", "local")
+NOT_RUN = "(not run yet)"
 
 
 def write_pages(root: Path = ROOT, folder: Path = RESULTS) -> list[str]:
@@ -67,7 +68,24 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
     }
     for name, make in SANITY.items():
         found = tables.get(f"sanity_{name}")
-        told[f"sanity-{name}"] = "(not run yet)" if found is None else make(found)
+        none = NOT_RUN if name == "by_lot" else block(NOT_RUN)  # the one that is a sentence
+        told[f"sanity-{name}"] = none if found is None else make(found)
+    return told | sane_numbers(tables)
+
+
+def sane_numbers(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Single numbers of planted_sanity.py, as they stand in sentences."""
+    none = pd.DataFrame(columns=["kind", "step", "order", "difference"])
+    left, told = tables.get("sanity_randomised", none), {}
+    untrained = pick(left, kind="background", step="blocks 1 to 15")
+    told["untrained-auroc"] = extent(untrained.get("auroc_block_0_local", none["kind"]), two)
+    told["untrained-effect"] = extent(
+        pick(left, step="blocks 1 to 15").get("effect_left", none["kind"]), two
+    )
+    for kind in ("own", "background"):
+        orders = pick(tables.get("sanity_faithful", none), kind=kind).set_index("order")
+        for name, order in (("local", f"{EARLY}, local"), ("random", "random")):
+            told[f"faithful-{kind}-{name}"] = two(orders["difference"].get(order, float("nan")))
     return told
 
 
