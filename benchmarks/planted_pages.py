@@ -51,10 +51,11 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
     """Every table and number that pages may quote, as Markdown."""
     tables = {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
     networks = tables["networks"].fillna({"right": ""})
+    of_networks = tables["plates"][tables["plates"]["plate"].isin(networks["plate"])]
     pairs = tables["separation"].fillna({"layer": "", "gradients": ""})
     told = {
         "seeds": seeds(networks),
-        "plates": plates(tables["plates"], tables["probes"]),
+        "plates": plates(of_networks, tables["probes"]),
         "networks": accuracies(networks),
         "causal": causal(networks, tables["causes"]),
         "finds": finds(networks, pairs),

@@ -35,6 +35,7 @@ from planted_check import counts, look, probes
 from planted_kinds import KINDS, LEARNT, PLATES, Kind, Sampled
 from planted_measures import measures, met, right_region
 from planted_plates import change
+from planted_truth_tables import main as make_tables
 
 from gradcamo.auditing.causal import ask_causally, called_with_one_region
 from gradcamo.causal.bank import DonorBank
@@ -388,6 +389,7 @@ def main() -> None:
         with ProcessPoolExecutor(options.workers, get_context("spawn"), one_thread) as pool:
             for part in (own, shown):
                 list(pool.map(follow, *zip(*part, strict=True))) if part else None
+    make_tables()  # and the pages that quote them
     say(f"{(time.perf_counter() - start) / 60:.1f} minutes")
 
 

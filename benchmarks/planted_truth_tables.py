@@ -10,7 +10,7 @@ every table and number of docs/planted_truth.md, README.md and the other pages i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -38,11 +38,13 @@ class Results:
     Parameters
     ----------
     folder : path of ``KIND-SEED`` folders
+    only : kinds and seeds, where not all that are there are meant
     """
 
-    def __init__(self, folder: Path = RESULTS) -> None:
+    def __init__(self, folder: Path = RESULTS, only: Set[tuple[str, int]] | None = None) -> None:
         self.folder = folder
         found = [json.loads(path.read_text()) for path in sorted(folder.glob("*/network.json"))]
+        found = [n for n in found if only is None or (n["kind"], n["seed"]) in only]
         order = list(KINDS)
         self.about = sorted(found, key=lambda n: (order.index(n["kind"]), n["seed"]))
 
