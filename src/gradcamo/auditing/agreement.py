@@ -81,7 +81,8 @@ def agreement_by_layer(layers: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFram
     keys, networks = _NEEDED[:3], {_network(layers), _network(asked)} - {None}
     if len(networks) > 1 or not (set(keys) <= set(layers) and set(_NEEDED) <= set(asked)):
         return told
-    both = layers.merge(asked[_NEEDED].drop_duplicates(keys), on=keys)
+    both = layers.drop(columns=_NEEDED[3:], errors="ignore")
+    both = both.merge(asked[_NEEDED].drop_duplicates(keys), on=keys)
     for layer, cells in both.groupby("layer", sort=False):
         told.loc[layer] = agreement(cells)[:2]
     return told.astype({"causal_cells": "int64"})
