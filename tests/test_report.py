@@ -264,7 +264,11 @@ def test_measures_stand_in_tables_with_one_row_per_thing_compared(page, folder):
     assert "power" not in " ".join(rows[0])  # the control itself
     layers = rows_of(page, "Layers")
     assert [row[0] for row in layers] == ["block_2", "block_4 (explained here)"]
-    assert [row[-1] for row in layers] == ["41 %", "73 %"]
+    assert [row[-2] for row in layers] == ["41 %", "73 %"]
+    both = told_by_hand().dropna(subset="grad_camo")
+    rho = spearmanr(both["grad_camo"], both["causal_own"])[0]
+    assert rho < 0.5
+    assert [row[-1] for row in layers] == 2 * [f"ρ {rho:.2f} (below 0.5: ranks cells otherwise)"]
     assert "Gradients local, maps placed as paper." in js(page, "document.body.innerText")
 
 
