@@ -992,3 +992,19 @@ def _nothing():
     import contextlib
 
     return contextlib.nullcontext()
+
+
+def test_a_plate_of_which_no_stack_fits_the_network_is_refused_before_any_worker_starts(
+    plate, model, tmp_path
+):
+    alone = copy_plate(plate, tmp_path / "two channels")
+    for path in pd.read_csv(alone)["image"]:
+        image = alone.parent / path
+        stack = gc.read_stack(image)
+        gc.write_stack(image, stack.select(stack.channels[:2]))
+    steps = []
+    with pytest.raises(
+        GradcamoError, match=r"no stack of the plate fits the network: .*trained on"
+    ):
+        audit_plate(alone, model, tmp_path / "out", SETTINGS, progress=steps.append)
+    assert steps == []

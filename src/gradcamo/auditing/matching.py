@@ -49,9 +49,12 @@ def refuse_unfit(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings)
     if len(wanted) != len(checkpoint.channels):
         raise GradcamoError(f"{expected}, --channels names {len(wanted)}: name one for each")
     if any(name not in stack.channels for name in wanted):
+        cure = "choose which to use with --channels"
+        if len(stack.channels) < len(wanted):
+            cure = "a network that was trained on these is needed"
         raise GradcamoError(
             f"{expected}, {stack.source or 'the stack'} has {len(stack.channels)} "
-            f"({', '.join(stack.channels)}): choose which to use with --channels"
+            f"({', '.join(stack.channels)}): {cure}"
         )
     if len(checkpoint.input_size) == 3 and stack.shape[1] == 1:
         raise GradcamoError(

@@ -13,6 +13,8 @@ from gradcamo.plate.tasks import StackJob, as_plates_say
 if TYPE_CHECKING:
     from gradcamo.networks.checkpoint import Checkpoint
 
+LOOKED_AT = 3
+
 
 def refused(jobs: Sequence[StackJob], checkpoint: Checkpoint) -> dict[str, str]:
     """By name, the stacks that cannot be opened, or whose channels or planes do not fit, and why.
@@ -22,6 +24,35 @@ def refused(jobs: Sequence[StackJob], checkpoint: Checkpoint) -> dict[str, str]:
     """
     found = each(lambda job: _refused(job, checkpoint), jobs)
     return {job.name: said for job, said in zip(jobs, found, strict=True) if said}
+
+
+def refuse_misfit(jobs: Sequence[StackJob], checkpoint: Checkpoint) -> None:
+    """Refuse a plate of which no stack fits the network, before anything is started.
+
+    A few are looked at first, and all others where none of these fits.
+
+    Raises
+    ------
+    GradcamoError
+        If so. Stacks that cannot be opened do not count: a run names them.
+    """
+    said = [_misfit(job, checkpoint) for job in jobs[:LOOKED_AT]]
+    if said and all(said) and all(each(lambda job: _misfit(job, checkpoint), jobs[LOOKED_AT:])):
+        raise GradcamoError(f"no stack of the plate fits the network: {said[0]}")
+
+
+def _misfit(job: StackJob, checkpoint: Checkpoint) -> str:
+    from gradcamo.files.stacks import read_stack
+
+    try:
+        stack = read_stack(job.row)
+    except (GradcamoError, OSError):
+        return ""
+    try:
+        refuse_unfit(stack, checkpoint, job.folder.settings.audit)
+    except GradcamoError as error:
+        return as_plates_say(str(error))
+    return ""
 
 
 def _refused(job: StackJob, checkpoint: Checkpoint) -> str:

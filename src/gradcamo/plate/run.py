@@ -20,6 +20,7 @@ from gradcamo.files.landing import refuse_full
 from gradcamo.logs import hand_on
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import PlateFolder, load_donors, load_named
+from gradcamo.plate.headers import refuse_misfit
 from gradcamo.plate.jobs import largest, least_bytes, stack_jobs
 from gradcamo.plate.lock import one_run
 from gradcamo.plate.run_summary import PlateProgress, PlateSummary, write_summary
@@ -140,6 +141,8 @@ def _steps(
     outcomes: list[Outcome] = []
     trouble = ""
     refuse_full(folder.out, least_bytes(waiting, settings))
+    if len(waiting) == len(jobs):
+        refuse_misfit(waiting, network)
     if waiting:
         trouble = yield from _compute(waiting, len(jobs), scheduler, settings, outcomes, room)
     failed = {outcome.name: outcome.reason for outcome in outcomes if outcome.reason}
