@@ -1,6 +1,6 @@
 """Draws what planted_truth.py found into docs/images (after planted_truth_tables.py).
 
-Maps need the networks in planted_truth.py's cache: their picture is drawn anew where it holds them.
+Maps need the networks in planted_truth.py's cache, and make what it lacks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images"
 BLUE, ORANGE, GREY, GREEN = "#2166AC", "#E08214", "#999999", "#1B7837"
 PARTS = {"own": BLUE, "neighbour": ORANGE, "background": GREY}
 GRADIENTS = {"averaged": "Grad-CAM", "local": "local gradients"}
-MAPPED = ("own", "neighbour", "background")
+MAPPED = [
+    kind
+    for kind in ("own", "neighbour", "background")
+    if (RESULTS / f"{kind}-0" / "network.json").is_file()
+]
 
 
 def read(name: str) -> pd.DataFrame:
@@ -148,8 +152,7 @@ def maps() -> plt.Figure:
 
 
 def main() -> None:
-    there = all((RESULTS / f"{kind}-0" / "network.json").is_file() for kind in MAPPED)
-    for draw in (separation, budgets, *([maps] if there else [])):
+    for draw in (separation, budgets, maps):
         file = IMAGES / f"planted_truth_{draw.__name__}.png"
         draw().savefig(file, dpi=90)
         Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)  # a third the size
