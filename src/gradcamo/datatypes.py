@@ -87,6 +87,11 @@ class ZStack:
     lacking: Callable[[], Mapping[str, tuple[int, int]]] | None = None
 
     def __post_init__(self) -> None:
+        if not hasattr(self.data, "dtype"):
+            raise GradcamoError(
+                f"a Z-stack is an array (C, Z, Y, X), got {type(self.data).__name__}: open a file "
+                "with gc.read_stack(path), or take numpy.asarray(data)"
+            )
         shape = tuple(self.data.shape)
         if len(shape) != 4 or 0 in shape:
             raise GradcamoError(
@@ -97,11 +102,16 @@ class ZStack:
             raise GradcamoError(
                 f"a Z-stack holds real numbers, not {self.data.dtype}: convert it first"
             )
+        if isinstance(self.channels, str):
+            raise GradcamoError(
+                f"channels are names in a tuple, got the text {self.channels!r}: of one channel "
+                f"write ({self.channels!r},)"
+            )
         object.__setattr__(self, "channels", tuple(str(name) for name in self.channels))
         if len(self.channels) != shape[0] or len(set(self.channels)) != shape[0]:
             raise GradcamoError(
                 f"{shape[0]} channels need as many different names, got {list(self.channels)}: "
-                "give one name per channel"
+                f"give one name per channel; this array of {shape} is taken for (C, Z, Y, X)"
             )
         if self.spacing_um is not None:
             spacing = tuple(None if step is None else float(step) for step in self.spacing_um)

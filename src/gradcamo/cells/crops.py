@@ -11,7 +11,7 @@ import pandas as pd
 from gradcamo.cells.extents import cell_extents
 from gradcamo.cells.rescaling import hot_channels, rescale
 from gradcamo.cells.windows import groups, lies_in_memory, windows
-from gradcamo.datatypes import CellCrop, ZStack, voxel_um3
+from gradcamo.datatypes import CellCrop, ZStack, refuse_no_stack, voxel_um3
 from gradcamo.errors import GradcamoError
 from gradcamo.files.masks import refuse_no_labels
 from gradcamo.files.misfits import refuse_misfit
@@ -94,9 +94,10 @@ class CellCrops(Sequence[CellCrop]):
     """
 
     def __init__(self, stack: ZStack, labels: Any, settings: CropSettings | None = None) -> None:
-        self.stack, self.labels, self.settings = stack, labels, settings or CropSettings()
-        refuse_misfit(labels.shape, stack)
+        refuse_no_stack(stack, "a cutting of crops")
         refuse_no_labels(labels)
+        refuse_misfit(labels.shape, stack)
+        self.stack, self.labels, self.settings = stack, labels, settings or CropSettings()
         cells = cell_extents(labels)
         if len(cells) and cells.index[0] < 0:
             raise GradcamoError(f"labels start at 0 (background), found {cells.index[0]}")

@@ -55,6 +55,11 @@ def grad_camo(cam: Any, mask: Any) -> Any:
             f"maps {tuple(maps.shape)} and masks {tuple(masks.shape)} differ: upsample the maps "
             "with upsample_cam first, or score coarse maps with attention_shares"
         )
+    if masks.dtype != torch.bool and not ((masks == 0) | (masks == 1)).all():
+        raise GradcamoError(
+            "a mask says which voxels are the cell's, this one holds numbers other than 0 and 1: "
+            "of labels take labels == label"
+        )
     _check_maps(maps)
     own = torch.where(masks.bool().to(maps.device), maps, 0.0)
     share = own.flatten(1).sum(1) / maps.flatten(1).sum(1)  # 0 / 0 is NaN, as it should be

@@ -21,6 +21,11 @@ def refuse_no_labels(labels: np.ndarray) -> None:
     GradcamoError
         If so.
     """
+    if not hasattr(labels, "dtype"):
+        raise GradcamoError(
+            f"labels are an array (Z, Y, X), got {type(labels).__name__}: read a file with "
+            "gc.read_labels(path), or take numpy.asarray(labels)"
+        )
     if np.dtype(labels.dtype) == bool:
         raise GradcamoError(
             "these labels are a mask of True and False, and every cell needs a number of its "

@@ -36,7 +36,7 @@ def ome_metadata(path: Path) -> Metadata:
     except Exception as error:  # zarr raises many kinds
         raise GradcamoError(
             f"{path} is a folder but no OME-Zarr ({error}): name an image file, or the folder "
-            "that ends in .zarr"
+            "that ends in .zarr; a folder of many stacks is a plate (gradcamo plate, gc.read_plate)"
         ) from error
     inner = attributes.get("ome")
     return checked({**attributes, **(inner if isinstance(inner, dict) else {})}, path)

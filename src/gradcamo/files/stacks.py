@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcamo.datatypes import ZStack
+from gradcamo.datatypes import ZStack, refuse_no_stack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.axes import arranged
 from gradcamo.files.channel_names import named
@@ -166,6 +166,7 @@ def write_stack(path: str | Path, stack: ZStack, labels: np.ndarray | None = Non
     >>> gc.read_labels("E02.ome.zarr/labels/cells").shape
     (9, 160, 160)
     """
+    refuse_no_stack(stack, "the second place of write_stack(path, stack)")
     if Path(path).suffix.lower() == ".zarr":
         from gradcamo.files.zarr_writer import write_zarr
 

@@ -474,6 +474,8 @@ class Checkpoint:
                 outputs=described.get("outputs", "classes"),
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, GradcamoError) and str(path) in str(error):
+                raise  # it says all there is to say of the file
             raise GradcamoError(
                 f"{path} is a damaged or newer checkpoint: {error}; train it again or update "
                 "napari-gradcamo"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcamo.datatypes import ZStack
+from gradcamo.datatypes import ZStack, refuse_no_stack
 from gradcamo.errors import GradcamoError
 from gradcamo.segmentation.models import default_model, evaluate, find_weights, load_model
 from gradcamo.settings import SegmentSettings
@@ -69,7 +69,12 @@ def segment(stack: ZStack, settings: SegmentSettings | None = None) -> np.ndarra
     >>> labels.shape, bool(labels.max() > 10)
     ((1, 160, 160), True)
     """
+    refuse_no_stack(stack, "a segmentation")
     settings = settings or SegmentSettings()
+    if not isinstance(settings, SegmentSettings):
+        raise GradcamoError(
+            f"a segmentation takes settings, got {settings!r}: gc.SegmentSettings(model=…)"
+        )
     return stitch((done.masks for done in segment_planes(stack, settings)), settings)
 
 
