@@ -428,6 +428,21 @@ def test_tabs_and_packed_tables_stay_what_they_are(tmp_path):
         gc.write_single_cells(cells, tmp_path / "c.csv", {2: found(4)})
 
 
+def test_an_audit_of_an_image_named_from_the_current_folder_is_written_back(tmp_path, monkeypatch):
+    write_images(tmp_path)
+    image = "images/B02_s1_DNA.tiff"
+    pd.DataFrame({"image": image, "label": [1, 2, 4]}).to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    cells = gc.read_single_cells("a.csv")
+    assert repr(cells) == f"<SingleCells a.csv: {cells.recognised}>"
+    gc.write_single_cells(cells, "b.csv", found(4).assign(image=image))
+    assert pd.read_csv("b.csv")[FLAG].tolist() == [False, False, True]
+    with pytest.raises(GradcamoError, match=r"has no image other\.tiff: .*write the column image"):
+        gc.write_single_cells(cells, "c.csv", found(4).assign(image="other.tiff"))
+    with pytest.raises(GradcamoError, match="overwrite=True"):
+        gc.write_single_cells(cells, "b.csv", found(4).assign(image=image))
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_nothing_is_overwritten_unasked_and_a_failure_leaves_what_was_there(
     tmp_path, name, monkeypatch

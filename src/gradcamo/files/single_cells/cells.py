@@ -69,6 +69,10 @@ class SingleCells:
     _file: File = field(repr=False)
     _stamp: tuple[int, int] = field(repr=False)
 
+    def __repr__(self) -> str:
+        """In words; the rows are on disk."""
+        return f"<SingleCells {self.path.name}: {self.recognised}>"
+
     @property
     def names(self) -> list[str]:
         """The table's columns, in its order."""

@@ -59,8 +59,9 @@ def write_single_cells(
     out : path
         Of the same ending as the table.
     found : DataFrame, or one for each row of ``cells.images``
-        With ``label`` (and ``image``, as ``cells.images`` calls it) and any of flagged, reason,
-        note, grad_camo, its companions, predicted, confidence and layer: such as `audit` returns.
+        With ``label`` (and ``image``, as ``cells.images`` or a path from the current folder calls
+        it) and any of flagged, reason, note, grad_camo, its companions, predicted, confidence and
+        layer: such as `audit` returns.
     overwrite : bool
         Whether ``out``, which may be the table itself, is replaced where it is there.
 
@@ -90,7 +91,8 @@ def write_single_cells(
         raise GradcamoError(f"{out} should end in {end}, as {cells.path.name} does: name it so")
     if out.exists() and not overwrite:
         raise GradcamoError(
-            f"{out} is there already: name another file, or say that it is to be replaced"
+            f"{out} is there already: name another file, or say that it is to be replaced "
+            "(overwrite=True)"
         )
     refuse_unwritable(out)
     cells.refuse_changed()
@@ -123,11 +125,15 @@ def _by_image(
                 f"{len(cells.images)} images: say of which each cell is"
             )
         return {0: found}
-    if unknown := sorted(set(found["image"]) - set(names)):
+    numbers = {
+        name: names.get(name, names.get(str(Path(name).absolute()))) for name in set(found["image"])
+    }
+    if unknown := sorted(image for image, n in numbers.items() if n is None):
         raise GradcamoError(
-            f"{cells.path.name} has no image {unknown[0]}: it has {', '.join(list(names)[:3])}"
+            f"{cells.path.name} has no image {unknown[0]}: it has {', '.join(list(names)[:3])}; "
+            "write the column image as there, or give found as {number of the image: its cells}"
         )
-    return {names[image]: part for image, part in found.groupby("image", sort=False)}
+    return dict(tuple(found.groupby(found["image"].map(numbers), sort=False)))
 
 
 def _columns(
