@@ -39,7 +39,7 @@ def test_the_region_is_named_with_what_it_holds_and_what_it_is_worth():
     assert together.endswith("by guessing in 93%).")
     right.loc["background", "balanced_accuracy"] = 0.6
     (together,) = causal_verdict(cells((0.03, 0.01, 0.96)), right)
-    assert together.endswith("by guessing in 50%), so that this region alone hardly does.")
+    assert together.endswith("by guessing in 50%), so that this region alone is hardly enough.")
     (said,) = causal_verdict(cells((0.96, 0.03, 0.01)))
     assert "tells 8 µM from DMSO by the cell itself: its predictions owe 96% to the cell" in said
     assert "guessing" not in said

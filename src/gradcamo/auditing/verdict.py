@@ -30,7 +30,7 @@ PART = 0.25
 FEW = 10
 """Cells below which a verdict is a first impression."""
 ALONE = 0.25
-"""Share of what calls gain over guessing below which a region alone hardly does."""
+"""Share of what calls gain over guessing below which a region alone is hardly enough."""
 LAYOUT = 0.5
 """Median layout above which outlines, sizes and crowding tell more than contents."""
 
@@ -112,7 +112,7 @@ def _right_with(by: list[str], uses: pd.DataFrame | None) -> str:
         f"guessing in {chance:.0%})"
     )
     if right[real] - chance < ALONE * (right["all"] - chance):
-        said += ", so that this region alone hardly does"
+        said += ", so that this region alone is hardly enough"
     return said
 
 
