@@ -53,5 +53,5 @@ def test_a_folder_of_stacks_is_told_apart_from_an_image(tmp_path):
 
 def test_a_stack_with_too_few_channels_is_not_told_to_choose_among_them():
     checkpoint = gc.Checkpoint.load("bundled")
-    with pytest.raises(gc.GradcamoError, match=r"has 2 \(A, B\): a network that was trained on these is needed"):
+    with pytest.raises(gc.GradcamoError, match=r"has 2 .*a network that was trained on these"):
         gc.audit(STACK, LABELS, checkpoint)
