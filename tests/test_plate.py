@@ -26,6 +26,7 @@ from gradcamo.cli.commands import main
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
+from gradcamo.files import stacks
 from gradcamo.files.labels import write_labels
 from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.logs import logged_to
@@ -293,6 +294,8 @@ def test_who_says_which_wells_were_held_out(plate, model, tmp_path):
         assert splits(rows, name) == ["test" if h else k for h, k in zip(here, known, strict=True)]
     with pytest.raises(GradcamoError, match="nothing of the plate lies in 'H12'"):
         splits(rows, "P2", "H12")
+    with pytest.raises(GradcamoError, match="nothing of the plate lies in '²'"):
+        splits(rows, "²")
     with pytest.raises(GradcamoError, match="nothing of the plate lies in '9'"):
         stack_jobs(rows, replace(folder, settings=SETTINGS.model_copy(update={"held_out": ("9",)})))
 
@@ -363,6 +366,29 @@ def test_a_stack_whose_file_changed_is_computed_again_alone(out, plate, model, w
     os.utime(two["image"][0], (1, 1))
     changed(Path(two["image"][1]))
     assert audit_plate(two, model, out, SETTINGS, workers.scheduler_address).computed == 1
+
+
+def test_a_stack_whose_file_changes_while_it_is_audited_is_computed_again(
+    plate, model, tmp_path, monkeypatch
+):
+    rows = gc.read_plate(copy_plate(plate, tmp_path / "plate")).iloc[:1]
+    image = Path(rows["image"].iloc[0])
+    read = stacks.read_stack
+
+    def read_in_time(row):
+        stack = read(row).in_memory()
+        changed(image)
+        return stack
+
+    monkeypatch.setattr(stacks, "read_stack", read_in_time)
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", SETTINGS)
+    (job,) = stack_jobs(rows, folder)
+    assert audit_stack(job).reason == ""
+    (job,) = stack_jobs(rows, folder)
+    assert not folder.landed(job.name, job.inputs)
+    monkeypatch.undo()
+    assert audit_stack(job).reason == ""
+    assert folder.landed(job.name, job.inputs)
 
 
 def test_a_zarr_store_is_another_input_once_any_of_its_chunks_changed(tmp_path):
@@ -903,6 +929,18 @@ def test_stacks_without_labels_are_segmented_once(plate, model, tmp_path):
     assert second[1] > first[1]
     changed(moved)
     assert run()[0] > second[0]
+
+
+def test_labels_of_weights_that_changed_are_made_anew(model, tmp_path):
+    weights = tmp_path / "mine.safetensors"
+    places = []
+    for content in (b"one", b"two", b"one"):
+        weights.write_bytes(content)
+        settings = SETTINGS.model_copy(update={"segment": SegmentSettings(model=str(weights))})
+        folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", settings)
+        places.append((folder.labels("x"), folder.cells("x")))
+    assert places[0] == places[2]
+    assert not set(places[0]) & set(places[1])
 
 
 def test_a_folder_of_named_files_is_the_same_plate_as_its_table(plate, tmp_path):

@@ -152,7 +152,7 @@ def _same_number(channels: Iterable[str]) -> list[str]:
     """Two channels that are one number written in two ways."""
     seen: dict[int, str] = {}
     for name in channels:
-        if name.isdigit() and seen.setdefault(int(name), name) != name:
+        if name.isdecimal() and seen.setdefault(int(name), name) != name:
             return [seen[int(name)], name]
     return []
 

@@ -101,7 +101,7 @@ def literal_start(text: str) -> str:
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """A key that sorts 2 before 10: ``w2``, ``w10``."""
     parts = re.split(r"(\d+)", text)
-    return tuple((1, int(p), p) if p.isdigit() else (0, 0, p) for p in parts if p)
+    return tuple((1, int(p), p) if p.isdecimal() else (0, 0, p) for p in parts if p)
 
 
 def checked_pattern(text: str, needed: tuple[str, ...] = ()) -> Pattern:

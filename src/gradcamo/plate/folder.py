@@ -74,7 +74,8 @@ class PlateFolder:
         }
         if self.settings.causal:
             said = self.settings.model_dump(include={"draws", "reference", "causal_cells"})
-            recipe["causal"] = said | {"donors": self.donors_hash}
+            lot = {"seed": self.settings.seed} if self.settings.causal_cells else {}
+            recipe["causal"] = said | lot | {"donors": self.donors_hash}
         return recipe
 
     @cached_property
@@ -84,7 +85,8 @@ class PlateFolder:
 
         settings = self.settings.segment.model_dump(exclude=_HARMLESS)
         model = self.settings.segment.model or default_model()
-        return settings | {"model": model, "cellpose": version("cellpose")}
+        weights = {"weights": content_hash(model)} if Path(model).is_file() else {}
+        return settings | {"model": model, "cellpose": version("cellpose")} | weights
 
     @property
     def checkpoint(self) -> Path:

@@ -56,7 +56,7 @@ def _lies_in(rows: pd.DataFrame, name: str) -> pd.Series:
     """Whether each stack lies in a plate column (02), a well (D02) or a plate, in this order."""
     columns = rows["well"].map(lambda well: (well_place(well) or ("", -1))[1])
     candidates = [
-        columns == int(name) if name.isdigit() else columns != columns,
+        columns == int(name) if name.isdecimal() else columns != columns,
         rows["well"].map(well_name) == well_name(name),
         rows["plate"].astype(str) == name,
     ]

@@ -147,9 +147,13 @@ def _audit(job: StackJob, device: str | None) -> int:
     settings = folder.settings.audit
     settings = settings.model_copy(update={"device": device or settings.device})
     checkpoint = load_once(folder.checkpoint)
+    inputs = folder.with_content(job.inputs)  # before reading: files may change meanwhile
     stack = read_stack(job.row)
     refuse_unfit(stack, checkpoint, settings)  # before it is segmented
-    labels = read_labels(job.row, like=stack) if job.labels else _segmented(job, stack, device)
+    if job.labels:
+        labels = read_labels(job.row, like=stack)
+    else:
+        labels = _segmented(job, stack, inputs, device)
     width = checkpoint.layers[settings.layer or checkpoint.layer].channels
     causal: dict[str, Any] = {}
     pictures = 0
@@ -168,7 +172,7 @@ def _audit(job: StackJob, device: str | None) -> int:
             if job.held_out:
                 table = table.join(_called(job, crops, checkpoint, settings), on="label")
     recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings) | causal)
-    recipe |= {"run": folder.recipe, "inputs": folder.with_content(job.inputs)}
+    recipe |= {"run": folder.recipe, "inputs": inputs}
     recipe["pictures"] = pictures
     write_table(table.drop(columns="flagged"), folder.cells(job.name), recipe, profiles)
     return len(table)
@@ -207,14 +211,16 @@ def _drawn(
     return donors_once(job.folder.donors), how, drawn
 
 
-def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
+def _segmented(
+    job: StackJob, stack: ZStack, inputs: Mapping[str, Any], device: str | None
+) -> np.ndarray:
     """Labels made before from the same image, or made now."""
     from gradcamo.files.labels import read_labels, write_labels
     from gradcamo.segmentation.planes import recipe, segment
 
     path = job.folder.labels(job.name)
     notes = path.with_name(f"{job.name}.json")
-    image = {column: said for column, said in job.inputs.items() if column != "labels"}
+    image = {name: said for name, said in job.inputs.items() if name not in ("labels", "held_out")}
     with suppress(OSError, ValueError, KeyError, TypeError, GradcamoError):  # damaged: made anew
         check_seal(path, required=True)
         if job.folder.unchanged(json.loads(notes.read_text())["inputs"], image):
@@ -226,7 +232,7 @@ def _segmented(job: StackJob, stack: ZStack, device: str | None) -> np.ndarray:
     write_labels(path, labels, stack.spacing_um)
     with landing(notes) as scratch:
         made = {
-            "inputs": job.folder.with_content(image),
+            "inputs": {name: inputs[name] for name in image},
             "segmentation": recipe(stack, settings),
         }
         scratch.write_text(to_json(made))

@@ -83,7 +83,7 @@ def _by_column(plate: pd.DataFrame, settings: TrainSettings) -> pd.Series:
 
 
 def _number(column: str) -> int:
-    if not column.strip().isdigit():
+    if not column.strip().isdecimal():
         raise GradcamoError(f"plate columns are numbers such as 02, got {column!r}")
     return int(column)
 

@@ -155,7 +155,7 @@ def check_stacks(stacks: Sequence[StackFiles]) -> list[str]:
 
 def row_letters(row: str) -> str:
     """Row 2 of a plate is B, row 27 AA; letters stay."""
-    if not row.isdigit():
+    if not row.isdecimal():
         return row.upper()
     letters, number = "", int(row)
     while number > 0:
