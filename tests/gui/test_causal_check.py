@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import docked, scored_label
+from qtpy.QtCore import QEvent
 
 import gradcamo as gc
 from gradcamo.auditing.cautions import cautions
@@ -25,7 +26,9 @@ from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.panels.steps.workbench import Workbench
 from gradcamo.docks.state.results import Results
+from gradcamo.docks.work import autosave
 from gradcamo.docks.work.export import Request, prepare
+from gradcamo.files.kept import read_kept
 from gradcamo.files.store import read_table, write_table
 from gradcamo.settings import CausalSettings, SwapSettings
 
@@ -200,6 +203,33 @@ def test_a_check_of_all_is_cancelled_within_a_second_and_keeps_what_it_found(
     assert time.monotonic() - began < 1
     assert 0 < answered() < len(whole_cells)
     assert explain.causal.message.text().startswith("Stopped")
+
+
+def kept_answers(window, qtbot):
+    qtbot.waitUntil(lambda: not window.autosave.writing.running, timeout=20_000)
+    kept = read_kept([window.autosave.home]).table
+    return int(kept["causal_effect"].notna().sum()) if "causal_effect" in kept else 0
+
+
+@pytest.mark.parametrize("saved_by", ["the clock", "closing"])
+def test_what_a_check_found_is_kept_while_it_goes_on(
+    ready, viewer, window, qtbot, monkeypatch, saved_by
+):
+    monkeypatch.setattr(autosave, "SECONDS", 0 if saved_by == "the clock" else 1000)
+    explain = docked(viewer, ExplainDock)
+    explain.causal.rows.inputs["draws"].value = 30
+    explain.causal.all.click()
+    whole_cells = ready.results.table.query("not touches_border").index.tolist()
+    qtbot.waitUntil(
+        lambda: any(ready.results.causal.draws_of(label) for label in whole_cells), timeout=60_000
+    )
+    if saved_by == "closing":
+        assert kept_answers(window, qtbot) == 0
+        window.autosave.eventFilter(None, QEvent(QEvent.Type.Close))
+    assert kept_answers(window, qtbot) > 0
+    assert ready.swapping.running
+    explain.causal.progress.cancel.click()
+    wait_for(qtbot, ready)
 
 
 def test_without_donors_it_is_said_where_they_come_from(

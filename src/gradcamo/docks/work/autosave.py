@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gradcamo.docks.state.session import Session
 
-SECONDS = 20  # between two savings of an audit that runs
+SECONDS = 20  # between two savings of work that runs
 
 
 class Autosave(QObject):
@@ -44,7 +44,8 @@ class Autosave(QObject):
         self.writing = Writer(self)
         session.labels_changed.connect(self._look)
         session.stack_changed.connect(self._look)
-        session.auditing.stepped.connect(self._on_audited)
+        session.auditing.stepped.connect(self._on_stepped)
+        session.swapping.stepped.connect(self._on_stepped)
         session.auditing.ended.connect(self.save_scores)
         session.explaining.ended.connect(self.save_scores)
         session.swapping.ended.connect(self.save_scores)
@@ -63,7 +64,9 @@ class Autosave(QObject):
         return self._homes[0] if self._homes else None
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Close and self.session.auditing.running:
+        session = self.session
+        at_work = session.auditing.running or session.swapping.running
+        if event.type() == QEvent.Type.Close and at_work:
             self.save_scores()  # what the run brought so far
         return False
 
@@ -162,7 +165,7 @@ class Autosave(QObject):
 
         return refresh
 
-    def _on_audited(self, _: Any) -> None:
+    def _on_stepped(self, _: Any) -> None:
         if time.monotonic() - self._saved_at > SECONDS:
             self.save_scores()
 
