@@ -8,6 +8,7 @@ import warnings
 import weakref
 from dataclasses import replace
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -367,6 +368,29 @@ def test_the_crop_as_it_is_is_what_an_audit_shows_the_network(dtype):
         np.testing.assert_allclose(x, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("lies_in", [np.asarray, da.from_array, "a mapped file"])
+def test_a_stack_of_the_other_byte_order_is_the_same_stack(lies_in, tmp_path):
+    checkpoint = resnet()
+    bank = crowd_bank(checkpoint)
+    stack, labels = crowd(int(bank.stacks[0].source))
+    turned = stack.data.astype(stack.data.dtype.newbyteorder())  # as bioformats2raw writes them
+    if lies_in == "a mapped file":
+        turned.tofile(tmp_path / "stack")
+        turned = np.memmap(tmp_path / "stack", turned.dtype, "r", shape=turned.shape)
+    else:
+        turned = lies_in(turned)
+    whole = np.flatnonzero(CellCrops(stack, labels, checkpoint.crop).scorable)[:1] + 1
+    of = {"only": whole.tolist(), "settings": CausalSettings(draws=2)}
+    asked = [
+        gc.causal_attention(one, cells, checkpoint, bank, **of)
+        for one, cells in (
+            (stack, labels),
+            (replace(stack, data=turned), labels.astype(labels.dtype.newbyteorder())),
+        )
+    ]
+    pd.testing.assert_frame_equal(*asked)
+
+
 def test_a_fused_network_sees_the_same_as_its_own():
     network = gc.efficientnet3d(in_channels=2, num_classes=2, width=0.1)
     size = (64, 64, 64)
@@ -469,6 +493,11 @@ def test_donors_of_the_own_well_and_image_are_left_out():
         "too few donors of treated are left: 2 from 1 image where 3 from 2 are needed"
     )
     assert table_of(checkpoint, bank, stack, labels, "another", "B02")["causal_reason"] == ""
+    for half in ({"well": "B02"}, {"plate": "P"}):
+        with pytest.raises(GradcamoError, match="name both plate and well"):
+            table_of(checkpoint, bank, stack, labels, **half)
+    numbered = replace(bank, stacks=tuple(s._replace(plate="1") for s in bank.stacks))
+    assert table_of(checkpoint, numbered, stack, labels, 1, "B02")["causal_reason"] != ""
     # a stack of the bank is known by its intensities, whatever it is called, and so is its well
     stack, labels = tiles([TREATED] * 2, source="elsewhere/copy.tif")
     stack.data[0, 0, 0, 0], stack.data[0, 0, 15, 15] = 1, 10

@@ -296,10 +296,11 @@ def test_causal_runs_go_on_where_they_ended_and_never_mix_with_others(results, p
             settings,
             settings.model_copy(update={"draws": 3}),
             settings.model_copy(update={"causal_cells": 4}),
+            settings.model_copy(update={"seed": 1}),
             settings.model_copy(update={"causal": False}),
         )
     ]
-    assert len(set(of)) == 4
+    assert len(set(of)) == 5
     held_out = settings.model_copy(update={"held_out": ("D02", "03")})
     folder = open_folder(trained[0], out, held_out, bank)
     there = {
@@ -403,6 +404,17 @@ def test_another_exposure_than_the_donors_is_said():
     assert said.startswith("controls of plate D differ from the donors' by -12% in the median")
     assert "of actin" in said
     assert exposure_cautions(stacks, CautionSettings(exposure=0.13)) == []
+    dark = about | {"bank_medians": [0.0, -50.0]}  # background was taken away
+    for medians, words in (
+        ([0.0, -50.0], None),
+        ([3.0, -50.0], r"by \+3, from 0, .* of DNA"),
+        ([0.0, -40.0], r"by \+20% .* of actin"),
+    ):
+        said = exposure_cautions(
+            [({"plate": "F", "treatment": "DMSO"}, dark | {"medians": medians})]
+        )
+        assert len(said) == (words is not None)
+        assert words is None or re.search(words, said[0])
     without = {"control": "", "bank_medians": None, "medians": [200.0, 50.0]}
     assert exposure_cautions([({"plate": "E", "treatment": ""}, about | without)]) == []
 

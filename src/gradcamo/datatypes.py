@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcamo.errors import GradcamoError, GradcamoWarning
-from gradcamo.mapped import SomeChannels, slabs
+from gradcamo.mapped import SomeChannels, native, slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,6 +107,7 @@ class ZStack:
                 f"channels are names in a tuple, got the text {self.channels!r}: of one channel "
                 f"write ({self.channels!r},)"
             )
+        object.__setattr__(self, "data", native(self.data))
         object.__setattr__(self, "channels", tuple(str(name) for name in self.channels))
         if len(self.channels) != shape[0] or len(set(self.channels)) != shape[0]:
             raise GradcamoError(

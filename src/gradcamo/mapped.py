@@ -23,7 +23,7 @@ def let_go(array: Any) -> None:
 class Native:
     """A mapped file of the other byte order, in this machine's when it is indexed."""
 
-    def __init__(self, mapped: np.memmap) -> None:
+    def __init__(self, mapped: Any) -> None:
         self._mapped = mapped
         self.shape, self.ndim = mapped.shape, mapped.ndim
         self.dtype = mapped.dtype.newbyteorder("=")
@@ -32,6 +32,19 @@ class Native:
         turned = np.asarray(self._mapped[index]).astype(self.dtype)
         let_go(self._mapped)
         return turned
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+def native(array: Any) -> Any:
+    """The same numbers in this machine's byte order; of what lies in a file when they are read."""
+    dtype = np.dtype(array.dtype)
+    if dtype.isnative:
+        return array
+    if hasattr(array, "astype") and not isinstance(array, np.memmap):
+        return array.astype(dtype.newbyteorder("="))
+    return Native(array)
 
 
 class SomeChannels:

@@ -95,12 +95,16 @@ def exposure_cautions(
             donors, channels = causal["bank_medians"], causal["channels"]
     said = []
     for plate, medians in seen.items():
-        differ = np.median(medians, axis=0) / np.maximum(donors, 1e-9) - 1
-        worst = int(np.abs(differ).argmax())
-        if abs(differ[worst]) > limits.exposure:
+        differ = np.median(medians, axis=0) - donors
+        size = np.abs(donors)  # 0 where more than half of a channel was set to 0
+        with np.errstate(divide="ignore"):
+            share = np.where(differ == 0, 0, differ / np.where(differ == 0, 1, size))
+        worst = int(np.abs(share).argmax())
+        if abs(share[worst]) > limits.exposure:
+            by = f"by {share[worst]:+.0%}" if size[worst] else f"by {differ[worst]:+.3g}, from 0,"
             said.append(
-                f"controls of plate {plate} differ from the donors' by {differ[worst]:+.0%} in the "
-                f"median intensity of {channels[worst]}: a network that reads the exposure "
-                "would count it as background"
+                f"controls of plate {plate} differ from the donors' {by} in the median intensity "
+                f"of {channels[worst]}: a network that reads the exposure would count it as "
+                "background"
             )
     return said

@@ -16,6 +16,7 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.windows import held
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_KNOWN_AS, TEXT, VOLUME_SHARES
 from gradcamo.datatypes import ZStack
+from gradcamo.errors import GradcamoError
 from gradcamo.settings import CausalSettings
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def causal_attention(
     Raises
     ------
     GradcamoError
-        If stack, labels, checkpoint and bank do not fit, a channel holds NaN, the network is random
-        in eval mode, or softmax is inside.
+        If stack, labels, checkpoint and bank do not fit, a plate is named without a well or a well
+        without a plate, a channel holds NaN, the network is random in eval mode, or softmax is
+        inside.
 
     Examples
     --------
@@ -165,6 +167,11 @@ def causal_batches(
     settings = settings or CausalSettings()
     asks = question(checkpoint, settings)
     bank.check_fits(checkpoint, asks.classes, crops.window)
+    if (plate is None) != (well is None):
+        raise GradcamoError(
+            f"donors of the stack's own well are left out, but the {'plate' if well else 'well'} "
+            "is not named: name both plate and well, or neither"
+        )
     chosen = crops.rows_of(only)
     return _run(crops, asks, bank, settings, chosen, plate, well, progress, between)
 
@@ -208,8 +215,8 @@ def place_of(crops: CellCrops, bank: DonorBank, plate: str | None, well: str | N
 
     content = content_hash(crops.stack)
     if plate is None or well is None:
-        plate, well = bank.well_of(content) or (None, None)
-    return Place(content, plate, well)
+        return Place(content, *(bank.well_of(content) or ()))
+    return Place(content, str(plate), str(well))
 
 
 def _row(

@@ -15,6 +15,7 @@ from gradcamo.datatypes import CellCrop, ZStack, refuse_no_stack, voxel_um3
 from gradcamo.errors import GradcamoError
 from gradcamo.files.masks import refuse_no_labels
 from gradcamo.files.misfits import refuse_misfit
+from gradcamo.mapped import native
 from gradcamo.settings import CropSettings
 
 
@@ -97,7 +98,7 @@ class CellCrops(Sequence[CellCrop]):
         refuse_no_stack(stack, "a cutting of crops")
         refuse_no_labels(labels)
         refuse_misfit(labels.shape, stack)
-        self.stack, self.labels, self.settings = stack, labels, settings or CropSettings()
+        self.stack, self.labels, self.settings = stack, native(labels), settings or CropSettings()
         cells = cell_extents(labels)
         if len(cells) and cells.index[0] < 0:
             raise GradcamoError(f"labels start at 0 (background), found {cells.index[0]}")
