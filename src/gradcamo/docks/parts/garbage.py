@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
+from gradcamo.docks.parts.worker import NAME
+
 EVERY_MS = 250
 """With Python's thresholds old objects are looked at twice a minute at most."""
+FAR = 10_000_000
+"""New objects before a thread collects by itself: a script whose windows nobody serves does so."""
 
 
 class GarbageCollection(QObject):
@@ -18,16 +23,25 @@ class GarbageCollection(QObject):
 
     def __init__(self, app: QCoreApplication) -> None:
         super().__init__(app)
+        self._usual = gc.get_threshold()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._collect)
+        app.aboutToQuit.connect(self._end)
+
+    def begin(self) -> None:
+        """Collect from now on, while the application runs."""
+        gc.set_threshold(FAR, *self._usual[1:])
         self._timer.start(EVERY_MS)
-        app.aboutToQuit.connect(gc.enable)  # a script may go on without windows
-        gc.disable()
+
+    def _end(self) -> None:
+        """A script may go on without windows, and what still works may outlive them."""
+        self._timer.stop()
+        if all(thread.name != NAME for thread in threading.enumerate()):
+            gc.set_threshold(*self._usual)
 
     def _collect(self) -> None:
-        gc.disable()  # a window may have come after the last one was closed
         for generation in (2, 1, 0):
-            if gc.get_count()[generation] > gc.get_threshold()[generation]:
+            if gc.get_count()[generation] > self._usual[generation]:
                 gc.collect(generation)
                 return
 
@@ -35,5 +49,5 @@ class GarbageCollection(QObject):
 def collect_in_gui_thread() -> None:
     """From now on, while the application runs, no other thread collects."""
     app = QCoreApplication.instance()
-    if app is not None and app.findChild(GarbageCollection) is None:
-        GarbageCollection(app)
+    if app is not None:
+        (app.findChild(GarbageCollection) or GarbageCollection(app)).begin()
