@@ -60,6 +60,8 @@ def test_every_layer_of_a_network_fits_too(viewer, checkpoint, qtbot):
 
     class Result:
         summary = DataFrame({"layer": ["block_4"], "cells": [9]})
+        cells = DataFrame()
+        cells.attrs["recipe"] = {"cautions": []}
 
     dock._show(Result, Figure(), checkpoint)
     qtbot.waitUntil(dock._canvas.isVisible)

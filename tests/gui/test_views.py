@@ -12,6 +12,7 @@ from gradcamo.docks.panels.cells.gallery_dock import GalleryDock
 from gradcamo.docks.panels.plates.figures_dock import FiguresDock
 from gradcamo.docks.panels.plates.plate_dock import PlateDock
 from gradcamo.docks.window import window_of
+from gradcamo.words import counted
 
 pytestmark = pytest.mark.gui
 
@@ -45,7 +46,7 @@ def test_the_scores_that_are_drawn_are_those_of_the_table(figures, audited, qtbo
     groups = [tick.get_text().split("\n") for tick in axes.get_xticklabels()]
     for name, count in groups:
         cells = table[table["predicted"] == name]
-        assert count == f"{len(cells)} cells"
+        assert count == counted(len(cells), "cell")
         share = f"{(cells['grad_camo'] >= cutoff).mean():.0%}"
         assert share in [text.get_text() for text in axes.texts]
     assert {name for name, _ in groups} == set(table["predicted"])
