@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from conftest import docked
 from test_folders import PLATES
@@ -60,8 +62,7 @@ def test_every_layer_of_a_network_fits_too(viewer, checkpoint, qtbot):
 
     class Result:
         summary = DataFrame({"layer": ["block_4"], "cells": [9]})
-        cells = DataFrame()
-        cells.attrs["recipe"] = {"cautions": []}
+        cells = SimpleNamespace(attrs={"recipe": {"cautions": []}})
 
     dock._show(Result, Figure(), checkpoint)
     qtbot.waitUntil(dock._canvas.isVisible)
