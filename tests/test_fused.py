@@ -67,3 +67,10 @@ def test_a_network_of_ones_own_comes_back_as_it_is():
     with patch.object(efficientnet, "use_fast_convolutions", lambda network: network):
         plain = gc.efficientnet3d(in_channels=2, num_classes=3, width=0.25)
     assert fused(plain) is plain  # its convolutions do not know the mirror
+
+
+def test_a_network_made_ready_where_no_gradients_are_known_is_explained_all_the_same():
+    checkpoint = gc.Checkpoint.load("bundled")
+    with torch.inference_mode():
+        ready = checkpoint.on(torch.device("cpu"))
+    assert not any(weights.is_inference() for weights in ready.parameters())

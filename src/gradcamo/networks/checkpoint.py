@@ -341,7 +341,8 @@ class Checkpoint:
     @made_once
     def ready(self) -> nn.Module:
         """The network made ready for inference: the same numbers, sooner (`fused`)."""
-        return fused(self.network)
+        with torch.inference_mode(False):  # gradients are asked of what is kept
+            return fused(self.network)
 
     def on(self, device: torch.device) -> nn.Module:
         """The network made ready for inference on a device; its own weights stay where they are.
@@ -349,7 +350,7 @@ class Checkpoint:
         It takes crops as `gradcamo.networks.fused.mirrored_for` turns them, and gives maps so.
         """
         if device not in self._placed:
-            with alone(self.network):
+            with alone(self.network), torch.inference_mode(False):
                 if device not in self._placed:
                     self._placed[device] = on_device(self.ready, device)
         return self._placed[device]
