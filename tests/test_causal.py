@@ -145,6 +145,21 @@ def test_an_effect_within_two_standard_errors_is_not_answered():
             assert np.isnan(row["causal_own"]) == (not answered)
 
 
+@pytest.mark.parametrize("draws", [4, 1])
+def test_an_effect_that_devices_do_not_agree_on_is_no_answer(draws):
+    for effect, is_one in ((1e-9, False), (9e-4, False), (1.1e-3, True)):
+        pools = np.zeros((2, draws, 8))
+        pools[0, :, 0] = -effect  # alike in all draws: the standard error is 0
+        row = columns(Margins(*pools, np.full((draws, 2), np.nan), 0.0), True)
+        assert row["causal_effect"] == pytest.approx(effect)
+        assert row["causal_answered"] is (is_one if draws > 1 else None)
+        assert np.isnan(row["causal_own"]) == (not is_one)
+    row = asked(lambda o, u, b: 2 + 1e-4 * o, draws=draws)  # all but constant
+    assert 0 < row["causal_effect"] < 1e-3
+    assert not (draws > 1 and row["causal_answered"])
+    assert np.isnan(row["causal_own"])
+
+
 @pytest.mark.parametrize(
     ("nothing", "same", "swap", "flips", "layout"),
     [
@@ -477,6 +492,13 @@ def test_an_unknown_target_is_refused_before_any_work():
         asked(six, LEVELS["dose 1"], SIX, LEVELS, target="dose 9")
 
 
+def test_a_treatment_is_not_told_from_itself():
+    with pytest.raises(GradcamoError, match="'dose 2' is named as target and as reference"):
+        asked(six, LEVELS["dose 1"], SIX, LEVELS, target="dose 2", reference="dose 2")
+    row = asked(six, LEVELS["dose 1"], SIX, LEVELS, target="dose 2", reference="dose 1")
+    assert np.isfinite(row["causal_effect"])
+
+
 def table_of(checkpoint, bank, stack, labels, plate=None, well=None, only=(1,), **settings):
     return gc.causal_attention(
         stack, labels, checkpoint, bank, CausalSettings(**settings), only, plate, well
@@ -506,6 +528,20 @@ def test_donors_of_the_own_well_and_image_are_left_out():
     one_well = replace(bank, stacks=tuple(s._replace(well=s.well[0] + "02") for s in bank.stacks))
     row = table_of(checkpoint, one_well, stack, labels)
     assert row["causal_reason"] == "there is no other training well of treated"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, ">u2"])
+def test_a_copy_in_another_type_is_the_same_image(dtype):
+    checkpoint = known(lambda o, u, b: 10 * (o - 0.5))
+    bank = bank_of(checkpoint)
+    stack, labels = tiles([TREATED] * 2)
+    stack.data[0, 0, 0, 0], stack.data[0, 0, 15, 15] = 1, 10
+    copy_of_it = replace(stack, data=stack.data.astype(dtype))
+    row = table_of(checkpoint, bank, copy_of_it, labels)
+    assert "too few donors of treated are left: 2 from 1 image" in row["causal_reason"]
+    other = replace(copy_of_it, data=copy_of_it.data.copy())
+    other.data[0, 0, 0, 1] = 2
+    assert table_of(checkpoint, bank, other, labels)["causal_reason"] == ""
 
 
 def test_cells_of_the_only_well_of_their_class_are_told_so():
@@ -710,6 +746,31 @@ def test_a_stack_of_other_planes_is_refused():
         gc.causal_attention(stack, labels, checkpoint, bank)
 
 
+def test_planes_that_the_network_cannot_look_at_are_refused_as_in_an_audit():
+    stack, labels = crowd(1)
+    plane = replace(stack, data=stack.data[:, 2:3])
+    flat, deep = resnet(dims=2), resnet()
+    expected = {
+        "3D network, 1 has one plane": (deep, plane, labels[2:3]),
+        "2D network, 1 has 5 planes": (flat, stack, labels),
+    }
+    for said, (checkpoint, seen, cells) in expected.items():
+        bank = crowd_bank(resnet())  # that it does not fit comes second
+        for entry in (
+            lambda asks=checkpoint, s=seen, c=cells, b=bank: gc.causal_attention(s, c, asks, b),
+            lambda asks=checkpoint, s=seen, c=cells: DonorBank.cut(
+                [(s, c, {1: "a"}, "P", "A02")], asks
+            ),
+            lambda asks=checkpoint, s=seen, c=cells: gc.audit(s, c, replace(asks, layer="layer1")),
+        ):
+            with pytest.raises(GradcamoError, match=said):
+                entry()
+    with pytest.raises(GradcamoError, match="causal attention takes a stack, got ndarray"):
+        gc.causal_attention(stack.data[0, 2], labels[2], deep, bank)
+    with pytest.raises(GradcamoError, match="causal attention takes a checkpoint, got SmallResNet"):
+        gc.causal_attention(stack, labels, deep.network, bank)
+
+
 def test_nan_in_a_crop_is_named():
     checkpoint = resnet()
     bank = crowd_bank(checkpoint, dtype=np.float32)
@@ -769,6 +830,8 @@ def test_one_of_several_independent_labels_is_present_or_absent(values, called):
     assert row["causal_own"] == pytest.approx(1, abs=1e-6)
     with pytest.raises(GradcamoError, match="name the one to explain"):
         table_of(checkpoint, bank, stack, labels)
+    with pytest.raises(GradcamoError, match="leave out the reference 'large'"):
+        table_of(checkpoint, bank, stack, labels, target="mitotic", reference="large")
 
 
 def test_a_network_needs_no_layer_for_this():
@@ -887,6 +950,25 @@ def test_donors_that_are_kept_go_with_their_network():
     del checkpoint, bank
     garbage.collect()
     assert [held() for held in gone] == [None, None]
+
+
+def test_weights_that_were_changed_in_place_are_asked_anew():
+    checkpoint = resnet()
+    bank = crowd_bank(checkpoint)
+    stack, labels = crowd(1)
+    whole = CellCrops(stack, labels, checkpoint.crop)
+    whole = whole.table["label"][whole.scorable].to_list()
+
+    def ask(of):
+        return gc.causal_attention(stack, labels, of, bank, CausalSettings(draws=2), whole)
+
+    first = ask(checkpoint)
+    checkpoint.network.fc.weight.data.mul_(-3)  # which leaves no trace in its version counter
+    again, fresh = ask(checkpoint), ask(replace(checkpoint))
+    assert not np.allclose(first["causal_layout"], again["causal_layout"], equal_nan=True)
+    pd.testing.assert_frame_equal(again, fresh)
+    assert again.attrs["recipe"]["checkpoint"] == fresh.attrs["recipe"]["checkpoint"]
+    assert again.attrs["recipe"]["checkpoint"] != first.attrs["recipe"]["checkpoint"]
 
 
 def test_the_table_of_uses_counts_each_treatment_alike():

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import gradcamo as gc
+from gradcamo.auditing.layer_audit import layer_audit
+from gradcamo.errors import GradcamoWarning
+from gradcamo.settings import LayerAuditSettings
 
 VOXELS = np.zeros((2, 4, 8, 8), np.uint16)
 STACK = gc.ZStack(VOXELS, ("A", "B"))
@@ -55,3 +58,35 @@ def test_a_stack_with_too_few_channels_is_not_told_to_choose_among_them():
     checkpoint = gc.Checkpoint.load("bundled")
     with pytest.raises(gc.GradcamoError, match=r"has 2 .*a network that was trained on these"):
         gc.audit(STACK, LABELS, checkpoint)
+
+
+def test_a_network_is_named_alike_wherever_one_is_taken(tmp_path):
+    network = gc.Checkpoint.load("bundled")
+    copy = tmp_path / "copy.safetensors"
+    network.save(copy)
+    voxels = np.random.default_rng(0).integers(0, 4000, (6, 9, 80, 80), np.uint16)
+    stack = gc.ZStack(voxels, network.channels)
+    labels = np.zeros(stack.shape[1:], np.int32)
+    labels[2:7, 30:50, 30:50] = 1
+    taken = [gc.audit(stack, labels, named) for named in (network, "bundled", copy, str(copy))]
+    scores = {table["grad_camo"].iloc[0] for table in taken}
+    assert len(scores) == 1
+    assert {table.attrs["recipe"]["checkpoint"] for table in taken} == {network.hash}
+    (batch,) = gc.audit_batches(stack, labels, "bundled")
+    assert batch.table["grad_camo"].iloc[0] in scores
+    source = (stack, labels, {1: "control"}, "P", "A02")
+    with pytest.warns(GradcamoWarning, match="from one image"):
+        bank = gc.DonorBank.cut([source], "bundled")
+    asked = gc.causal_attention(stack, labels, "bundled", bank)
+    assert asked["causal_reason"].iloc[0] == "there is no other training well of control"
+    settings = LayerAuditSettings(layers=("head",))
+    for entry in (
+        lambda named: gc.audit(stack, labels, named),
+        lambda named: gc.causal_attention(stack, labels, named, bank),
+        lambda named: layer_audit("plate.csv", named, settings),
+        lambda named: gc.open_window(checkpoint=named),
+    ):
+        with pytest.raises(gc.GradcamoError, match=r"missing\.safetensors does not exist"):
+            entry(tmp_path / "missing.safetensors")
+        with pytest.raises(gc.GradcamoError, match="takes a checkpoint, got int: name its file or"):
+            entry(3)

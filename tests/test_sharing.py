@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from gradcamo import AuditSettings, Checkpoint, CropSettings, efficientnet3d, gr
 from gradcamo.auditing.compare import compare_maps
 from gradcamo.auditing.stack import audit_batches, cells_of, gather
 from gradcamo.networks.geometry import describe_layers
-from gradcamo.networks.sharing import alone
+from gradcamo.networks.sharing import alone, mark_of
 
 CROP = CropSettings(size_yx=(32, 32))
 WHOLE = [7, 40, 41, 90_000]
@@ -221,3 +222,41 @@ def test_a_turn_ends_with_an_error_too():
             return True
 
     assert elsewhere(enter)
+
+
+def kept_in_double():
+    network = SmallResNet(3, 2)
+    network.register_buffer("empty", torch.empty(0))
+    return own(network.double())
+
+
+@pytest.mark.parametrize("made", [bundled, own, kept_in_double])
+def test_a_network_whose_weights_were_changed_is_audited_as_it_is_now(made, field):
+    checkpoint = made()
+
+    def scores(of):
+        table, profiles = gather(audit_batches(*field, of))
+        return table["confidence"].to_numpy(), table["grad_camo"].to_numpy(), profiles
+
+    first, hashed = scores(checkpoint), checkpoint.hash
+    mark = mark_of(checkpoint.network)
+    assert checkpoint.ready is checkpoint.ready
+    weights = dict(checkpoint.network.named_parameters())
+    for name in ("_fc.weight", "_conv_stem.weight", "fc.weight", "stem.0.weight"):
+        if name in weights:
+            weights[name].data.mul_(-2)  # which leaves no trace in its version counter
+    assert mark_of(checkpoint.network) != mark
+    again, fresh = scores(checkpoint), scores(replace(checkpoint))
+    for now, then in zip(again, fresh, strict=True):
+        np.testing.assert_array_equal(now, then)
+    assert not np.allclose(again[-1], first[-1])
+    assert checkpoint.hash == replace(checkpoint).hash != hashed
+
+
+def test_what_was_made_of_weights_that_are_there_still_is_not_made_again(field):
+    checkpoint = own()
+    gather(audit_batches(*field, checkpoint))
+    layers, trials = checkpoint.layers, dict(checkpoint.trials)
+    gather(audit_batches(*field, checkpoint))
+    assert checkpoint.layers is layers
+    assert checkpoint.trials == trials != {}

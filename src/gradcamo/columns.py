@@ -85,7 +85,8 @@ CAUSAL_COLUMNS = {
     ),
     "causal_effect_se": Column("standard error of the effect over the draws, in logits"),
     "causal_answered": Column(
-        "the effect exceeds two standard errors and is of the prediction", "answered"
+        "the effect exceeds two standard errors and 0.001 logits, and is of the prediction",
+        "answered",
     ),
     "causal_flips": Column("with all contents swapped for the reference's the call changes"),
     "causal_against": Column("share of the evidence that speaks against the prediction"),

@@ -15,7 +15,7 @@ from gradcamo.auditing.cautions import layer_cautions, rank_cautions
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
-from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.checkpoint import Checkpoint, as_checkpoint
 from gradcamo.settings import LabelReadSettings, LayerAuditSettings, TrainSettings
 from gradcamo.training.cell_index import index_cells
 from gradcamo.training.explain_cells import ExplainedCells
@@ -38,7 +38,9 @@ class LayerAuditStep(NamedTuple):
 
 
 def layer_audit(
-    plate_csv: str | Path, checkpoint: Checkpoint, settings: LayerAuditSettings | None = None
+    plate_csv: str | Path,
+    checkpoint: Checkpoint | str | Path,
+    settings: LayerAuditSettings | None = None,
 ) -> LayerAudit:
     """Score every layer of a checkpoint on the held-out wells of a plate.
 
@@ -47,7 +49,7 @@ def layer_audit(
     plate_csv : path
         The plate is split as the checkpoint's training did, else by the default rule or the
         column ``split``.
-    checkpoint : Checkpoint
+    checkpoint : Checkpoint or path
     settings : LayerAuditSettings
 
     Returns
@@ -70,9 +72,12 @@ def layer_audit(
 
 
 def layer_audit_steps(
-    plate_csv: str | Path, checkpoint: Checkpoint, settings: LayerAuditSettings | None = None
+    plate_csv: str | Path,
+    checkpoint: Checkpoint | str | Path,
+    settings: LayerAuditSettings | None = None,
 ) -> Iterator[LayerAuditStep]:
     """`layer_audit` batch by batch, in one pass over the cells."""
+    checkpoint = as_checkpoint(checkpoint, "an audit of layers")
     settings = settings or LayerAuditSettings()
     names = tuple(dict.fromkeys(settings.layers or checkpoint.layers))
     cells = _cells(plate_csv, checkpoint, settings)

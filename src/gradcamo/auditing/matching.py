@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.crops import CellCrops, refuse_depth
 from gradcamo.cells.windows import held
 from gradcamo.datatypes import ZStack, refuse_no_stack
 from gradcamo.errors import GradcamoError
@@ -56,17 +56,7 @@ def refuse_unfit(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings)
             f"{expected}, {stack.source or 'the stack'} has {len(stack.channels)} "
             f"({', '.join(stack.channels)}): {cure}"
         )
-    if len(checkpoint.input_size) == 3 and stack.shape[1] == 1:
-        raise GradcamoError(
-            f"the checkpoint is a 3D network, {stack.source or 'the image'} has one plane: "
-            "open a Z-stack, or use a 2D network"
-        )
-    if len(checkpoint.input_size) == 2 and checkpoint.crop.window(stack.shape[1])[0] > 1:
-        raise GradcamoError(
-            f"the checkpoint is a 2D network, {stack.source or 'the stack'} has "
-            f"{stack.shape[1]} planes: project it, let crops be the middle plane of each cell "
-            "(CropSettings(planes=1)), or use a 3D network"
-        )
+    refuse_depth(stack, checkpoint.crop, checkpoint.input_size)
 
 
 def chosen_cells(crops: CellCrops, only: Collection[int] | None, stack: ZStack) -> np.ndarray:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class AuditBatch:
 def audit(
     stack: ZStack,
     labels: Any,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
     settings: AuditSettings | None = None,
     only: Collection[int] | None = None,
     **former: Any,
@@ -64,8 +65,9 @@ def audit(
         (C, Z, Y, X).
     labels : array of int
         (Z, Y, X), 0 outside cells.
-    checkpoint : Checkpoint
-        A network of your own comes in ``Checkpoint.around(network, channels, layer, input_size)``.
+    checkpoint : Checkpoint or path
+        ``"bundled"`` names the small network of this package; one of your own comes in
+        ``Checkpoint.around(network, channels, layer, input_size)``.
     settings : AuditSettings, optional
         Layer, alignment, target and the like.
     only : collection of int, optional
@@ -93,23 +95,23 @@ def audit(
     >>> import gradcamo as gc
     >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
     >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
-    >>> cells = gc.audit(stack, labels, gc.Checkpoint.load("bundled"))
+    >>> cells = gc.audit(stack, labels, "bundled")
     >>> cells[["label", "grad_camo", "chance", "ceiling"]].round(2).head(3)
        label  grad_camo  chance  ceiling
     0      1       0.22    0.19     0.99
     1      2       0.05    0.16     0.99
     2      3       0.25    0.17     0.99
     """
-    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.networks.checkpoint import as_checkpoint
 
     settings = settings or AuditSettings()
-    if former or not isinstance(checkpoint, Checkpoint):
-        came = ", ".join(former) or type(checkpoint).__name__
+    if former:
         raise GradcamoError(
-            f"an audit takes a checkpoint, got {came}: load one with gc.Checkpoint.load(path), or "
+            f"an audit takes a checkpoint, got {', '.join(former)}: name its file or 'bundled', or "
             "bring a network of your own in gc.Checkpoint.around(network, channels, layer, "
             "input_size); another layer of it is gc.AuditSettings(layer=…)"
         )
+    checkpoint = as_checkpoint(checkpoint)
     table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
     recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings))
     for caution in recipe["cautions"]:
@@ -142,7 +144,7 @@ def gather(batches: Iterable[AuditBatch]) -> tuple[pd.DataFrame, np.ndarray]:
 def audit_batches(
     stack: ZStack,
     labels: Any,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     settings: AuditSettings | None = None,
     only: Collection[int] | None = None,
 ) -> Iterator[AuditBatch]:
@@ -169,11 +171,13 @@ def audit_batches(
     >>> import gradcamo as gc
     >>> stack = gc.read_stack("plate/images/E02_s1.ome.tif")
     >>> labels = gc.read_labels("plate/labels/E02_s1.ome.tif")
-    >>> checkpoint = gc.Checkpoint.load("bundled")
-    >>> for batch in gc.audit_batches(stack, labels, checkpoint, only=[1, 2, 3]):
+    >>> for batch in gc.audit_batches(stack, labels, "bundled", only=[1, 2, 3]):
     ...     print(f"{batch.done} of {batch.total}", batch.maps.shape)
     3 of 3 (3, 4, 6, 6)
     """
+    from gradcamo.networks.checkpoint import as_checkpoint
+
+    checkpoint = as_checkpoint(checkpoint)
     return audit_crops(cells_of(stack, labels, checkpoint, settings), checkpoint, settings, only)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,10 @@ import pandas as pd
 
 from gradcamo.causal.regions import raw_cells
 from gradcamo.causal.shares import columns
-from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.crops import CellCrops, refuse_depth
 from gradcamo.cells.windows import held
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_KNOWN_AS, TEXT, VOLUME_SHARES
-from gradcamo.datatypes import ZStack
+from gradcamo.datatypes import ZStack, refuse_no_stack
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import CausalSettings
 
@@ -49,7 +50,7 @@ class CausalBatch:
 def causal_attention(
     stack: ZStack,
     labels: Any,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | str | Path,
     bank: DonorBank,
     settings: CausalSettings | None = None,
     only: Collection[int] | None = None,
@@ -68,8 +69,8 @@ def causal_attention(
         (C, Z, Y, X).
     labels : array of int
         (Z, Y, X), 0 outside cells.
-    checkpoint : Checkpoint
-        The network that is asked.
+    checkpoint : Checkpoint or path
+        The network that is asked; ``"bundled"`` for the small one of this package.
     bank : DonorBank
         Of training wells, with the same crop, planes and channels.
     settings : CausalSettings, optional
@@ -92,9 +93,9 @@ def causal_attention(
     Raises
     ------
     GradcamoError
-        If stack, labels, checkpoint and bank do not fit, a plate is named without a well or a well
-        without a plate, a channel holds NaN, the network is random in eval mode, or softmax is
-        inside.
+        If stack, labels, checkpoint and bank do not fit, target and reference are one, a plate is
+        named without a well or a well without a plate, a channel holds NaN, the network is random
+        in eval mode, or softmax is inside.
 
     Examples
     --------
@@ -107,6 +108,10 @@ def causal_attention(
     >>> len(asked), "causal_own" in asked
     (18, True)
     """
+    from gradcamo.networks.checkpoint import as_checkpoint
+
+    refuse_no_stack(stack, "causal attention")
+    checkpoint = as_checkpoint(checkpoint, "causal attention")
     settings = settings or CausalSettings()
     crops = CellCrops(held(stack.select(checkpoint.channels)), labels, checkpoint.crop)
     batches = causal_batches(crops, checkpoint, bank, settings, only, plate, well)
@@ -166,6 +171,7 @@ def causal_batches(
 
     settings = settings or CausalSettings()
     asks = question(checkpoint, settings)
+    refuse_depth(crops.stack, checkpoint.crop, checkpoint.input_size)
     bank.check_fits(checkpoint, asks.classes, crops.window)
     if (plate is None) != (well is None):
         raise GradcamoError(
@@ -209,11 +215,14 @@ def _run(
 
 
 def place_of(crops: CellCrops, bank: DonorBank, plate: str | None, well: str | None) -> Place:
-    """Where a stack comes from: as said, else as the bank knows it by its intensities."""
+    """Where a stack comes from: as said, else as the bank knows it by its intensities.
+
+    They are compared in the bank's type: a copy of a stack may be stored in another.
+    """
     from gradcamo.causal.donors import Place
     from gradcamo.causal.lot import content_hash
 
-    content = content_hash(crops.stack)
+    content = content_hash(crops.stack, bank.voxels.dtype)
     if plate is None or well is None:
         return Place(content, *(bank.well_of(content) or ()))
     return Place(content, str(plate), str(well))

@@ -76,7 +76,7 @@ class DonorBank:
     def cut(
         cls,
         stacks: Iterable[Source],
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | str | Path,
         control: str | None = None,
         per_class: int = 32,
         seed: int = 0,
@@ -88,7 +88,7 @@ class DonorBank:
         stacks : iterable of tuple
             (stack, labels, {label: class, …}, plate, well) of training wells only; they are read
             one after the other. Cells that are not named, or whose class is empty, are left out.
-        checkpoint : Checkpoint
+        checkpoint : Checkpoint or path
             Says channels and crop; its network is not asked.
         control : str, optional
             The control among the classes; found by its name by default, "" for none.
@@ -104,8 +104,9 @@ class DonorBank:
         Raises
         ------
         GradcamoError
-            If stacks differ in type or, where crops hold all planes, in planes, lack a channel,
-            hold NaN, or have no whole cell of any class; if there is no such control.
+            If stacks differ in type or, where crops hold all planes, in planes, have one plane for
+            a 3D network, lack a channel, hold NaN, or have no whole cell of any class; if there is
+            no such control.
 
         Warns
         -----
@@ -113,7 +114,9 @@ class DonorBank:
             If ``per_class`` had to fall for the crops to stay below `LARGEST`, not below `FEWEST`;
             if all donors of a class come from one image.
         """
-        lot = draw(stacks, checkpoint, per_class, seed)
+        from gradcamo.networks.checkpoint import as_checkpoint
+
+        lot = draw(stacks, as_checkpoint(checkpoint, "a donor bank"), per_class, seed)
         bank = cls._of(lot, control, per_class, seed)
         for caution in few_images(bank):
             warnings.warn(caution, GradcamoWarning, stacklevel=2)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from gradcamo.causal.bank import DonorBank, few_images
 from gradcamo.causal.inputs import Inputs, as_rows, case_on, intensities
 from gradcamo.causal.passes import scores
 from gradcamo.causal.question import Question
-from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.infer import usual_batch_size
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.settings import CausalSettings
@@ -152,13 +150,11 @@ def donors_for(
     device = choose_device(settings.device)
     batch_size = settings.batch_size or usual_batch_size(device)
     key = (id(bank), device, question.label)
-    kept = _kept.get(question.checkpoint, {})
-    if key not in kept:
+    kept = question.checkpoint.donors
+    made: Donors | None = kept.get(key)
+    if made is None:
         asked = question._replace(explained=None, reference=None)
         made = Donors(bank, asked, device, batch_size, progress)
-        kept = _kept[question.checkpoint] = {key: made}
-    return kept[key]
-
-
-_kept: WeakKeyDictionary[Checkpoint, dict[Any, Donors]] = WeakKeyDictionary()
-"""Gone with their network: what is kept here must not hold it."""
+        kept.clear()
+        kept[key] = made
+    return made

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from gradcamo.causal.regions import RawCell, raw_cell
-from gradcamo.cells.crops import CellCrops
+from gradcamo.cells.crops import CellCrops, refuse_depth
 from gradcamo.cells.windows import held
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
@@ -78,6 +78,7 @@ def draw(stacks: Iterable[Source], checkpoint: Checkpoint, per_class: int, seed:
     first: ZStack | None = None
     room = per_class
     for stack, labels, named, plate, well in stacks:
+        refuse_depth(stack, checkpoint.crop, checkpoint.input_size)
         stack = held(stack.select(checkpoint.channels))
         first = first or stack
         _check_alike(stack, first, checkpoint.crop)
@@ -138,18 +139,24 @@ def _check_alike(stack: ZStack, first: ZStack, crop: CropSettings) -> None:
         )
 
 
-def content_hash(stack: ZStack) -> str:
-    """SHA-256 of a stack's intensities, read once: the same whatever the file is called."""
-    if stack in _KNOWN:
-        return _KNOWN[stack]
-    said = sha256(f"{stack.shape} {np.dtype(stack.data.dtype).str}".encode())
-    for channel in range(stack.shape[0]):
-        for slab in slabs(stack.data[channel]):
-            said.update(np.ascontiguousarray(slab).data)
-    return _KNOWN.setdefault(stack, said.hexdigest())
+def content_hash(stack: ZStack, dtype: np.dtype | None = None) -> str:
+    """SHA-256 of a stack's intensities, read once: the same whatever the file is called.
+
+    With a ``dtype``, such as a bank's, as if they were stored in it.
+    """
+    kind = np.dtype(stack.data.dtype if dtype is None else dtype)
+    known = _KNOWN.setdefault(stack, {})
+    if kind not in known:
+        said = sha256(f"{stack.shape} {kind.str}".encode())
+        with np.errstate(invalid="ignore"):  # what the type does not hold is another stack's
+            for channel in range(stack.shape[0]):
+                for slab in slabs(stack.data[channel]):
+                    said.update(np.ascontiguousarray(slab, kind).data)
+        known[kind] = said.hexdigest()
+    return known[kind]
 
 
-_KNOWN: WeakKeyDictionary[ZStack, str] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[ZStack, dict[np.dtype, str]] = WeakKeyDictionary()
 
 
 def _numbers(digest: str) -> list[int]:

@@ -48,8 +48,10 @@ def question(checkpoint: Checkpoint, settings: CausalSettings) -> Question:
     Raises
     ------
     GradcamoError
-        If target or reference are none of its classes, or none is named of independent labels.
+        If target or reference are none of its classes, or one and the same; if no target, or a
+        reference, is named of independent labels.
     """
+    checkpoint.renew()
     classes = checkpoint.classes
     for name in (settings.target, settings.reference):
         if name is not None and name not in classes:
@@ -57,10 +59,20 @@ def question(checkpoint: Checkpoint, settings: CausalSettings) -> Question:
                 f"the checkpoint knows the treatments {', '.join(classes)}, not {name!r}: choose "
                 "one of them"
             )
+    if settings.target is not None and settings.target == settings.reference:
+        raise GradcamoError(
+            f"{settings.target!r} is named as target and as reference: a treatment is told from "
+            "another one; name another reference, or none"
+        )
     number = {name: k for k, name in enumerate(classes)}
     target = None if settings.target is None else number[settings.target]
     check_target(target, classes, checkpoint.outputs)
     if checkpoint.outputs == "independent":
+        if settings.reference is not None:
+            raise GradcamoError(
+                "the network's labels are independent of each other, so the presence of one is "
+                f"told from its absence: leave out the reference {settings.reference!r}"
+            )
         return Question(checkpoint, PRESENCE, label=target)
     reference = None if settings.reference is None else number[settings.reference]
     return Question(checkpoint, classes, target, reference)

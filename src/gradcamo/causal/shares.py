@@ -16,6 +16,9 @@ import numpy as np
 from gradcamo.causal.regions import EVERYONE, PLAYERS
 from gradcamo.columns import CAUSAL_SHARES
 
+SAME = 1e-3
+"""Logits by which devices may differ: what does not exceed it is no effect."""
+
 _GAINS = np.zeros((3, 8))
 for _p in range(3):
     for _s in range(8):
@@ -81,8 +84,8 @@ def columns(margins: Margins, predicted: bool) -> dict[str, object]:
     effect = same[0] - contrast[0]
     spread = [pool[:, 0].var(ddof=1) if draws > 1 else np.nan for pool in margins[:2]]
     error = float(np.sqrt(sum(spread) / draws))
-    answered = bool(effect > 2 * error) and predicted if draws > 1 else None
-    shared = (effect > 0 and predicted) if answered is None else answered
+    answered = bool(effect > max(2 * error, SAME)) and predicted if draws > 1 else None
+    shared = (effect > SAME and predicted) if answered is None else answered
     given = np.maximum(phi, 0)
     shares = given / given.sum() if shared and given.any() else np.full(3, np.nan)
     found: dict[str, object] = dict(zip(CAUSAL_SHARES, shares, strict=True))

@@ -44,6 +44,28 @@ def refuse_planes(crop: CropSettings, input_size: Sequence[int]) -> None:
         )
 
 
+def refuse_depth(stack: ZStack, crop: CropSettings, input_size: Sequence[int]) -> None:
+    """Refuse a stack of one plane for a 3D network, and crops of several for a 2D one.
+
+    Raises
+    ------
+    GradcamoError
+        If so.
+    """
+    planes = stack.shape[1]
+    if len(input_size) == 3 and planes == 1:
+        raise GradcamoError(
+            f"the checkpoint is a 3D network, {stack.source or 'the image'} has one plane: "
+            "open a Z-stack, or use a 2D network"
+        )
+    if len(input_size) == 2 and crop.window(planes)[0] > 1:
+        raise GradcamoError(
+            f"the checkpoint is a 2D network, {stack.source or 'the stack'} has {planes} planes: "
+            "project it, let crops be the middle plane of each cell (CropSettings(planes=1)), or "
+            "use a 3D network"
+        )
+
+
 class CellCrops(Sequence[CellCrop]):
     """Every cell of a stack in its window, cut when asked for, in ascending label.
 

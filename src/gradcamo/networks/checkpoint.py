@@ -41,7 +41,7 @@ from gradcamo.networks.meaning import check_classes
 from gradcamo.networks.outputs import check_gradients, is_transformer, unwrapped
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.networks.replay import Replayed
-from gradcamo.networks.sharing import alone, made_once
+from gradcamo.networks.sharing import alone, made_once, renew
 from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_layers
 from gradcamo.settings import CropSettings, Outputs
@@ -53,6 +53,26 @@ BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"
 def checkpoint_path(path: str | Path) -> Path:
     """Where a checkpoint lies; ``bundled`` names the one that comes with this package."""
     return BUNDLED if str(path) == "bundled" else Path(path)
+
+
+def as_checkpoint(given: Checkpoint | str | Path | None, taker: str = "an audit") -> Checkpoint:
+    """A checkpoint as a user names it: itself, its file, or ``bundled``.
+
+    Raises
+    ------
+    GradcamoError
+        If it is something else, or cannot be read.
+    """
+    if isinstance(given, str | Path):
+        return Checkpoint.load(given)
+    if not isinstance(given, Checkpoint):
+        raise GradcamoError(
+            f"{taker} takes a checkpoint, got {type(given).__name__}: name its file or 'bundled', "
+            "or bring a network of your own in gc.Checkpoint.around(network, channels, layer, "
+            "input_size)"
+        )
+    given.renew()
+    return given
 
 
 @cache
@@ -288,6 +308,10 @@ class Checkpoint:
             x = x[:, :, 0]
         return resize(standardise(x, self.channel_mean, self.channel_std), self.input_size)
 
+    def renew(self) -> None:
+        """Let go of what was made of the network's weights, if these were changed since."""
+        renew(self)
+
     @made_once
     def layers(self) -> dict[str, LayerInfo]:
         """Channels, grid, stride and offset of each layer at this input size."""
@@ -362,6 +386,11 @@ class Checkpoint:
     @made_once
     def last(self) -> dict[Hashable, Replayed[Any]]:
         """What a device did last, and how; whoever goes on with it takes it out meanwhile."""
+        return {}
+
+    @made_once
+    def donors(self) -> dict[Hashable, Any]:
+        """What it said last of the donors of a bank (`gradcamo.causal.donors`)."""
         return {}
 
     @made_once

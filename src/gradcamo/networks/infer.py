@@ -80,6 +80,7 @@ def explain(
         softmax is inside.
     """
     check_target(target, checkpoint.classes, checkpoint.outputs)
+    checkpoint.renew()
     trial = checkpoint.trial(layers)
     seen = _explained(
         crops, checkpoint, layers, target, alignment, batch_size, device, gradients, trial

@@ -12,7 +12,9 @@ from itertools import count
 from threading import Lock, RLock
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
+from zlib import crc32
 
+import torch
 from torch import Tensor, nn
 
 N = TypeVar("N", bound=nn.Module)
@@ -89,8 +91,24 @@ def copied(network: N) -> N:
         return copy.deepcopy(network, {id(x): x.detach() for x in made if not x.is_leaf})
 
 
+def mark_of(network: nn.Module) -> int:
+    """A number that changes with any bit of its weights and buffers, however they are changed.
+
+    What has no bits to look at (device meta) or has them packed (quantised) is passed over.
+    """
+    mark = 0
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized):
+            bits = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+            mark = crc32(bits.numpy().data, mark)
+    return mark
+
+
 class made_once(Generic[T]):
-    """A `cached_property` of whoever has a ``network``, made by one thread for all."""
+    """A `cached_property` of whoever has a ``network``, made by one thread for all.
+
+    It is made of the network's weights as they are then, until `renew` finds others.
+    """
 
     def __init__(self, make: Callable[[Any], T]) -> None:
         self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
@@ -100,6 +118,23 @@ class made_once(Generic[T]):
             return self  # type: ignore[return-value]
         with alone(owner.network):
             if self.name not in owner.__dict__:
+                if _MADE_OF not in owner.__dict__:
+                    owner.__dict__[_MADE_OF] = mark_of(owner.network)
                 owner.__dict__[self.name] = self.make(owner)
         made: T = owner.__dict__[self.name]  # found there from now on, without a call
         return made
+
+
+_MADE_OF = "_made_of"
+
+
+def renew(owner: Any) -> None:
+    """Let go of all that was `made_once` of weights which the network has no longer."""
+    before = owner.__dict__.get(_MADE_OF)
+    if before is None or before == mark_of(owner.network):
+        return
+    with alone(owner.network):
+        for name, value in vars(type(owner)).items():
+            if isinstance(value, made_once):
+                owner.__dict__.pop(name, None)
+        owner.__dict__.pop(_MADE_OF, None)

@@ -19,7 +19,7 @@ from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
 from gradcamo.plate.headers import refused
 from gradcamo.plate.jobs import PICTURE_BYTES, REPORT_BYTES, largest, least_bytes, stack_jobs
-from gradcamo.plate.run import bank_of, open_checkpoint
+from gradcamo.plate.run import bank_of
 from gradcamo.plate.tasks import StackJob
 from gradcamo.settings import PlateSettings
 
@@ -99,10 +99,11 @@ def plan_plate(
     GradcamoError
         If the plate or the checkpoint cannot be read.
     """
+    from gradcamo.networks.checkpoint import as_checkpoint
     from gradcamo.plate.cluster import local_workers
 
     settings = settings or PlateSettings()
-    network = open_checkpoint(checkpoint)
+    network = as_checkpoint(checkpoint, "a plan of a plate")
     if settings.causal and bank is None:
         bank = bank_of(checkpoint, settings)
     donors = bank.hash if bank and settings.causal else ""

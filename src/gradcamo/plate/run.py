@@ -111,9 +111,11 @@ def plate_steps(
     bank: DonorBank | None = None,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
+    from gradcamo.networks.checkpoint import as_checkpoint
+
     settings = settings or PlateSettings()
     rows = open_plate(plate, settings)
-    network = open_checkpoint(checkpoint)
+    network = as_checkpoint(checkpoint, "an audit of a plate")
     refuse_other_spellings(rows, network, "the plate")
     if settings.causal and bank is None:
         bank = bank_of(checkpoint, settings)
@@ -244,13 +246,6 @@ def _log(outcome: Outcome) -> None:
         log.error("%s: %s\n%s", outcome.name, outcome.reason, outcome.details)
     else:
         log.info("%s: %d cells", outcome.name, outcome.cells)
-
-
-def open_checkpoint(checkpoint: str | Path | Checkpoint) -> Checkpoint:
-    """The checkpoint, loaded if a path was given."""
-    from gradcamo.networks.checkpoint import Checkpoint
-
-    return Checkpoint.load(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
 
 
 def open_folder(

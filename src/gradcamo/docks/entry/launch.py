@@ -165,9 +165,9 @@ def _network(checkpoint: Checkpoint | str | Path | None) -> tuple[Checkpoint | N
         return None, ""
     name = "from Python"
     if isinstance(checkpoint, str | Path):
-        from gradcamo.networks.checkpoint import Checkpoint
-
         name = Path(checkpoint).name
-        checkpoint = Checkpoint.load(checkpoint)
+    from gradcamo.networks.checkpoint import as_checkpoint
+
+    checkpoint = as_checkpoint(checkpoint, "a window")
     _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
     return checkpoint, name
