@@ -28,12 +28,13 @@ from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_table
+from gradcamo.networks.checkpoint import as_checkpoint
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.cluster import cluster
 from gradcamo.plate.folder import PlateFolder
 from gradcamo.plate.headers import refused
 from gradcamo.plate.jobs import stack_jobs
-from gradcamo.plate.run import audit_plate, open_checkpoint, open_folder
+from gradcamo.plate.run import audit_plate, open_folder
 from gradcamo.plate.scheduling import run_jobs
 from gradcamo.plate.tasks import Outcome, StackJob
 from gradcamo.settings import PlateSettings
@@ -90,7 +91,7 @@ def opened(folder: Path, stacks: int, away_ms: float) -> dict[str, float]:
     pd.DataFrame(rows).to_csv(folder / "few" / "many.csv", index=False)
     model = folder / "model.safetensors"
     tiny_checkpoint().save(model)
-    network = open_checkpoint(model)
+    network = as_checkpoint(model)
     before = tifffile.TiffFile.__init__
 
     def far(self: tifffile.TiffFile, *args: object, **more: object) -> None:
@@ -155,7 +156,7 @@ def main() -> None:
         tiny_checkpoint(CLASSES).save(model)
         settings = PlateSettings(workers=options.workers)
         start = time.monotonic()
-        out = open_folder(open_checkpoint(model), folder / "out", settings)
+        out = open_folder(as_checkpoint(model), folder / "out", settings)
         jobs = stack_jobs(open_plate(table), out)
         outcomes, samples = watch(jobs, options.workers)
         audited = time.monotonic() - start
