@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import docked
 from napari.utils.theme import get_theme
 from qtpy.QtGui import QColor
 
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
+from gradcamo.docks.panels.plates.palette import Colours
+from gradcamo.docks.panels.plates.scatter import PointPlot
+from gradcamo.docks.panels.steps.histogram import ScoreHistogram
 from gradcamo.docks.panels.steps.workbench import Workbench
-from gradcamo.docks.parts.tint import BAD, FAINT, GOOD, INK, PAPER, WARN, legible
+from gradcamo.docks.panels.training.curves import TrainingCurves
+from gradcamo.docks.parts.plot import Plot
+from gradcamo.docks.parts.tint import BAD, FAINT, GOOD, WARN, legible
 
 pytestmark = pytest.mark.gui
 
@@ -32,7 +39,6 @@ def test_inks_stand_out_from_the_theme(theme, viewer):
     viewer.theme = theme
     background = get_theme(theme).background.as_hex()
     assert all(contrast(legible(ink), background) >= 4.5 for ink in (GOOD, WARN, BAD, FAINT))
-    assert contrast(INK, PAPER) >= 4.5
 
 
 @pytest.mark.shown
@@ -50,3 +56,37 @@ def test_messages_and_numbers_follow_another_theme(audited, viewer, qtbot):
         assert brush.color() == QColor(legible(FAINT))
         inks[theme] = seen
     assert inks["dark"] != inks["light"]
+
+
+@pytest.mark.shown
+def test_plots_follow_another_theme(window, viewer, qtbot):
+    """Paper as bright as the theme; axes, words, lines and rings stand out from it."""
+    histogram, curves, points = ScoreHistogram(), TrainingCurves(), PointPlot()
+    for dock in (histogram, curves, points):
+        docked(viewer, dock)
+    points.show_points(np.array([[0.0, 0.0], [1.0, 1.0]]), Colours(pd.Series(["a", "b"])))
+    points.mark(np.array([True, False]))
+    drawn = [curve.opts for curve in curves.curves.values()]
+    for theme in ("dark", "light", "dark"):
+        viewer.theme = theme
+        bright = [
+            sum(QColor(colour).getRgb()[:3]) > 384
+            for colour in (
+                get_theme(theme).background.as_hex(),
+                *map(paper, (histogram, curves.loss, points)),
+            )
+        ]
+        assert len(set(bright)) == 1
+        for plot in viewer.window._qt_window.findChildren(Plot):
+            for pen in (plot.getAxis("bottom").pen(), plot.getAxis("bottom").textPen()):
+                assert contrast(pen.color().name(), paper(plot)) >= 4.5
+        lines = [histogram._line.pen, histogram._applied.pen, points.box.line.opts["pen"]]
+        lines += [points.ring.opts["pen"], points.points.opts["pen"], *(o["pen"] for o in drawn)]
+        inks = [pen.color().name() for pen in lines]
+        inks += [label.opts["color"] for _, label in curves.legend.items]
+        assert all(contrast(ink, paper(points)) >= 4.5 for ink in inks)
+
+
+def paper(plot: Plot) -> str:
+    """The colour in a plot's corner, as it is painted."""
+    return plot.grab().toImage().pixelColor(1, 1).name()

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QWidget
 from gradcamo.auditing.cell_verdict import is_answered
 from gradcamo.colours import CAUSAL_SHARES, SHARES
 from gradcamo.columns import VOLUME_SHARES
+from gradcamo.docks.parts.tint import EMPTY, LINE, legible
 
 HEIGHT, GAP, NAMES = 15, 5, 38
-EMPTY = QColor("#3a3f4a")
 VOLUMES = VOLUME_SHARES[:2]  # the third fills the rest
 
 
@@ -32,7 +32,7 @@ def paint_shares(painter: QPainter, box: QRectF, shares: Sequence[float]) -> Non
 class ShareBars(QWidget):
     """The map's bar, with the prediction's below it where the cell was asked causally.
 
-    White ticks are what regions fill of the crop, where that is known, else what a flat map
+    Ticks are what regions fill of the crop, where that is known, else what a flat map
     scores and the best that the layer allows.
     """
 
@@ -47,11 +47,11 @@ class ShareBars(QWidget):
         bars = len(self.bars())
         self.setFixedHeight(max(bars, 1) * (HEIGHT + GAP) + GAP)
         self.setToolTip(
-            "above: where the map lies; below: what the prediction owes to each region. White "
-            "ticks: what the regions fill of the crop"
+            "above: where the map lies; below: what the prediction owes to each region. Ticks: "
+            "what the regions fill of the crop"
             if bars > 1
             else "where the attention lies: on the cell, on its neighbours, on the background. "
-            "White marks: what a flat map scores, and the best this layer allows"
+            "Ticks: what a flat map scores, and the best this layer allows"
         )
         self.update()
 
@@ -68,7 +68,7 @@ class ShareBars(QWidget):
         return found
 
     def ticks(self) -> list[float]:
-        """Where white marks stand on the bars, from 0 to 1."""
+        """Where ticks stand on the bars, from 0 to 1."""
         row = self._row
         if row is None:
             return []
@@ -88,9 +88,9 @@ class ShareBars(QWidget):
                 painter.setPen(self.palette().windowText().color())
                 middle = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
                 painter.drawText(QRectF(0, top, left, HEIGHT), middle, name)
-            painter.fillRect(box, EMPTY)
+            painter.fillRect(box, QColor(legible(EMPTY)))
             paint_shares(painter, box, shares)
-            painter.setPen(QPen(Qt.GlobalColor.white, 2))
+            painter.setPen(QPen(QColor(legible(LINE)), 2))
             for tick in self.ticks():
                 x = left + int(width * tick)
                 painter.drawLine(x, top - 3, x, top + HEIGHT + 2)

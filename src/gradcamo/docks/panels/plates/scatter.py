@@ -10,10 +10,11 @@ from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QImage, QPainter
 
 from gradcamo.docks.panels.plates.palette import Colours
-from gradcamo.docks.parts.tint import PAPER
+from gradcamo.docks.parts.plot import Plot
+from gradcamo.docks.parts.tint import FAINT, LINE, legible
 
 LARGE = 5_000  # more points than these are drawn small, as a picture
-MANY = 300  # more chosen points than these are drawn white instead of ringed
+MANY = 300  # more chosen points than these are drawn in white or black, not ringed
 REACH = 8  # pixels between a click and its point
 
 
@@ -25,9 +26,9 @@ class LassoBox(pg.ViewBox):
     def __init__(self) -> None:
         super().__init__()
         self.lasso = False
-        self._line = pg.PlotCurveItem(pen=pg.mkPen("w", width=1.5))
+        self.line = pg.PlotCurveItem()
         self._corners: list[QPointF] = []
-        self.addItem(self._line, ignoreBounds=True)
+        self.addItem(self.line, ignoreBounds=True)
 
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
         if not self.lasso or event.button() != Qt.MouseButton.LeftButton:
@@ -38,10 +39,10 @@ class LassoBox(pg.ViewBox):
             self._corners = [self.mapToView(event.buttonDownPos())]
         self._corners.append(self.mapToView(event.pos()))
         xs, ys = [p.x() for p in self._corners], [p.y() for p in self._corners]
-        self._line.setData([*xs, xs[0]], [*ys, ys[0]])
+        self.line.setData([*xs, xs[0]], [*ys, ys[0]])
         if event.isFinish():
             self._corners = []
-            self._line.setData([], [])
+            self.line.setData([], [])
             self.drawn.emit(np.column_stack([xs, ys]))
 
 
@@ -82,7 +83,7 @@ class Cloud(pg.GraphicsObject):
         painter.drawImage(QRectF(seen.x(), seen.y(), width * pixel[0], height * pixel[1]), image)
 
 
-class PointPlot(pg.PlotWidget):
+class PointPlot(Plot):
     """Coloured points (N, 2); chosen ones are ringed."""
 
     clicked = Signal(int, bool)  # which point, and whether to add it to the chosen ones
@@ -90,20 +91,26 @@ class PointPlot(pg.PlotWidget):
 
     def __init__(self) -> None:
         self.box = LassoBox()
-        super().__init__(viewBox=self.box, background=PAPER)
+        super().__init__(viewBox=self.box)
         self.hideAxis("left")
         self.hideAxis("bottom")
-        self.hideButtons()
         self.setMinimumHeight(220)
         self.places = np.zeros((0, 2), np.float32)
-        self.points = pg.ScatterPlotItem(pen=None)
-        self.ring = pg.ScatterPlotItem(size=13, pen=pg.mkPen("w", width=2), brush=None)
+        self.points = pg.ScatterPlotItem()
+        self.ring = pg.ScatterPlotItem(brush=None)
         self.cloud = Cloud()
         self.addItem(self.points)
         self.addItem(self.cloud)
         self.addItem(self.ring)
         self.scene().sigMouseClicked.connect(self._on_click)
         self.box.drawn.connect(self._on_drawn)
+        self.follow_theme()
+
+    def follow_theme(self) -> None:
+        super().follow_theme()
+        self.box.line.setPen(legible(LINE), width=1.5)
+        self.points.setPen(legible(FAINT), width=0.5)  # yellow can be seen on white, too
+        self._ink_ring()
 
     def show_points(self, places: np.ndarray, colours: Colours | None) -> None:
         """Draw these points in these colours; with other places all of them come into view."""
@@ -129,10 +136,12 @@ class PointPlot(pg.PlotWidget):
     def mark(self, chosen: np.ndarray) -> None:
         """Ring the points at these places of the array, a boolean or an integer array."""
         places = self.places[chosen]
-        many = len(places) > MANY  # rings would hide what they surround
-        self.ring.setData(
-            pos=places, size=3 if many else 13, pen=pg.mkPen("w", width=1 if many else 2)
-        )
+        self.ring.setData(pos=places, size=3 if len(places) > MANY else 13)
+        self._ink_ring()
+
+    def _ink_ring(self) -> None:
+        many = len(self.ring.data) > MANY  # rings would hide what they surround
+        self.ring.setPen(legible(LINE), width=1 if many else 2)
 
     def _on_click(self, event: Any) -> None:
         if event.button() != Qt.MouseButton.LeftButton or not len(self.places):

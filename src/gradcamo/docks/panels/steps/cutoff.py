@@ -12,6 +12,7 @@ from superqt.utils import signals_blocked
 from gradcamo.cells.table import passes, whole
 from gradcamo.docks.canvas.colouring import score_range
 from gradcamo.docks.panels.steps.histogram import ScoreHistogram
+from gradcamo.docks.parts.tint import EMPTY, GOOD, legible
 from gradcamo.docks.parts.widgets import Message, with_points
 from gradcamo.docks.state.session import Session
 from gradcamo.settings import AuditSettings
@@ -53,9 +54,9 @@ class PassingBars(QWidget):
             short = measure.elidedText(name, Qt.TextElideMode.ElideRight, left - 8)
             painter.drawText(QRectF(0, top, left - 6, self.ROW), middle, short)
             bar = QRectF(left, top + 5, max(self.width() - left - right, 20), self.ROW - 10)
-            painter.fillRect(bar, QColor("#3a3f4a"))
+            painter.fillRect(bar, QColor(legible(EMPTY)))
             bar.setWidth(bar.width() * part / max(cells, 1))
-            painter.fillRect(bar, QColor("#56b4e9"))
+            painter.fillRect(bar, QColor(legible(GOOD)))
             text = f"{part:,} of {cells:,}"
             box = QRectF(self.width() - right, top, right, self.ROW)
             painter.drawText(box, middle | Qt.AlignmentFlag.AlignRight, text)

@@ -10,42 +10,39 @@ from qtpy.QtWidgets import QWidget
 from superqt.utils import signals_blocked
 
 from gradcamo.docks.canvas.colouring import score_colours
-from gradcamo.docks.parts.tint import INK, PAPER
+from gradcamo.docks.parts.plot import Plot
+from gradcamo.docks.parts.tint import FAINT, INK, LINE, WARN, legible
 
 BINS = 40
 
 
-class ScoreHistogram(pg.PlotWidget):
+class ScoreHistogram(Plot):
     """How many cells score how much."""
 
     cutoff_moved = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=PAPER)
+        super().__init__(parent)
         self.setFixedHeight(88)
         self.setMenuEnabled(False)
         self.setMouseEnabled(False, False)
-        self.hideButtons()
         self.hideAxis("left")
-        axis = self.getAxis("bottom")
-        axis.setPen(INK)
-        axis.setTextPen(INK)
         self.setToolTip("drag the line to move the cut-off; dashed: the one that is applied")
         self._bars = pg.BarGraphItem(x=[], height=[], width=1)
-        self._line = pg.InfiniteLine(
-            0.25,
-            movable=True,
-            bounds=(0, 1),
-            pen=pg.mkPen("w", width=2),
-            hoverPen=pg.mkPen("#e69f00", width=3),
-        )
-        self._applied = pg.InfiniteLine(
-            0.25, pen=pg.mkPen("#9aa0a8", width=1, style=Qt.PenStyle.DashLine)
-        )
+        self._line = pg.InfiniteLine(0.25, movable=True, bounds=(0, 1))
+        self._applied = pg.InfiniteLine(0.25)
         self.addItem(self._bars)
         self.addItem(self._applied)
         self.addItem(self._line)
         self._line.sigPositionChanged.connect(self._on_moved)
+        self.follow_theme()
+
+    def follow_theme(self) -> None:
+        super().follow_theme()
+        self._line.setPen(legible(LINE), width=2)
+        self._line.setHoverPen(legible(WARN), width=3)
+        self._applied.setPen(legible(FAINT), width=1, style=Qt.PenStyle.DashLine)
+        self._bars.setOpts(pen=legible(INK))
 
     def show_scores(self, scores: np.ndarray, top: float) -> None:
         """Draw scores; ``top`` is the upper end of the colour scale."""
@@ -58,7 +55,6 @@ class ScoreHistogram(pg.PlotWidget):
             height=counts,
             width=np.diff(edges) * 0.92,
             brushes=[QColor(*colour) for colour in colours.tolist()],
-            pen=None,
         )
         self.setXRange(0, top, padding=0.02)
         self.setYRange(0, max(1, counts.max(initial=0)) * 1.08, padding=0)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyqtgraph as pg
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from gradcamo.docks.parts.tint import GOOD, INK, PAPER, WARN
+from gradcamo.docks.parts.plot import Plot
+from gradcamo.docks.parts.tint import GOOD, INK, WARN, legible
 from gradcamo.progress import EpochResult, TrainingProgress
 
-TRAIN, VALIDATION = GOOD, WARN
-BATCH = (86, 180, 233, 90)
+COLOURS = {"train": GOOD, "validation": WARN}
+FAINTLY = 90  # of 255: a batch's loss
 
 
 class TrainingCurves(QWidget):
@@ -29,24 +30,32 @@ class TrainingCurves(QWidget):
         self.loss.getAxis("bottom").setStyle(showValues=False)
         self.accuracy.getAxis("bottom").setLabel("epoch")
         self.accuracy.setFixedHeight(144)  # as the other, and the label
-        self.batches = self.loss.plot(pen=pg.mkPen(BATCH, width=1))
-        legend = self.loss.addLegend(offset=(-4, 2), labelTextColor=INK, colCount=2)
-        legend.setLabelTextSize("8pt")
+        self.batches = self.loss.plot()
+        self.legend = self.loss.addLegend(offset=(-4, 2), colCount=2)
+        self.legend.setLabelTextSize("8pt")
         self.curves = {}
-        for name, colour in (("train", TRAIN), ("validation", VALIDATION)):
+        for name in COLOURS:
             for plot in (self.loss, self.accuracy):
                 what = f"{name}_{'loss' if plot is self.loss else 'accuracy'}"
-                self.curves[what] = plot.plot(
-                    name=name,
-                    pen=pg.mkPen(colour, width=2),
-                    symbol="o",
-                    symbolSize=6,
-                    symbolBrush=colour,
-                    symbolPen=None,
-                )
+                self.curves[what] = plot.plot(name=name, symbol="o", symbolSize=6, symbolPen=None)
         for plot in (self.loss, self.accuracy):
             box.addWidget(plot)
+        self.follow_theme()
         self.clear()
+
+    def follow_theme(self) -> None:
+        """Draw the curves in the colours of the theme, on plots that follow it."""
+        for plot in (self.loss, self.accuracy):
+            plot.follow_theme()
+        for what, curve in self.curves.items():
+            colour = legible(COLOURS[what.partition("_")[0]])
+            curve.setPen(colour, width=2)
+            curve.setSymbolBrush(colour)
+        faint = QColor(legible(GOOD))
+        faint.setAlpha(FAINTLY)
+        self.batches.setPen(faint, width=1)
+        for _, label in self.legend.items:
+            label.setText(label.text, color=legible(INK))
 
     def clear(self) -> None:
         """Forget the training before."""
@@ -72,17 +81,12 @@ class TrainingCurves(QWidget):
             curve.setData(epochs, [getattr(result, what) for result in history])
 
 
-def _plot(title: str) -> pg.PlotWidget:
-    plot = pg.PlotWidget(background=PAPER)
+def _plot(title: str) -> Plot:
+    plot = Plot()
     plot.setFixedHeight(128)
     plot.setMenuEnabled(False)
     plot.setMouseEnabled(False, False)
-    plot.hideButtons()
     plot.showGrid(y=True, alpha=0.2)
-    for side in ("left", "bottom"):
-        axis = plot.getAxis(side)
-        axis.setPen(INK)
-        axis.setTextPen(INK)
     plot.getAxis("left").setWidth(46)
     plot.getAxis("left").setLabel(title)
     return plot
