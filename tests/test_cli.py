@@ -76,19 +76,67 @@ def test_a_flag_of_a_nested_setting_reaches_it():
 @pytest.mark.parametrize(
     ("model", "value", "problem"),
     [
-        ("AuditSettings", {"cutoff": 3}, r"--cutoff.*less than or equal to 1.*got 3"),
-        ("PlateSettings", {"audit_cutoff": 3}, r"--audit-cutoff.*less than or equal to 1"),
+        (
+            "AuditSettings",
+            {"cutoff": 3},
+            r"^--cutoff should be a number, at least 0 and at most 1, got 3: .*0\.25$",
+        ),
+        ("PlateSettings", {"audit_cutoff": 3}, r"^--audit-cutoff should be .* at most 1, got 3"),
         ("TrainSettings", {"crop_size_yx": (0, 64)}, r"--crop-size-yx: each .* 1 to 65,536, got"),
         ("TrainSettings", {"input_size": (64, -1, 64)}, r"--input-size: each .* from 1 to 65,536"),
         ("TrainSettings", {"brightness_range": (2.0, 1.0)}, r"--brightness-range: .* smaller"),
         ("TrainSettings", {"gamma_range": (1.5, 0.5)}, r"--gamma-range: .* smaller"),
         ("TrainSettings", {"gamma_range": (0.0, 1.5)}, r"--gamma-range: .* greater than 0"),
         ("TrainSettings", {"gamma_range": (0.5, float("nan"))}, r"--gamma-range: .* finite"),
+        (
+            "ImportSettings",
+            {"spacing_um": (0.6, 0, 0.3)},
+            r"--spacing-um should be 3 values, .*got 0",
+        ),
     ],
 )
 def test_a_value_out_of_bounds_names_the_flag_and_the_bound(model, value, problem):
     with pytest.raises(gc.GradcamoError, match=problem):
         build(getattr(settings, model), value)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "said"),
+    [
+        (
+            "AuditSettings",
+            {"cutoff": 2, "batch_size": "many"},
+            "cutoff should be a number, at least 0 and at most 1, got 2: correct it, or leave it "
+            "out for 0.25; batch_size should be a whole number, at least 1 and at most 4,096, got "
+            "'many': correct it, or leave it out",
+        ),
+        (
+            "AuditSettings",
+            {"alignment": "papr"},
+            "alignment should be 'paper' or 'receptive-field', got 'papr': correct it, or leave it "
+            "out for 'paper'",
+        ),
+        (
+            "TrainSettings",
+            {"crop": {"planes": 0}},
+            "crop.planes should be a whole number, at least 1 and at most 100,000, got 0: correct "
+            "it, or leave it out",
+        ),
+        (
+            "AuditSettings",
+            {"cutof": 0.3},
+            "cutof is no setting of AuditSettings: did you mean cutoff?",
+        ),
+    ],
+)
+def test_python_and_recipes_are_told_which_setting_is_wrong(model, given, said):
+    with pytest.raises(gc.GradcamoError) as error:
+        getattr(settings, model)(**given)
+    assert str(error.value) == said
+    if "cutof" not in given:  # what another version knew is left out
+        with pytest.raises(gc.GradcamoError, match=r"^a recipe cannot be followed") as error:
+            getattr(settings, model).recorded({"settings": given})
+        assert str(error.value).endswith(said)
 
 
 def test_audit_writes_the_table_of_the_library(plate, tmp_path):

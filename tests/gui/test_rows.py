@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QSlider
 
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.state.look import Look
+from gradcamo.errors import GradcamoError
 from gradcamo.settings import (
     AuditSettings,
     CropSettings,
@@ -133,3 +134,16 @@ def test_a_model_of_ones_own_is_typed_or_chosen(made, qtbot):
     model.value = "/weights/mine"
     qtbot.keyClick(model.native.lineEdit(), Qt.Key.Key_Return)
     assert rows.values() == {"model": "/weights/mine"}
+
+
+def test_a_value_that_cannot_be_is_said_of_the_row_as_it_is_called(made):
+    rows = made(TrainSettings, "learning_rate", "gamma_range", titles={"gamma_range": "Powers"})
+    rows.inputs["learning_rate"].value = 20
+    rows.inputs["gamma_range"].value = (1.5, 0.5)
+    with pytest.raises(GradcamoError) as error:
+        rows.settings()
+    assert str(error.value) == (
+        "Learning rate should be a number, more than 0 and at most 10, got '20': correct it, or "
+        "leave it out for 0.0003; Powers: the first should be the smaller of two finite numbers, "
+        "got ('1.5', '0.5'): correct it, or leave it out for (0.5, 1.5)"
+    )

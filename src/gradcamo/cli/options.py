@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
+from gradcamo.settings.refused import SettingsError
 
 IMAGE = click.argument("image", type=click.Path(path_type=Path))
 OUT: dict[str, Any] = {"type": click.Path(path_type=Path), "required": True}
@@ -51,32 +52,35 @@ def settings_options(
     return decorate
 
 
-def build(model: type[Settings], values: dict[str, Any], within: str = "") -> Settings:
+def build(model: type[Settings], values: dict[str, Any]) -> Settings:
     """The settings from flat values, those left out (None) at their default.
-
-    ``within`` is what the flags of a nested model start with.
 
     Raises
     ------
     GradcamoError
         If a value is out of bounds.
     """
-    own = {name: value for name, value in values.items() if value not in (None, ())}
-    nested = {}
+    try:
+        return model(**_nested(model, values))
+    except SettingsError as error:
+        raise GradcamoError(error.said_of(_flag)) from error
+
+
+def _flag(place: Sequence[str]) -> str:
+    return f"--{'-'.join(place).replace('_', '-')}"
+
+
+def _nested(model: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Flat values as the model takes them: crop_size -> crop: size."""
+    given = {}
     for name, info in model.model_fields.items():
         if _is_model(info.annotation):
             parts = _flat(info.annotation)
-            inner = {part: own.pop(f"{name}_{part}", None) for part in parts}
-            nested[name] = build(info.annotation, inner, f"{within}{name}-")  # type: ignore[arg-type]
-    try:
-        return model(**own, **nested)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"--{within}{str(e['loc'][0]).replace('_', '-')}: "
-            f"{e['msg'].removeprefix('Value error, ')}, got {e['input']!r}"
-            for e in error.errors()
-        )
-        raise GradcamoError(problems) from error
+            inner = {part: values.get(f"{name}_{part}") for part in parts}
+            given[name] = _nested(info.annotation, inner)
+        elif values.get(name) not in (None, ()):
+            given[name] = values[name]
+    return given
 
 
 def _flat(model: Any) -> dict[str, FieldInfo]:
@@ -97,7 +101,7 @@ def _is_model(annotation: Any) -> bool:
 def _option(name: str, info: FieldInfo) -> Callable:
     default = info.get_default(call_default_factory=True)
     shown = "" if default is None else f"  [default: {_shown(default)}]"
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag([name])
     if info.annotation is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=_help(info) + shown)
     return click.option(flag, name, default=None, help=_help(info) + shown, **_type(info))

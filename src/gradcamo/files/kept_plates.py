@@ -6,8 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from gradcamo.files.landing import landing
 from gradcamo.settings import FolderSettings
 
@@ -31,7 +29,7 @@ def kept_told(plate: str | Path) -> FolderSettings:
         said = json.loads(_home(plate).read_text("utf-8"))
         said.pop("plate")
         return FolderSettings(**said)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, ValidationError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return FolderSettings()
 
 

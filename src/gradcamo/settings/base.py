@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from gradcamo.errors import GradcamoError
 from gradcamo.settings.docstrings import with_fields
+from gradcamo.settings.refused import settings_error
 
 Alignment = Literal["paper", "receptive-field"]
 Gradients = Literal["averaged", "local"]
@@ -89,6 +91,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    if not TYPE_CHECKING:  # type checkers read the fields
+
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise settings_error(type(self), error) from error
+
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Let ``help`` and the reference list the fields."""
@@ -102,6 +112,14 @@ class Settings(BaseModel):
         ----------
         recipe : mapping
             The recipe of a checkpoint or a table; these settings are its ``settings``.
+
+        Raises
+        ------
+        GradcamoError
+            If another version took a value that this one does not.
         """
         kept = recipe.get("settings", {})
-        return cls(**{name: kept[name] for name in cls.model_fields if name in kept})
+        try:
+            return cls(**{name: kept[name] for name in cls.model_fields if name in kept})
+        except GradcamoError as error:
+            raise GradcamoError(f"a recipe cannot be followed: {error}") from error

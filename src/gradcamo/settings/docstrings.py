@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from inspect import cleandoc
 from typing import Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-_BOUNDS = {Ge: "at least", Gt: "more than", Le: "at most", Lt: "less than"}
+from gradcamo.settings.refused import bounds
+
 _RAISES = """Raises
 ------
-ValidationError
-    If a value is out of bounds or there is no such setting (pydantic's; a ``ValueError``)."""
+GradcamoError
+    If a value is out of bounds or there is no such setting; it says which and what it should be."""
 
 
 def with_fields(docstring: str | None, fields: Mapping[str, FieldInfo]) -> str:
@@ -31,12 +31,7 @@ def _parameter(name: str, info: FieldInfo) -> str:
     if isinstance(info.default, BaseModel):
         default = f"default: {type(info.default).__name__}()"
         about = about or (info.default.__doc__ or "").partition("\n")[0]
-    bounds = [
-        f"{_BOUNDS[type(bound)]} {getattr(bound, type(bound).__name__.lower()):g}"
-        for bound in info.metadata
-        if type(bound) in _BOUNDS
-    ]
-    said = "; ".join(filter(None, (about, " and ".join(bounds))))
+    said = "; ".join(filter(None, (about, bounds(info.metadata))))
     return f"{name} : {_kind(info)}, {default}\n    {said}".rstrip()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magicgui.widgets import CheckBox
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
@@ -15,6 +14,7 @@ from gradcamo.docks.parts.input_widgets import WIDGETS, Choice, Line, Number, Sh
 from gradcamo.docks.parts.preferences import keep, recall
 from gradcamo.errors import GradcamoError
 from gradcamo.settings import Settings
+from gradcamo.settings.refused import SettingsError
 
 Choices = Sequence[str] | Mapping[str, str]
 
@@ -64,7 +64,7 @@ class SettingRows(QWidget):
             if field in kept:
                 try:
                     self.model(**{field: kept[field]})
-                except ValidationError:  # a setting that another version knew
+                except SettingsError:  # a setting that another version knew
                     continue
                 widget.value = kept[field]
         self._kept_as = name
@@ -92,10 +92,14 @@ class SettingRows(QWidget):
             fields = self.model.model_fields
             empty = [n for n, v in given.items() if v == () and fields[n].default is None]
             return self.model(**{**given, **dict.fromkeys(empty)})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise GradcamoError(f"{where}: {first['msg']}, got {first['input']!r}") from error
+        except SettingsError as error:
+            raise GradcamoError(error.said_of(self._title)) from error
+
+    def _title(self, place: Sequence[str]) -> str:
+        """What stands in front of a field."""
+        widget = self.inputs.get(place[0])
+        label = widget and self.form.labelForField(widget.native)
+        return (label and label.text()) or getattr(widget, "text", "") or ".".join(place)
 
 
 def _input(field: FieldInfo, choices: Choices | None, slider: bool) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
 from qtpy.QtCore import QObject, Signal
 
 from gradcamo.docks.canvas.sites import Sites, read_site
@@ -83,10 +82,7 @@ class PlateOnDisk(QObject):
         path = self.path
         if path is None:
             return
-        try:
-            told = FolderSettings(**{**self.told.model_dump(), **said})
-        except ValidationError as error:
-            raise GradcamoError(f"{error.errors()[0]['msg']}, got {said}") from error
+        told = FolderSettings(**{**self.told.model_dump(), **said})
         if self.found is not None and said.keys() <= set(APART):
             self._take(told, self.found)
         else:
