@@ -10,6 +10,7 @@ from gradcamo.files.labels import read_labels
 from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack
+from gradcamo.files.titles import stack_title
 from gradcamo.files.treatments import treatment_of_cells
 from gradcamo.files.wells import well_place
 
@@ -310,3 +311,34 @@ def test_an_image_is_no_plate(zarr_plate, tmp_path):
     for path in (zarr_plate / "B" / "03" / "0", tmp_path / "none.zarr"):
         with pytest.raises(GradcamoError, match="no OME-Zarr plate"):
             plate_from_zarr(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "title"),
+    [
+        ("a/D02_s1.ome.tif", "D02_s1.ome.tif"),
+        ("plate/4711_E02_s2_w{channel:d}.TIF", "4711_E02_s2"),
+        ("plate/4711_E02_s2_w{channel:d}{guid}.TIF", "4711_E02_s2"),
+        ("Images/r02c03f01p{z}-ch{channel}sk1fk1fl1.tiff", "r02c03f01sk1fk1fl1"),
+        ("plate/W0001F0002T0001Z{z}C{channel}.tif", "W0001F0002T0001"),
+        ("plate/{channel}_E02_s2.ome.tif", "E02_s2"),
+        ("plate/E02_s2_*.tif", "E02_s2"),
+        ("plate/E02/{channel}.tif", "E02"),
+        ("results/plate.zarr/E/2/0", "plate.zarr/E/2/0"),
+        ("results/one.ome.zarr", "one.ome.zarr"),
+        ("", ""),
+    ],
+)
+def test_a_stack_is_called_by_what_a_person_reads(image, title):
+    assert stack_title(image) == title
+    assert stack_title(image, {"well": "", "site": float("nan")}) == title
+    assert stack_title(image, {"well": "E02", "site": "2"}) == "E02 site 2"
+    assert stack_title(image, {"well": "E02", "site": ""}) == "E02"
+
+
+@pytest.mark.parametrize("layout", ["imagexpress", "operetta", "cellvoyager", "plane_files"])
+def test_no_stack_of_many_files_is_called_by_a_pattern(layout):
+    plate = read_plate(Path(__file__).parent / "data/cases/plates" / layout)
+    titles = [stack_title(image) for image in plate["image"]]
+    assert not any(set("{}*") & set(title) for title in titles)
+    assert len(set(titles)) == len(plate) > 1

@@ -20,6 +20,7 @@ from gradcamo.report import write_report
 from gradcamo.report.data import cutoff_steps, passing_at
 from gradcamo.report.findings import findings
 from gradcamo.views import cell_view, thumbnail
+from gradcamo.words import number, percent
 
 DOSES = {"D": "control", "B": "0.06x", "E": "40.0x"}
 NASTY = "</script><script>window.hacked = true</script>"
@@ -362,22 +363,45 @@ def test_causal_tables_count_asked_right_and_answered_cells(page):
         np.testing.assert_allclose(y, mine["causal_own"], atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def crowded(folder, tmp_path_factory) -> Path:
+    """The same plate with as many treatments as fill a phone's width twice, and long words."""
+    out = tmp_path_factory.mktemp("crowded")
+    shutil.copytree(folder, out, dirs_exist_ok=True)
+    said = {f"Staurosporine {dose} µM": 0.5 for dose in range(8)}
+    write_table(USES.drop(columns=["40.0x", "control"]).assign(**said), out / "uses.csv")
+    table = asked(cells()).replace({"treatment": {"control": "Staurosporine-in-DMSO-for-48-hours"}})
+    long = f"in {'4711_E02_s2_' * 12}.ome.tif a label lies in several pieces"
+    write_table(table, out / "cells.parquet", {"settings": {"cutoff": 0.3}, "cautions": [long]})
+    write_report(out, out / "report.html")
+    return out
+
+
 @pytest.mark.parametrize("width", [390, 768])
-def test_the_page_fits_a_phone_and_a_tablet(browser, folder, width):
+@pytest.mark.parametrize("plate", ["folder", "crowded"])
+def test_the_page_fits_a_phone_and_a_tablet(browser, plate, width, request):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": True},
     )
     try:
-        browser.get((folder / "report.html").as_uri())
+        browser.get((request.getfixturevalue(plate) / "report.html").as_uri())
         assert js(browser, "document.documentElement.scrollWidth") <= width
         wide = js(
             browser,
-            "[...document.querySelectorAll('section, .plot, svg.main-svg')].filter("
-            "e => !e.closest('[hidden]') && e.getBoundingClientRect().right > innerWidth + 1)"
+            "[...document.querySelectorAll('section, .plot, svg.main-svg, p, li, .wide')].filter("
+            f"e => !e.closest('[hidden]') && e.getBoundingClientRect().right > {width + 1})"
             ".map(e => e.id || e.className.baseVal || e.innerText.slice(0, 20))",
         )
         assert wide == []
+        hidden = js(  # of a table, beyond what its box shows when it is scrolled to its end
+            browser,
+            "[...document.querySelectorAll('table')].filter(t => t.offsetParent).map(t => {"
+            "const box = t.parentElement; box.scrollLeft = 1e6;"
+            "return t.getBoundingClientRect().right - box.getBoundingClientRect().right; })",
+        )
+        assert len(hidden) >= 6
+        assert max(hidden) <= 1
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -542,3 +566,26 @@ def test_the_summary_in_words_agrees_with_the_table():
     assert "on block_4 0.90" in said
     none = findings(table.assign(grad_camo=np.nan), 0.25, {})
     assert "No cell has a score." in none
+
+
+def test_what_rounds_to_nothing_has_no_minus(browser, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "plate")
+    measured = {"measure": "variance", "of": "grad_camo", "cells": "all"}
+    levels = pd.DataFrame(
+        {
+            "question": ["treatment", "well", "site", "cell"],
+            "value": [-0.001, -0.004, -0.02, 0.9],
+            "chance": [0.002, 0.001, 0.001, 0.9],
+            "p": [0.5, 0.5, 0.5, 1.0],
+        }
+    )
+    write_table(levels.assign(**measured), tmp_path / "plate/confounding.csv")
+    browser.get(write_report(tmp_path / "plate", tmp_path / "report.html").as_uri())
+    (variance,) = rows_of(browser, "Confounding")
+    assert [text.partition(" by")[0] for text in variance[1:]] == ["0 %", "0 %", "-2 %", "90 %"]
+    for value, digits in ((-0.001, 2), (-0.0, 2), (-0.4, 0), (-1e-9, 3)):
+        assert number(value, digits) == number(0.0, digits)
+    assert [number(-0.01, 1, "+"), number(-1234.5, 1), number(float("nan"))] == [
+        *("+0.0", "-1,234.5", "–")
+    ]
+    assert [percent(-0.001), percent(-0.01), percent(0.375)] == ["0%", "-1%", "38%"]

@@ -1,7 +1,8 @@
-"""Words that sentences share."""
+"""Words and numbers as sentences and tables share them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -13,3 +14,20 @@ def counted(n: int, what: str) -> str:
 def joined(names: Sequence[str]) -> str:
     """Names as in a sentence: ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def number(value: float | None, digits: int = 2, sign: str = "") -> str:
+    """A number of so many digits, a dash where there is none; what rounds to 0 has no minus.
+
+    Parameters
+    ----------
+    value : float, perhaps NaN
+    digits : after the point
+    sign : "+" to show it of positive numbers, too
+    """
+    return "–" if value is None or math.isnan(value) else f"{value:{sign}z,.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """A share as ``37%``, a dash where it is not known."""
+    return "–" if math.isnan(share) else f"{share:z.0%}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from conftest import docked
@@ -24,7 +26,9 @@ from test_your_files import (
 )
 
 from gradcamo.docks.panels.plates.plate_dock import PlateDock
+from gradcamo.docks.panels.plates.site_list import SiteList
 from gradcamo.docks.panels.steps.load import LoadDock
+from gradcamo.docks.panels.steps.workbench import Workbench
 from gradcamo.files.kept_plates import kept_told
 from gradcamo.settings import FolderSettings
 
@@ -416,3 +420,57 @@ def test_the_command_line_opens_a_folder_in_a_window(make_napari_viewer, monkeyp
     assert set(plate.table["channel_names"]) == {"DNA,C02"}
     found = CliRunner().invoke(main, ["open", str(PLATES / "x.tif"), "--pattern", "{well}"])
     assert "--pattern is for the folder of a plate" in found.output
+
+
+def listed(sites) -> list[tuple[str, ...]]:
+    """The rows that are shown, as they are read."""
+    return [
+        tuple(sites.item(row, n).text() for n in range(sites.columnCount()))
+        for row in range(sites.rowCount())
+        if not sites.isRowHidden(row)
+    ]
+
+
+def test_stacks_of_many_files_have_names_that_are_read(viewer, window, qtbot):
+    bench = docked(viewer, Workbench)
+    plate = read(bench.load, PLATES / "imagexpress", qtbot)
+    images = [row[2] for row in listed(bench.load.sites)]
+    assert all("{" in image for image in plate.table["image"])  # by which rows are joined
+    assert not any("{" in name for name in images)
+    assert len(set(images)) == len(images)
+    double_click(bench.load, 1, qtbot)
+    row = plate.table.iloc[1]
+    assert window.session.image == row["image"]
+    assert bench.image.currentText() == f"{row['well']} site {row['site']}"
+
+
+def test_sites_are_filtered_by_well_treatment_and_name(window, qtbot):
+    window.on_disk.table = pd.DataFrame(
+        {
+            "image": [f"p/{n}_w{{channel}}.tif" for n in range(2000)],
+            "well": [f"{'ABCDEFGH'[n // 12 % 8]}{n % 12 + 1:02d}" for n in range(2000)],
+            "site": [str(n // 96 + 1) for n in range(2000)],
+            "treatment": ["DMSO" if n % 12 < 2 else "Drug 0.1 µM" for n in range(2000)],
+        }
+    )
+    sites = SiteList(window.on_disk)
+    for part in (sites, sites.filter):
+        qtbot.addWidget(part)
+        part.show()
+    everything = listed(sites)
+    assert len(everything) == 2000
+    start = time.thread_time()  # of this thread: others may share the machine
+    qtbot.keyClicks(sites.filter, "b02 dm")
+    qtbot.wait(1)
+    took = time.thread_time() - start
+    assert listed(sites) == [row for row in everything if row[0] == "B02" and row[3] == "DMSO"]
+    assert took < 1.5  # six keys
+    for text, n in (("1999", 1), ("µM E12 site 2", 1), ("nothing like it", 0), ("", 2000)):
+        sites.filter.setText(text)
+        assert len(listed(sites)) == n
+    opened = []
+    window.on_disk.open_site = lambda row: opened.append(row["image"])
+    sites.filter.setText("1234")
+    row = next(n for n in range(2000) if not sites.isRowHidden(n))
+    sites.cellActivated.emit(row, 0)
+    assert opened == ["p/1234_w{channel}.tif"]

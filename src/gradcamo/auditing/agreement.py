@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcamo.cells.table import scored, told_causally
 from gradcamo.settings import CautionSettings
-from gradcamo.words import counted
+from gradcamo.words import counted, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +47,10 @@ def agreement(table: pd.DataFrame) -> Agreement:
         few = f"{counted(n, 'cell')} with both: a rank correlation needs {ENOUGH}."
         return Agreement(np.nan, n, few)
     rho = float(maps.rank().corr(owed.rank()))
-    means = f"on average maps put {maps.mean():.2f} on the cell, predictions owe {owed.mean():.2f}"
-    said = f"Spearman's ρ = {rho:.2f} over {n:,} cells; {means} to it."
+    means = (
+        f"on average maps put {maps.mean():.2f} on the cell, predictions owe {number(owed.mean())}"
+    )
+    said = f"Spearman's ρ = {number(rho)} over {n:,} cells; {means} to it."
     if owed.std() >= HARDLY:
         return Agreement(rho, n, said)
     said += (

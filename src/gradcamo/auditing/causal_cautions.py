@@ -101,7 +101,7 @@ def exposure_cautions(
             share = np.where(differ == 0, 0, differ / np.where(differ == 0, 1, size))
         worst = int(np.abs(share).argmax())
         if abs(share[worst]) > limits.exposure:
-            by = f"by {share[worst]:+.0%}" if size[worst] else f"by {differ[worst]:+.3g}, from 0,"
+            by = f"by {share[worst]:+z.0%}" if size[worst] else f"by {differ[worst]:+z.3g}, from 0,"
             said.append(
                 f"controls of plate {plate} differ from the donors' {by} in the median intensity "
                 f"of {channels[worst]}: a network that reads the exposure would count it as "

@@ -18,6 +18,7 @@ from gradcamo.auditing.score_cautions import LIMITS, one_class, share_at_chance,
 from gradcamo.cells.table import scored, whole
 from gradcamo.datatypes import Spacing, absent_text, spacing_text, unknown_axes
 from gradcamo.settings import CautionSettings
+from gradcamo.words import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,7 +185,7 @@ def rank_cautions(told: pd.DataFrame, limits: CautionSettings = LIMITS) -> list[
     told : DataFrame of `gradcamo.auditing.agreement.agreement_by_layer`
     """
     low = told[told["causal_rho"].map(lambda rho: ranks_otherwise(rho, limits))]
-    names = ", ".join(f"{layer} ({rho:.2f})" for layer, rho in low["causal_rho"].items())
+    names = ", ".join(f"{layer} ({number(rho)})" for layer, rho in low["causal_rho"].items())
     return [
         "Grad-CAMO ranks cells otherwise than their causal shares do (Spearman's ρ below "
         f"{limits.agreement:g}), so that a cell's score does not tell whether its prediction hangs "

@@ -12,6 +12,7 @@ from gradcamo.auditing.causal_cautions import doubts
 from gradcamo.auditing.verdict import REGIONS as OF_ALL
 from gradcamo.columns import CAUSAL_SHARES, SHARES, VOLUME_SHARES
 from gradcamo.settings import CautionSettings
+from gradcamo.words import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,7 @@ def cell_doubts(
     if not is_answered(row):
         return []
     return [
-        f"{what} ({name} {row[name]:.2f})"
+        f"{what} ({name} {number(row[name])})"
         for name, most, what in doubts(limits or CautionSettings())
         if row[name] > most
     ]
@@ -102,7 +103,9 @@ def _silence(row: Mapping[str, Any] | pd.Series) -> str:
     if row.get("predicted", row["causal_target"]) != row["causal_target"]:
         return f"{row['causal_target']} was asked for, the network calls it {row['predicted']}"
     error = row["causal_effect_se"]
-    by = f"{row['causal_effect']:+.1f}" + (f" ± {error:.1f}" if np.isfinite(error) else "")
+    by = number(row["causal_effect"], 1, "+") + (
+        f" ± {number(error, 1)}" if np.isfinite(error) else ""
+    )
     return (
         f"contents of {row['causal_reference']} in place of {row['causal_target']}'s take away "
         f"{by} logits, which cannot be told from nothing"

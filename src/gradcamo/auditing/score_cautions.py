@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcamo.auditing.agreement import agreement, ranks_otherwise
 from gradcamo.auditing.causal_cautions import causal_cautions
 from gradcamo.cells.table import scored, whole
+from gradcamo.files.titles import stack_title
 from gradcamo.settings import CautionSettings
+from gradcamo.words import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,8 +123,8 @@ def _ranks_otherwise(
     where += f" with {settings['gradients']} gradients" if "gradients" in settings else ""
     return (
         f"at {where} Grad-CAMO ranks {found.cells:,} cells otherwise than their causal shares do "
-        f"(Spearman's ρ {found.rho:.2f}, below {limits.agreement:g}): a cell's score here does not "
-        "tell whether its prediction hangs on it"
+        f"(Spearman's ρ {number(found.rho)}, below {limits.agreement:g}): a cell's score here does "
+        "not tell whether its prediction hangs on it"
     )
 
 
@@ -155,8 +156,8 @@ def _cell_names(cells: pd.DataFrame, among: pd.DataFrame) -> list[str]:
     """By their numbers, and by their stacks where there are several."""
     if "image" not in among or among["image"].nunique() < 2:
         return [str(label) for label in cells["label"]]
-    pairs = zip(cells["label"], cells["image"], strict=True)
-    return [f"{label} ({Path(image).name})" for label, image in pairs]
+    rows = cells.to_dict("records")
+    return [f"{row['label']} ({stack_title(row['image'], row)})" for row in rows]
 
 
 def _hot(inside: pd.DataFrame, recipe: Mapping[str, Any], limits: CautionSettings) -> list[str]:

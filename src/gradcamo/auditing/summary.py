@@ -7,7 +7,7 @@ import pandas as pd
 from gradcamo.auditing.verdict import causal_verdict
 from gradcamo.cells.table import asked_causally, passes, scored, told_causally, whole
 from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
-from gradcamo.words import counted
+from gradcamo.words import counted, number
 
 
 def summarise(table: pd.DataFrame, cutoff: float) -> str:
@@ -58,11 +58,10 @@ def summarise_causal(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> s
     if called > asked.sum():
         line += f" ({called - int(asked.sum()):,} more are not called what they are)"
     if len(told):
-        owes = told[list(CAUSAL_SHARES)].mean()
-        fills = told[list(VOLUME_SHARES)].mean()
+        own, near, behind = map(number, told[list(CAUSAL_SHARES)].mean())
+        fills = ", ".join(map(number, told[list(VOLUME_SHARES)].mean()))
         line += (
-            f": on average the prediction owes {owes.iloc[0]:.2f} to the cell itself, "
-            f"{owes.iloc[1]:.2f} to its neighbours, {owes.iloc[2]:.2f} to the background (which "
-            f"fill {', '.join(f'{share:.2f}' for share in fills)} of the crop)"
+            f": on average the prediction owes {own} to the cell itself, {near} to its neighbours, "
+            f"{behind} to the background (which fill {fills} of the crop)"
         )
     return "\n".join([line, *causal_verdict(table, uses)])

@@ -9,6 +9,7 @@ import numpy as np
 from gradcamo.colours import NEIGHBOURS, OWN
 from gradcamo.figures.gallery import outline
 from gradcamo.figures.paper import GREY, sheet
+from gradcamo.words import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def swapped_crops(
         axes.imshow(grey, cmap="gray", vmin=0, vmax=max(float(np.quantile(grey, 0.998)), 1e-9))
         outline(axes, others[z], NEIGHBOURS)
         outline(axes, own[z], OWN)
-        axes.set_title(f"{real}: {margin:+.1f}", fontsize=8)
+        axes.set_title(f"{real}: {number(margin, 1, '+')}", fontsize=8)
         axes.axis("off")
     figure.suptitle(title, fontsize=11)
     figure.supxlabel(

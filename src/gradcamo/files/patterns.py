@@ -92,6 +92,15 @@ def has_tokens(text: str) -> bool:
     return any(m[1] is None or m[1] in GAPS for m in _TOKEN.finditer(text))
 
 
+def without_gaps(name: str) -> str:
+    """The name without its fields and ``*``, and without what only they tell: ``_w``, ``-ch``."""
+    kept, end = "", 0
+    for token in _TOKEN.finditer(name):
+        kept += re.sub(r"[-_. ]?[A-Za-z]*$", "", name[end : token.start()])
+        end = token.end()
+    return kept + name[end:]
+
+
 def literal_start(text: str) -> str:
     """What comes before the first field or ``*``."""
     token = _TOKEN.search(text)

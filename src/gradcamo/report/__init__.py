@@ -18,10 +18,11 @@ from gradcamo.files.seal import check_seal
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
 from gradcamo.report.causal_section import causal_section, told_in
 from gradcamo.report.data import page_data
-from gradcamo.report.findings import NOT_DONE, about, findings, flat_recipe, number, sentence
+from gradcamo.report.findings import NOT_DONE, about, findings, flat_recipe, sentence
 from gradcamo.report.pictures import galleries, read_pictures
 from gradcamo.report.tables import cost_rows, layer_rows, neighbour_rows, variance_rows
 from gradcamo.settings import AuditSettings
+from gradcamo.words import number
 
 __all__ = ["write_plate_report", "write_report"]
 

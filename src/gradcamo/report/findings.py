@@ -86,11 +86,6 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """A number for a table; a dash where there is none."""
-    return "–" if value is None or value != value else f"{value:,.{digits}f}"
-
-
 def _extent(table: pd.DataFrame) -> str:
     wells = table[["plate", "well"]].drop_duplicates()
     known = (wells["well"] != "").any()

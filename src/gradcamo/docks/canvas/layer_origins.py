@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.titles import stack_title
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -58,7 +58,7 @@ def of_one_stack(images: Sequence[Image]) -> Sequence[Image]:
     files = Counter(source_of(layer) for layer in images)
     twice = len({plain_name(layer.name) for layer in images}) < len(images)
     if (len(files) > 1 or twice) and max(files.values()) > 1:
-        told = ", ".join(f"{n} of {Path(file or 'no file').name}" for file, n in files.items())
+        told = ", ".join(f"{n} of {stack_title(file or 'no file')}" for file, n in files.items())
         raise GradcamoError(
             f"these layers are of several stacks ({told}): select those of one in the layer list"
         )
@@ -84,7 +84,7 @@ def source_of(layer: Any) -> str:
 
 def name_of(stack: Sequence[Image]) -> str:
     """How a stack of open layers is called."""
-    return Path(source_of(stack[0])).name or plain_name(stack[0].name)
+    return stack_title(source_of(stack[0])) or plain_name(stack[0].name)
 
 
 def path_of(layer: Any) -> str | None:

@@ -96,10 +96,11 @@ class SettingRows(QWidget):
             raise GradcamoError(error.said_of(self._title)) from error
 
     def _title(self, place: Sequence[str]) -> str:
-        """What stands in front of a field."""
-        widget = self.inputs.get(place[0])
-        label = widget and self.form.labelForField(widget.native)
-        return (label and label.text()) or getattr(widget, "text", "") or ".".join(place)
+        """What stands in front of a field, or beside it."""
+        widget: Any = self.inputs.get(place[0])
+        label: Any = widget and self.form.labelForField(widget.native)
+        title: str = (label and label.text()) or getattr(widget, "text", "")
+        return title or ".".join(place)
 
 
 def _input(field: FieldInfo, choices: Choices | None, slider: bool) -> Any:

@@ -13,6 +13,7 @@ from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.parts.writer import Writer
 from gradcamo.errors import GradcamoError
+from gradcamo.files.titles import stack_title
 from gradcamo.settings import FolderSettings
 
 if TYPE_CHECKING:
@@ -101,7 +102,12 @@ class PlateOnDisk(QObject):
             yield row, read_site(row, row.get("labels"))
 
         self.opening.start(steps)
-        self.said.emit(f"opening {row['well']} site {row['site']} …")
+        self.said.emit(f"opening {stack_title(row['image'], row)} …")
+
+    def title_of(self, image: str) -> str:
+        """How a stack is called: by well and site, where it is one of this plate."""
+        rows = [] if self.table is None else self.table[self.table["image"] == image]
+        return stack_title(image, rows.iloc[0] if len(rows) else None)
 
     def save_table(self, path: str | Path) -> None:
         """Write the table of all stacks as CSV, with what was told.
@@ -199,7 +205,7 @@ class PlateOnDisk(QObject):
 
     def _on_opened(self, item: tuple[Mapping[str, Any], Any]) -> None:
         row, site = item
-        where = f"{row['well']} site {row['site']}"
+        where = stack_title(row["image"], row)
         try:
             self._sites.show(site)
         except GradcamoError as error:

@@ -13,6 +13,7 @@ from gradcamo.colours import CAUSAL_SHARES, SHARES
 from gradcamo.docks.panels.cells.share_bars import VOLUMES, ShareBars
 from gradcamo.docks.parts.tint import FAINT, GOOD, WARN, legible
 from gradcamo.docks.parts.widgets import Message
+from gradcamo.words import number, percent
 
 
 class CellCard(QWidget):
@@ -59,7 +60,7 @@ class CellCard(QWidget):
             return
         title = f"<b>Cell {int(row['label'])}</b>"
         if isinstance(row["predicted"], str) and row["predicted"]:
-            title += f" · predicted <b>{row['predicted']}</b> ({row['confidence']:.0%})"
+            title += f" · predicted <b>{row['predicted']}</b> ({percent(row['confidence'])})"
         self.title.setText(title)
         if row["touches_border"]:
             self._hint("Cut off by the border of the image: not scored.")
@@ -85,7 +86,7 @@ class CellCard(QWidget):
 
 def _map_alone(row: Any) -> str:
     parts = (
-        f"<span style='color:{colour}'>■</span>&nbsp;{title} {row[name]:.0%}"
+        f"<span style='color:{colour}'>■</span>&nbsp;{title} {percent(row[name])}"
         for name, (title, colour) in SHARES.items()
     )
     return "&nbsp; ".join(parts)
@@ -106,7 +107,7 @@ def _both(row: Any) -> str:
         shares = (row[lies], row[owes], fills)
         lines.append(
             f"<tr><td><span style='color:{colour}'>■</span>&nbsp;{title}</td>"
-            + "".join(f"<td align='right'>&nbsp;&nbsp;{_percent(share)}</td>" for share in shares)
+            + "".join(f"<td align='right'>&nbsp;&nbsp;{percent(share)}</td>" for share in shares)
             + "</tr>"
         )
     return (
@@ -115,14 +116,10 @@ def _both(row: Any) -> str:
     )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if np.isfinite(share) else "–"
-
-
 def _effect(row: Any) -> str:
     """How much hangs on all contents together, and whether the call does."""
     error = row["causal_effect_se"]
-    by = f"{row['causal_effect']:.1f}" + (f" ± {error:.1f}" if np.isfinite(error) else "")
+    by = number(row["causal_effect"], 1) + (f" ± {number(error, 1)}" if np.isfinite(error) else "")
     flips = row["causal_flips"]
     flipped = isinstance(flips, (bool, np.bool_)) and flips
     turns = ", which turns the call" if flipped else ""

@@ -24,7 +24,7 @@ from gradcamo.docks.parts.tint import WARN, legible
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.thumbnails import Thumbnails
-from gradcamo.words import counted
+from gradcamo.words import counted, number
 
 if TYPE_CHECKING:
     import napari
@@ -253,7 +253,5 @@ class GalleryDock(QWidget):
             self._echo = False
 
 
-def _short(number: float) -> str:
-    if np.isnan(number):
-        return "–"
-    return f"{number:.2f}" if abs(number) < 10 else f"{number:,.0f}"
+def _short(value: float) -> str:
+    return number(value, 2 if abs(value) < 10 else 0)

@@ -26,6 +26,7 @@ from gradcamo.docks.parts.tint import FAINT, GOOD, legible
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.causal_steps import until_stopped
+from gradcamo.words import number
 
 if TYPE_CHECKING:
     import napari
@@ -180,7 +181,7 @@ class SwappedCropsDock(CellDock):
         for place, coalition in enumerate(SHOWN):
             self.pictures[place].setPixmap(_pixmap(planes[coalition]))
             self.words[place].setText(
-                f"{_chips(coalition)} <b>{made.margins[pool, coalition]:+.1f}</b>"
+                f"{_chips(coalition)} <b>{number(made.margins[pool, coalition], 1, '+')}</b>"
             )
             tip = _described(made, pool, coalition)
             for label in (self.pictures[place], self.words[place]):
@@ -252,7 +253,7 @@ def _described(made: SwappedCrops, pool: int, coalition: int) -> str:
     donors = (made.reference, made.target)[pool]
     rest = "" if len(real) == len(REGIONS) else f"; the rest from cells of {donors}"
     logits = ", ".join(
-        f"{name} {score:.1f}"
+        f"{name} {number(score, 1)}"
         for name, score in zip(made.classes, made.scores[pool, coalition], strict=True)
     )
     return f"real: {', '.join(real) or 'nothing'}{rest}\nlogits: {logits}"

@@ -11,6 +11,7 @@ from qtpy.QtGui import QBrush, QColor, QFont
 
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES, KNOWN, SHARES, meaning, title
 from gradcamo.docks.parts.tint import FAINT, WARN, legible
+from gradcamo.words import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -316,5 +317,5 @@ def written(name: str, value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no" if name in CAUSAL_COLUMNS else ""
     if isinstance(value, (float, np.floating)):
-        return f"{value:,.0f}" if name.endswith("_um3") else f"{value:.3f}"
+        return number(value, 0 if name.endswith("_um3") else 3)
     return str(value)

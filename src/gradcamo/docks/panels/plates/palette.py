@@ -137,12 +137,12 @@ class _Bar(QWidget):
         painter.setPen(self.palette().color(self.foregroundRole()))
         words = self.rect().adjusted(0, 12, 0, 0)
         align = Qt.AlignmentFlag
-        painter.drawText(words, align.AlignLeft | align.AlignVCenter, f"{self._low:.3g}")
+        painter.drawText(words, align.AlignLeft | align.AlignVCenter, f"{self._low:z.3g}")
         painter.drawText(words, align.AlignHCenter | align.AlignVCenter, self._title)
-        painter.drawText(words, align.AlignRight | align.AlignVCenter, f"{self._high:.3g}")
+        painter.drawText(words, align.AlignRight | align.AlignVCenter, f"{self._high:z.3g}")
 
 
 def _word(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:zg}" if isinstance(value, float) else str(value)

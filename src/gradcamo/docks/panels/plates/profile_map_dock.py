@@ -17,6 +17,7 @@ from gradcamo.docks.parts.preferences import keep_choice
 from gradcamo.docks.parts.widgets import JobRow, Message
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
+from gradcamo.files.titles import stack_title
 from gradcamo.profiles.umap_process import UmapProcess
 from gradcamo.words import counted
 
@@ -254,7 +255,7 @@ class ProfileMapDock(Dock):
         self._elsewhere = rows
         cells = self.source.table().loc[rows]
         first = cells.iloc[0]
-        stack = f"{first['well']} site {first['site']}"
+        stack = stack_title(first["image"], first)
         self.offer.setText(f"Open {stack} at cell {first['label']}")
         self.offer.show()
         stacks = cells["image"].nunique()

@@ -81,7 +81,7 @@ class LoadDock(TakesDrops, Dock):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addLayout(line_of(self.open_stack, self.open_folder, self.adopt))
-        for part in (self.path, self.plate, self.sites):
+        for part in (self.path, self.plate, self.sites.filter, self.sites):
             box.addWidget(part)
         form = QFormLayout()
         form.addRow("Axes", self.axes)

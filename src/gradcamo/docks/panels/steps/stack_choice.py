@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QComboBox, QWidget
@@ -39,7 +38,7 @@ class StackChoice(QComboBox):
         self._others = stacks_in(images)
         self.clear()
         if session.stack is not None:
-            self.addItem(Path(session.image).name or session.image)
+            self.addItem(self._window.on_disk.title_of(session.image))
         self.addItems([name_of(stack) for stack in self._others])
         self.setCurrentIndex(-1 if session.stack is None else 0)
         self.setEnabled(self.count() > 0)

@@ -15,6 +15,7 @@ from superqt.utils import signals_blocked
 from gradcamo.datatypes import ZStack
 from gradcamo.docks.canvas.layer_origins import may_hold_cells, open_images, stacks_in
 from gradcamo.docks.canvas.layers import stack_from_layers
+from gradcamo.files.titles import stack_title
 
 if TYPE_CHECKING:
     import napari
@@ -92,7 +93,7 @@ class StackTable(QTableWidget):
         self._labels.append(labels)
         with signals_blocked(self):
             self.insertRow(row)
-            name = QTableWidgetItem(Path(stack.source).name)
+            name = QTableWidgetItem(stack_title(stack.source))
             name.setToolTip(stack.source)
             name.setFlags(name.flags() & ~Qt.ItemFlag.ItemIsEditable)
             self.setItem(row, STACK, name)
