@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def stack_title(image: str | Path, row: Mapping[str, Any] | pd.Series | None = None) -> str:
+def stack_title(image: str | Path, row: Mapping[Any, Any] | pd.Series | None = None) -> str:
     """Well and site of a stack where a table says them, else the name of its file.
 
     Of a stack of many files it is what their names share, within an OME-Zarr plate the way there.

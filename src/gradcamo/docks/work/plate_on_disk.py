@@ -106,7 +106,9 @@ class PlateOnDisk(QObject):
 
     def title_of(self, image: str) -> str:
         """How a stack is called: by well and site, where it is one of this plate."""
-        rows = [] if self.table is None else self.table[self.table["image"] == image]
+        if self.table is None:
+            return stack_title(image)
+        rows = self.table[self.table["image"] == image]
         return stack_title(image, rows.iloc[0] if len(rows) else None)
 
     def save_table(self, path: str | Path) -> None:

@@ -317,5 +317,5 @@ def written(name: str, value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no" if name in CAUSAL_COLUMNS else ""
     if isinstance(value, (float, np.floating)):
-        return number(value, 0 if name.endswith("_um3") else 3)
+        return number(float(value), 0 if name.endswith("_um3") else 3)
     return str(value)
