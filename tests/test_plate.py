@@ -26,7 +26,7 @@ from gradcamo.cli.commands import main
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.docks.state.results import Results
 from gradcamo.errors import GradcamoError
-from gradcamo.files import stacks
+from gradcamo.files import misfits, stacks
 from gradcamo.files.labels import write_labels
 from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.logs import logged_to
@@ -868,6 +868,32 @@ def test_a_dry_run_fails_where_a_stack_would(plate, model, tmp_path):
     assert "would fail" in result.output
     assert result.exit_code == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_a_dry_run_says_how_many_stacks_it_has_opened(plate, model, tmp_path):
+    seen = []
+    plan_plate(plate, model, tmp_path / "new", SETTINGS, progress=seen.append)
+    for stage in ("holding labels against stacks", "opening"):
+        steps = [step for step in seen if step.stage == stage]
+        assert [(step.done, step.total) for step in steps] == [(n, 8) for n in range(1, 9)]
+        assert all(step.seconds_left >= 0 for step in steps)
+        assert steps[-1].seconds_left == 0
+    flags = ["--checkpoint", str(model), "-o", str(tmp_path / "new"), "--dry-run"]
+    result = CliRunner().invoke(main, ["plate", str(plate), *flags])
+    assert "\ropening: 8 of 8 stacks" in result.stderr
+    assert result.stdout.startswith("8 stacks: 0 are there already")
+
+
+def test_a_run_holds_labels_against_stacks_once(plate, tmp_path, monkeypatch):
+    looked_at = []
+    looks = misfits.refuse_misfits
+    monkeypatch.setattr(
+        misfits, "refuse_misfits", lambda *given: looked_at.append(given) or looks(*given)
+    )
+    flags = ["--checkpoint", str(tmp_path / "none.safetensors"), "-o", str(tmp_path / "new")]
+    result = CliRunner().invoke(main, ["plate", str(plate), *flags])
+    assert "none.safetensors" in result.output
+    assert len(looked_at) == 1
 
 
 def test_a_dry_run_refuses_the_stacks_that_the_run_refuses(plate, model, workers, tmp_path):

@@ -50,16 +50,17 @@ def plate(
     if dry_run:
         from gradcamo.plate.plan import plan_plate
 
-        plan = plan_plate(plate, checkpoint_path, out, settings, bank)
+        with plate_line() as show:
+            plan = plan_plate(plate, checkpoint_path, out, settings, bank, show)
         click.echo(plan)
         sys.exit(plan.exit_status)
     from gradcamo.files.landing import refuse_unwritable
-    from gradcamo.plate.checked_rows import open_plate
+    from gradcamo.files.plates import plate_as_told
     from gradcamo.plate.cluster import certificates
     from gradcamo.plate.run import audit_plate
 
     refuse_unwritable(out / "cells.parquet")
-    rows = open_plate(plate, settings)
+    rows = plate_as_told(plate, settings)
     if "recognised" in rows.attrs:
         click.echo(rows.attrs["recognised"])
     with certificates(scheduler, tls_ca_file, tls_cert, tls_key), plate_line() as show:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def refuse_misfits(plate: pd.DataFrame) -> None:
+def refuse_misfits(plate: pd.DataFrame, on_read: Callable[[int, int], Any] | None = None) -> None:
     """Refuse a plate whose labels do not have the size of their stacks.
 
-    What cannot be opened is left to be named when its turn comes.
+    What cannot be opened is left to be named when its turn comes. ``on_read`` is called with how
+    many stacks were looked at, and of how many.
 
     Raises
     ------
     GradcamoError
         If some do not fit; the first are named.
     """
-    found = [text for text in each(_misfit_of_row, [row for _, row in plate.iterrows()]) if text]
+    rows = [row for _, row in plate.iterrows()]
+    found = [text for text in each(_misfit_of_row, rows, on_read) if text]
     if found:
         more = f" (and {len(found) - 1} more of the plate)" if len(found) > 1 else ""
         raise GradcamoError(found[0] + more)

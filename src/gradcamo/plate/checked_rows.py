@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,9 +13,13 @@ from gradcamo.settings import PlateSettings
 
 
 def open_plate(
-    plate: str | Path | pd.DataFrame, settings: PlateSettings | None = None
+    plate: str | Path | pd.DataFrame,
+    settings: PlateSettings | None = None,
+    on_read: Callable[[int, int], Any] | None = None,
 ) -> pd.DataFrame:
     """The plate's rows: of a CSV, an OME-Zarr plate, a folder of named files, or as given.
+
+    ``on_read`` is called with how many stacks were looked at, and of how many.
 
     Raises
     ------
@@ -56,7 +62,7 @@ def open_plate(
             f"({len(twice)} rows too many): each stack has one row; number the sites apart"
         )
     refuse_two_spellings(rows, "the plate")
-    refuse_misfits(rows)
+    refuse_misfits(rows, on_read)
     if settings.control is not None:
         names = [name for name, _ in treatments_of(rows, "the plate")]
         if settings.control not in names:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gradcamo.auditing.matching import refuse_unfit
 from gradcamo.errors import GradcamoError
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 LOOKED_AT = 3
 
 
-def refused(jobs: Sequence[StackJob], checkpoint: Checkpoint) -> dict[str, str]:
+def refused(
+    jobs: Sequence[StackJob],
+    checkpoint: Checkpoint,
+    on_read: Callable[[int, int], Any] | None = None,
+) -> dict[str, str]:
     """By name, the stacks that cannot be opened, or whose channels or planes do not fit, and why.
 
     Images, and labels where there are some, are opened as the run opens them. Damage inside of
-    them is found when they are decoded, in the run.
+    them is found when they are decoded, in the run. ``on_read`` is called with how many are
+    opened, and of how many.
     """
-    found = each(lambda job: _refused(job, checkpoint), jobs)
+    found = each(lambda job: _refused(job, checkpoint), jobs, on_read)
     return {job.name: said for job, said in zip(jobs, found, strict=True) if said}
 
 

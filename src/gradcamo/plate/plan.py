@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from gradcamo.plate.folder import PlateFolder
 from gradcamo.plate.headers import refused
 from gradcamo.plate.jobs import PICTURE_BYTES, REPORT_BYTES, largest, least_bytes, stack_jobs
 from gradcamo.plate.run import bank_of
+from gradcamo.plate.run_summary import PlateProgress, counting
 from gradcamo.plate.tasks import StackJob
 from gradcamo.settings import PlateSettings
 
@@ -87,12 +88,14 @@ def plan_plate(
     out: str | Path,
     settings: PlateSettings | None = None,
     bank: DonorBank | None = None,
+    progress: Callable[[PlateProgress], Any] | None = None,
 ) -> PlatePlan:
     """Say what `audit_plate` would do (a dry run): nothing is written.
 
     All stacks that are to do are opened, so that what a run would refuse of their headers is told.
     A few are looked into: cells are counted in their labels, or in the middle plane after Cellpose
     where they have none; the network is timed on a batch of real cells, Cellpose on a plane.
+    ``progress`` is called with a PlateProgress as `audit_plate` does.
 
     Raises
     ------
@@ -108,13 +111,13 @@ def plan_plate(
         bank = bank_of(checkpoint, settings)
     donors = bank.hash if bank and settings.causal else ""
     folder = PlateFolder(Path(out).absolute(), network.hash, settings, donors).with_layer(network)
-    rows = open_plate(plate, settings)
+    rows = open_plate(plate, settings, counting("holding labels against stacks", progress))
     refuse_other_spellings(rows, network, "the plate")
     jobs = stack_jobs(rows, folder)
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     refuse_full(folder.out, least_bytes(left, settings))
     start = time.monotonic()
-    bad = refused(left, network)
+    bad = refused(left, network, counting("opening", progress))
     failing = [f"{name} would fail: {said}" for name, said in bad.items()]
     sound = [job for job in left if job.name not in bad]
     unlabelled = [job for job in left if job.labels is None]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import landing, to_json
@@ -24,6 +27,20 @@ class PlateProgress:
     failed: int = 0
     cells: int = 0
     seconds_left: float | None = None
+
+
+def counting(
+    stage: str, progress: Callable[[PlateProgress], Any] | None
+) -> Callable[[int, int], None]:
+    """What tells ``progress`` of a stage as stacks are done, with the time that is left."""
+    start = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            left = (time.monotonic() - start) * (total - done) / done
+            progress(PlateProgress(stage, done, total, seconds_left=left))
+
+    return tell
 
 
 @dataclass(frozen=True)
