@@ -86,6 +86,22 @@ def test_a_plate_that_is_converted_reads_alike(tmp_path, form):
         assert np.unique(gc.read_labels(store.iloc[0])).tolist() == [0, 3, 6, 9]
 
 
+@pytest.mark.parametrize("name", ["new", "a.ome.tif", "a.ome.zarr"])
+def test_a_voxel_size_that_nobody_knows_is_said(tmp_path, name):
+    for site, spacing in ((1, None), (2, (None, 0.3, 0.3)), (3, (1, 0.3, 0.3))):
+        stack = gc.ZStack(STACK.data, STACK.channels, spacing)
+        gc.write_stack(tmp_path / f"A01_s{site}.ome.tif", stack)
+    plate = tmp_path / "plate.csv"
+    lines = [f"A01_s{site}.ome.tif,P,A01,{site},control\n" for site in (1, 2, 3)]
+    plate.write_text("image,plate,well,site,treatment\n" + "".join(lines))
+    source = plate if name == "new" else tmp_path / "A01_s1.ome.tif"
+    said = run("convert", source, "-o", tmp_path / name)
+    others = " and 1 stack more" if name == "new" else ""
+    assert f"A01_s1.ome.tif{others} is unknown along z, y, x, so none is written" in said
+    said = run("convert", source, "-o", tmp_path / f"told{name}", "--spacing", "1,0.3,0.3")
+    assert "voxel size of" not in said
+
+
 def test_a_table_of_a_folder_is_written_and_the_folder_described(tmp_path):
     said = run("table", PLATES / "operetta", "-o", tmp_path / "plate.csv")
     assert "Operetta: 2 wells, 4 stacks" in said

@@ -181,3 +181,19 @@ def test_a_row_says_how_its_labels_are_to_be_read():
         gc.read_labels({"image": "x", "labels": ""})
     with pytest.raises(GradcamoError, match=r"well B02, site 1: .*gone\.tif"):
         gc.read_labels({"labels": "gone.tif", "well": "B02", "site": "1"})
+
+
+def test_numbers_that_no_table_of_cells_holds_are_named(tmp_path):
+    labels = np.zeros((3, 8, 8), np.uint64)
+    labels[1, 2:4, 2:4], labels[1, 5, 5] = 2**63 - 1, 4
+    np.save(tmp_path / "labels.npy", labels)
+    stack = gc.ZStack(np.zeros((1, 3, 8, 8), np.uint8), ("DNA",))
+    assert read_labels(tmp_path / "labels.npy").max() == 2**63 - 1
+    assert list(gc.CellCrops(stack, labels).table["label"]) == [4, 2**63 - 1]
+    labels[1, 2:4, 2:4] = 2**63 + 5
+    np.save(tmp_path / "labels.npy", labels)
+    said = "has the label 9223372036854775813, and numbers of cells end at 9223372036854775807"
+    with pytest.raises(GradcamoError, match=f"labels.npy {said}"):
+        read_labels(tmp_path / "labels.npy")
+    with pytest.raises(GradcamoError, match=f"the label image {said}"):
+        gc.CellCrops(stack, labels)

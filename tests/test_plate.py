@@ -804,7 +804,7 @@ def test_cells_that_a_stack_lacks_are_named_and_cells_without_treatment_not_comp
 def test_a_stack_twice_is_refused_before_anything_runs(plate, model, tmp_path):
     rows = gc.read_plate(plate)
     rows.loc[3, "site"] = rows.loc[2, "site"]
-    with pytest.raises(GradcamoError, match="E02, site 1 is there more than once"):
+    with pytest.raises(GradcamoError, match=r"same plate, well and site in rows 4, 5 \(.*E02, 1"):
         audit_plate(rows, model, tmp_path, SETTINGS)
     settings = SETTINGS.model_copy(update={"audit": AuditSettings(layer="block_99")})
     with pytest.raises(GradcamoError, match="no layer 'block_99'"):

@@ -13,6 +13,7 @@ from gradcamo.files.stacks import read_stack
 from gradcamo.files.titles import stack_title
 from gradcamo.files.treatments import treatment_of_cells
 from gradcamo.files.wells import well_place
+from gradcamo.plate.checked_rows import open_plate
 
 HEADER = "image,labels,plate,well,site,treatment,dose µM,batch\n"
 LINES = [
@@ -145,6 +146,45 @@ def test_a_stack_or_an_image_that_is_there_twice_is_refused(folder):
         read_plate(write(folder, LINES[0], LINES[1].replace("b.tif", "a.tif")))
 
 
+def test_a_table_in_python_is_checked_like_a_file(folder):
+    rows = read_plate(write(folder, *LINES))
+    assert open_plate(rows).equals(rows)
+    apart = {
+        "the same image in rows 2, 3": {"image": [rows["image"][0], rows["image"][0], "c"]},
+        "well in row 3": {"well": ["D02", np.nan, "B02"]},
+        "1 files .*gone.tif; .* Python works in": {"cells": ["", "gone.tif", ""]},
+        r"spacing_um \(1, 2, 3\) in row 4: write it as text": {"spacing_um": ["", "", (1, 2, 3)]},
+    }
+    for said, columns in apart.items():
+        with pytest.raises(GradcamoError, match=f"the plate (has|has no|names) ?{said}"):
+            open_plate(rows.assign(**columns))
+    with pytest.raises(GradcamoError, match="lacks the columns site"):
+        open_plate(rows.drop(columns="site"))
+    of_paths = rows.assign(
+        image=[Path(path) for path in rows["image"]],
+        labels=[Path(path) if path else None for path in rows["labels"]],
+    )
+    assert open_plate(of_paths).equals(rows)
+
+
+def test_an_image_that_is_a_link_keeps_the_name_it_was_given(folder):
+    """As git-annex and DVC have it: contents lie under a name that a computer chose."""
+    kept = folder / ".annex" / "MD5E-s64--00.tif"
+    kept.parent.mkdir()
+    stacks = folder / "stacks"
+    (stacks / "a.tif").rename(kept)
+    (stacks / "a.tif").symlink_to(kept)
+    (folder / "linked").symlink_to(stacks)
+    (image, *_) = read_plate(write(folder, *LINES))["image"]
+    assert image == str(stacks.resolve() / "a.tif")
+    assert read_stack(image).source.endswith("a.tif")
+    (image, *_) = read_plate(write(folder, LINES[0].replace("stacks/a.", "linked/a.")))["image"]
+    assert image == str(stacks.resolve() / "a.tif")
+    (stacks / "d.tif").symlink_to(kept)  # which is the same image
+    with pytest.raises(GradcamoError, match=r"same image in rows 2, 3 .*a\.tif and .*d\.tif"):
+        read_plate(write(folder, LINES[0], LINES[1].replace("b.tif", "d.tif")))
+
+
 @pytest.mark.parametrize("name", ["image", "plate", "well", "site", "treatment"])
 def test_empty_cells_of_the_table_are_refused_with_their_row(folder, name):
     values = LINES[1].split(",")
@@ -213,6 +253,24 @@ def test_a_folder_of_named_files_is_a_plate(files):
     assert set(plate["plate"]) == {"run7"}
     assert set(plate["treatment"]) == {""}
     assert plate["image"][0] == str((files / "B10_s1.ome.tif").resolve())
+
+
+@pytest.mark.parametrize("name", ["d2_s3.ome.tif", "b11_s1.ome.tif"])
+def test_wells_in_small_letters_are_not_left_out_among_others(files, name):
+    tifffile.imwrite(files / name, np.zeros((8, 8), np.uint8))
+    with pytest.raises(GradcamoError, match=rf"as in B10_s1\.ome\.tif, and 1 .* in {name}"):
+        plate_from_folder(files)
+    pattern = "{well}_s{site:d}.ome.tif"
+    if name.startswith("d2"):
+        with pytest.raises(GradcamoError, match="writes one well as D02 and d2"):
+            plate_from_folder(files, pattern)
+    else:
+        assert set(plate_from_folder(files, pattern)["well"]) == {"B10", "D02", "b11"}
+    (files / name).rename(files / "t1_s3.ome.tif")  # no well of any plate
+    assert (
+        "left out: 6 label images, 1 other images such as t1_s3"
+        in (plate_from_folder(files).attrs["recognised"])
+    )
 
 
 def test_a_layout_and_labels_complete_a_folder(files):

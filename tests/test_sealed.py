@@ -15,7 +15,7 @@ from test_causal_bank import wells
 import gradcamo as gc
 from gradcamo import DonorBank, GradcamoError
 from gradcamo.errors import GradcamoWarning
-from gradcamo.files.kept import read_kept, write_marks
+from gradcamo.files.kept import _says_damage, read_kept, write_marks
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.seal import blank_zip_seal, check_seal, seal
 from gradcamo.files.store import read_profiles, write_maps, write_table
@@ -237,6 +237,25 @@ def contents(out):
     """The bytes of all cells' files, and the plate's table."""
     files = {path.name: path.read_bytes() for path in (out / "cells").rglob("*.parquet")}
     return files, gc.read_table(out / "cells.parquet")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that is not read")
+def test_a_kept_file_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
+    home = tmp_path / "labels.gradcamo-0"
+    marks = tmp_path / f"{home.name}.json"
+    marks.symlink_to("/proc/self/mem")  # reading fails as that of a broken disk does
+    with pytest.raises(GradcamoError, match=r"cannot be read now .*: it stays as it is"):
+        read_kept([home])
+    assert [path.name for path in tmp_path.iterdir()] == [marks.name]
+    for error in (MemoryError(), PermissionError(13, "no"), ImportError("no pyarrow")):
+        told = GradcamoError("it cannot be read")
+        told.__cause__ = error
+        assert not _says_damage(told)
+    assert _says_damage(OSError("Corrupt snappy compressed data."))
+    marks.unlink()
+    marks.write_text("{")
+    (said,) = read_kept([home]).damaged
+    assert f"set aside as {marks.name}.damaged-" in said
 
 
 def test_damaged_files_of_a_plate_are_named_and_made_again(rerun, finished):

@@ -462,3 +462,24 @@ def test_a_folder_goes_to_a_report_with_one_command(name, tmp_path, scheduler):
     assert set(cells["treatment"]) == {"DMSO", "drug"}
     assert set(cells["spacing_um"]) == {"1,0.1,0.1"}
     assert cells["grad_camo"].notna().any()
+
+
+def test_the_layouts_of_the_page_are_recognised_as_it_says(tmp_path):
+    """Each line with names of label images: an image as it has it, its labels, and the pattern."""
+    page = (Path(__file__).parents[1] / "docs" / "your_files.md").read_text("utf-8")
+    lines = [line.split("|") for line in page.splitlines() if re.match(r"\|.*--labels '", line)]
+    assert len(lines) == 3
+    for number, (_, layout, image, command, _) in enumerate(lines):
+        folder = tmp_path / str(number)
+        (image,), (labels,) = re.findall(r"`(.+?)`", image), re.findall(r"'(.+?)'", command)
+        well, site = re.search(r"([A-D]\d+)(?:[-_]s?(\d+))?", image).groups()
+        mask = labels.format(well=well, site=site, z=0)
+        for name in (image, mask):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            voxels = np.zeros((8, 8), np.uint8)
+            (np.save if name.endswith(".npy") else tifffile.imwrite)(folder / name, voxels)
+        plate = gc.read_plate(folder, labels=labels)
+        assert layout.strip().startswith(plate.attrs["found"]["layout"])
+        said = labels.format(well=well, site=site, z="{z}")
+        assert plate["labels"][0] == str(folder.resolve() / said)
+        assert gc.read_labels(plate.iloc[0]).shape == (1, 8, 8)

@@ -20,6 +20,7 @@ from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES
 from gradcamo.docks.canvas.colouring import UNSCORED, colormap_of
 from gradcamo.docks.canvas.features import features_of
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
+from gradcamo.docks.panels.cells.export_dialog import open_export
 from gradcamo.docks.panels.cells.gallery_dock import GalleryDock
 from gradcamo.docks.panels.cells.swapped_crops_dock import SHOWN, SwappedCropsDock
 from gradcamo.docks.panels.steps.explain import ExplainDock
@@ -468,7 +469,7 @@ def test_an_untrained_network_is_warned_of_wherever_its_verdict_stands(ready, vi
     qtbot.waitUntil(lambda: bool(ready.cautions), timeout=10_000)
     assert ready.cautions == cautions(ready.results.table, ready.recipe())
     assert f"{len(ready.cautions)} caution" in bench.steps[-1].state.text()
-    dialog = bench.review.open_export()
+    dialog = open_export(bench.review.session, bench.review)
     qtbot.addWidget(dialog)
     for box in (bench.review.cautions, dialog.cautions):
         text = box.first.text() + box.others.text()

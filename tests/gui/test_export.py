@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 
 from gradcamo.docks.canvas.heatmap import crop_map
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
+from gradcamo.docks.panels.cells.export_dialog import open_export
 from gradcamo.files.labels import read_labels
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.store import read_profiles, read_table
@@ -27,7 +28,7 @@ def cells(audited, viewer, qtbot, window):
 
 @pytest.fixture
 def dialog(cells, qtbot):
-    dialog = cells.open_export()
+    dialog = open_export(cells.session, cells)
     qtbot.addWidget(dialog)
     return dialog
 

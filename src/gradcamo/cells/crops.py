@@ -13,7 +13,7 @@ from gradcamo.cells.rescaling import hot_channels, rescale
 from gradcamo.cells.windows import groups, lies_in_memory, windows
 from gradcamo.datatypes import CellCrop, ZStack, refuse_no_stack, voxel_um3
 from gradcamo.errors import GradcamoError
-from gradcamo.files.masks import refuse_no_labels
+from gradcamo.files.masks import refuse_no_labels, too_large
 from gradcamo.files.misfits import refuse_misfit
 from gradcamo.mapped import native
 from gradcamo.settings import CropSettings
@@ -122,8 +122,10 @@ class CellCrops(Sequence[CellCrop]):
         refuse_misfit(labels.shape, stack)
         self.stack, self.labels, self.settings = stack, native(labels), settings or CropSettings()
         cells = cell_extents(labels)
-        if len(cells) and cells.index[0] < 0:
-            raise GradcamoError(f"labels start at 0 (background), found {cells.index[0]}")
+        if len(cells) and (first := int(cells.index[0])) < 0:
+            if np.dtype(labels.dtype).kind == "u":
+                raise GradcamoError(f"the label image {too_large(first + 2**64)}")
+            raise GradcamoError(f"labels start at 0 (background), found {first}")
         self._ids = cells.index.to_numpy()
         height, width = stack.shape[2:]
         self.window = self.settings.window(stack.shape[1])

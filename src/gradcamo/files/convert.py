@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from gradcamo.datatypes import unknown_axes
+from gradcamo.errors import GradcamoWarning
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.landing import landing
 from gradcamo.files.misfits import refuse_misfit
@@ -21,6 +24,7 @@ from gradcamo.files.zarr_writer import (
     write_image,
     write_plate_metadata,
 )
+from gradcamo.words import counted
 
 Format = Literal["ome-zarr", "ome-tiff"]
 
@@ -48,15 +52,22 @@ def convert_plate(
     ------
     GradcamoError
         If ``out`` is there already, or a stack cannot be read or written.
+
+    Warns
+    -----
+    GradcamoWarning
+        If a stack's voxel size is not known along all axes.
     """
     out = Path(out)
     table = table.reset_index(drop=True)
     with landing_folder(out) as scratch:
         places = _tiff_places(table) if form == "ome-tiff" else _zarr_places(table)
-        images, labels = [], []
+        images, labels, unsized = [], [], []
         for number, (image, cells) in enumerate(places):
             row = table.iloc[number]
             stack = read_stack(row)
+            if axes := unknown_axes(stack.spacing_um):
+                unsized.append((stack.source, axes))
             found = read_labels(row, like=stack) if told(row, "labels") else None
             if form == "ome-tiff":
                 write_stack(scratch / image, stack)
@@ -74,7 +85,21 @@ def convert_plate(
         kept = kept.assign(image=images, **({"labels": labels} if any(labels) else {}))
         with landing(scratch / "plate.csv") as file:
             kept.to_csv(file, index=False)
+    _warn_of_size(unsized)
     return out / "plate.csv"
+
+
+def _warn_of_size(unsized: Sequence[tuple[str, str]]) -> None:
+    """Say which stacks have no voxel size: whoever opens the new files lacks it, too."""
+    if unsized:
+        (source, axes), more = unsized[0], len(unsized) - 1
+        others = f" and {counted(more, 'stack')} more" if more else ""
+        warnings.warn(
+            f"the voxel size of {source}{others} is unknown along {axes}, so none is written "
+            "there: say it with spacing_um=… (--spacing 0.6,0.35,0.35)",
+            GradcamoWarning,
+            stacklevel=3,
+        )
 
 
 def _tiff_places(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -140,8 +165,14 @@ def convert_stack(out: str | Path, stack_row: Mapping[str, Any]) -> None:
     ------
     GradcamoError
         If it cannot be read or written.
+
+    Warns
+    -----
+    GradcamoWarning
+        If its voxel size is not known along all axes.
     """
     stack = read_stack(stack_row)
+    axes = unknown_axes(stack.spacing_um)
     labels = read_labels(stack_row, like=stack) if told(stack_row, "labels") else None
     if labels is not None:
         refuse_misfit(labels.shape, stack, told(stack_row, "labels"))
@@ -149,3 +180,4 @@ def convert_stack(out: str | Path, stack_row: Mapping[str, Any]) -> None:
     if labels is not None and Path(out).suffix.lower() != ".zarr":
         name = re.sub(r"(\.ome)?\.tiff?$", "_labels.ome.tif", Path(out).name, flags=re.IGNORECASE)
         write_labels(Path(out).with_name(name), np.asarray(labels), stack.spacing_um)
+    _warn_of_size([(stack.source, axes)] if axes else [])

@@ -112,7 +112,13 @@ def write_marks(homes: Sequence[Path], marks: Mapping[str, Any]) -> Path:
 
 
 def read_kept(homes: Sequence[Path]) -> Kept:
-    """What the homes hold, the newest of each; damaged files are set aside, and said."""
+    """What the homes hold, the newest of each; damaged files are set aside, and said.
+
+    Raises
+    ------
+    GradcamoError
+        If a file cannot be read now, and nothing says that it is damaged: it stays where it is.
+    """
     kept = Kept()
     table = _read(homes, SCORES, _read_table, kept.damaged)
     kept.marks = _read(homes, MARKS, _read_marks, kept.damaged) or {}
@@ -161,12 +167,29 @@ def _read(
         try:
             check_seal(path)
             return read(path)
-        except Exception as error:  # damage has many faces
+        except Exception as error:
+            if not _says_damage(error):
+                raise GradcamoError(
+                    f"{path} cannot be read now ({error or type(error).__name__}): it stays as it "
+                    "is, and nothing is kept until it can; then open the labels again"
+                ) from error
             aside = path.with_name(f"{path.name}.damaged-{int(path.stat().st_mtime)}")
             with contextlib.suppress(OSError):
                 path.replace(aside)
             damaged.append(f"{path} could not be read ({error}): it was set aside as {aside.name}")
     return None
+
+
+def _says_damage(error: BaseException) -> bool:
+    """Whether the file is to blame: not memory, permission, or a disk that does not answer."""
+    from safetensors import SafetensorError
+
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, OSError):
+        return error.errno is None  # a reader's own word for what it cannot decode
+    kinds = (GradcamoError, SafetensorError, ValueError, LookupError, TypeError, AttributeError)
+    return isinstance(error, (*kinds, EOFError, RecursionError))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

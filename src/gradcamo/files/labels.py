@@ -17,7 +17,7 @@ from gradcamo.files.gaps import has_gaps
 from gradcamo.files.images import open_image
 from gradcamo.files.landing import landing
 from gradcamo.files.linking import link_planes
-from gradcamo.files.masks import connected_pieces, refuse_mask
+from gradcamo.files.masks import connected_pieces, refuse_mask, too_large
 from gradcamo.files.rawimage import RawImage
 from gradcamo.files.seal import TIFF_TAG, check_seal
 from gradcamo.files.stacks import ome_spacing
@@ -232,7 +232,9 @@ def _whole_numbers(lazy: Any, path: str | Path) -> np.ndarray:
                 "itself?"
             )
         first += len(slab)
-    if low < 0 or high > np.iinfo(np.int64).max:
+    if high > np.iinfo(np.int64).max:
+        raise GradcamoError(f"{path} {too_large(int(high))}")
+    if low < 0:
         raise GradcamoError(
             f"{path} holds labels from {low} to {high}: 0 is background and cells have positive "
             "numbers; relabel it"

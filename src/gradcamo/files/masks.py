@@ -35,6 +35,14 @@ def refuse_no_labels(labels: np.ndarray) -> None:
         raise GradcamoError(f"labels are whole numbers, these are {labels.dtype}: round them")
 
 
+def too_large(label: int) -> str:
+    """What is said of labels that a table of cells cannot hold."""
+    return (
+        f"has the label {label}, and numbers of cells end at {np.iinfo(np.int64).max}: number them "
+        "anew, as skimage.segmentation.relabel_sequential does"
+    )
+
+
 def refuse_mask(labels: np.ndarray, path: str | Path) -> None:
     """Refuse labels (Z, Y, X) whose only number lies in two or more pieces of one plane.
 

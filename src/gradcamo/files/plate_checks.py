@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.gaps import is_there
 from gradcamo.files.spellings import refuse_spellings
 from gradcamo.files.text_tables import rows
+from gradcamo.files.told import TOLD
 from gradcamo.files.treatments import places, treatments_of
 from gradcamo.files.wells import well_name
 
@@ -31,17 +33,27 @@ def checked(
     """
     if table.empty:
         raise GradcamoError(f"{source} has no rows: one row per stack is expected")
+    if lacking := [name for name in REQUIRED if name not in table]:
+        raise GradcamoError(f"{source} lacks the columns {', '.join(lacking)}: add them")
     for name in REQUIRED:
-        empty = table.index[table[name] == ""]
+        empty = table.index[table[name].isna() | (table[name] == "")]
         if len(empty) and name not in may_be_empty:
             raise GradcamoError(f"{source} has no {name} in {rows(empty)}: fill it in")
-    for names, what in ((STACK, "the same plate, well and site"), (["image"], "the same image")):
-        twice = table[table.duplicated(names, keep=False)].sort_values(names, kind="stable")
+    table = _as_text(table, source)
+    one_file = table[["image"]].map(os.path.realpath)  # whatever links lead there
+    for names, what, known in (
+        (STACK, "the same plate, well and site", table),
+        (["image"], "the same image", one_file),
+    ):
+        twice = table[known.duplicated(names, keep=False)]
+        twice = twice.loc[known.loc[twice.index].sort_values(names, kind="stable").index]
         if len(twice):
-            first = twice[(twice[names] == twice[names].iloc[0]).all(axis=1)]
+            same = known.loc[twice.index, names]
+            first = twice[(same == same.iloc[0]).all(axis=1)]
             files = " and ".join(dict.fromkeys(first["image"][:2]))
+            told = ", ".join(map(str, first[names].iloc[0]))
             raise GradcamoError(
-                f"{source} has {what} in {rows(first.index)} ({', '.join(first[names].iloc[0])}; "
+                f"{source} has {what} in {rows(first.index)} ({told}; "
                 f"{len(twice)} such rows), {files}: each stack has one row; number the sites apart"
             )
     paths = [name for name in PATHS if name in table]
@@ -52,9 +64,32 @@ def checked(
         well, site = (str(table.loc[[gone[0][0]], name].iloc[0]) for name in ("well", "site"))
         raise GradcamoError(
             f"{source} names {len(gone)} files that are not there ({rows(i for i, _ in gone)}; "
-            f"well {well}, site {site}): {listed}; paths are relative to it"
+            f"well {well}, site {site}): {listed}; paths are relative to "
+            + ("it" if Path(source).exists() else "the folder that Python works in")
         )
     refuse_two_spellings(table, source)
+    return table
+
+
+def _as_text(table: pd.DataFrame, source: str | Path) -> pd.DataFrame:
+    """The table with paths as text, missing ones empty, as they stand in a file.
+
+    Raises
+    ------
+    GradcamoError
+        If what is told of a stack is no text: it would not be heard.
+    """
+    for name in (name for name in PATHS if name in table):
+        if not all(isinstance(value, str) for value in table[name]):
+            paths = ["" if pd.isna(value) else str(value) for value in table[name]]
+            table = table.assign(**{name: paths})
+    for name in (name for name in TOLD if name in table):
+        other = table[~table[name].isna() & ~table[name].map(lambda value: isinstance(value, str))]
+        if len(other):
+            raise GradcamoError(
+                f"{source} has {name} {other[name].iloc[0]!r} in {rows(other.index)}: write it as "
+                "text, as it stands in a file, such as '0.6,0.35,0.35'"
+            )
     return table
 
 

@@ -113,10 +113,14 @@ def _from_csv(path: Path) -> pd.DataFrame:
     for name in PATHS:
         if name in table:
             folder = path.parent.resolve()
-            table[name] = [
-                str((folder / value).resolve()) if value else "" for value in table[name]
-            ]
+            table[name] = [str(_named(folder / value)) if value else "" for value in table[name]]
     return checked(table, path).reset_index(drop=True)
+
+
+def _named(path: Path) -> Path:
+    """A path without links, but by the name that it was given: what a link leads to may have one
+    that nobody chose."""
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
 
 
 def plate_as_told(path: str | Path, settings: FolderSettings) -> pd.DataFrame:

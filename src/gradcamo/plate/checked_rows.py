@@ -24,13 +24,13 @@ def open_plate(
     Raises
     ------
     GradcamoError
-        If it or a table of its cells cannot be read, two rows are the same plate, well and site, a
-        name is spelled in two ways, labels have another size than their stack, a column has the
-        name of one that the audit adds, or nothing has the control's treatment.
+        If it or a table of its cells cannot be read, it is no plate as `read_plate` has it (a stack
+        or an image twice, a name spelled in two ways), labels have another size than their stack, a
+        column has the name of one that the audit adds, or nothing has the control's treatment.
     """
     from gradcamo.columns import CELL_COLUMNS
     from gradcamo.files.misfits import refuse_misfits
-    from gradcamo.files.plate_checks import REQUIRED, STACK, refuse_two_spellings
+    from gradcamo.files.plate_checks import checked
     from gradcamo.files.plates import plate_as_told
     from gradcamo.files.spellings import meant
     from gradcamo.files.told import as_told
@@ -39,12 +39,10 @@ def open_plate(
 
     settings = settings or PlateSettings()
     if isinstance(plate, pd.DataFrame):
-        rows = as_told(plate, settings)
+        rows = plate.reset_index(drop=True)
+        rows = as_told(checked(rows, "the plate", may_be_empty=("treatment",)), settings)
     else:
-        rows = plate_as_told(plate, settings)
-    rows = rows.reset_index(drop=True)
-    if lacking := [name for name in REQUIRED if name not in rows]:
-        raise GradcamoError(f"the plate lacks the columns {', '.join(lacking)}: add them")
+        rows = plate_as_told(plate, settings).reset_index(drop=True)
     others = ("p_value", "q_value", "_index")  # the last is AnnData's
     added = {*CELL_COLUMNS, *MADE_HERE, *others} - {"image"}
     if taken := [str(name) for name in rows if name in added]:
@@ -52,16 +50,6 @@ def open_plate(
             f"the plate has the columns {', '.join(taken)}, which the table of cells has of its "
             "own: rename them"
         )
-    if rows.empty:
-        raise GradcamoError("the plate has no rows: one row per stack is expected")
-    twice = rows[rows.duplicated(STACK)]
-    if len(twice):
-        one = twice.iloc[0]
-        raise GradcamoError(
-            f"plate {one['plate']}, well {one['well']}, site {one['site']} is there more than once "
-            f"({len(twice)} rows too many): each stack has one row; number the sites apart"
-        )
-    refuse_two_spellings(rows, "the plate")
     refuse_misfits(rows, on_read)
     if settings.control is not None:
         names = [name for name, _ in treatments_of(rows, "the plate")]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from gradcamo.errors import GradcamoError
 from gradcamo.files.layouts.rules import IMAGE, Layout, folder_name, stacks_of, without
 
 _LABELS = re.compile(
@@ -52,6 +53,7 @@ def _named(name: str, patterns: Sequence[str], files: Sequence[str], root: Path)
         stacks, used = stacks_of(images, re.compile(pattern), root, _TOKENS)
         if not stacks:
             continue
+        _refuse_small_letters(pattern, images, used, root)
         folders = {stack.values["folder"] for stack in stacks}
         for stack in stacks:
             values = stack.values
@@ -63,3 +65,20 @@ def _named(name: str, patterns: Sequence[str], files: Sequence[str], root: Path)
             name, stacks, left_out=Counter({"label images": len(labels)}), used={*used, *labels}
         )
     return None
+
+
+def _refuse_small_letters(pattern: str, images: Sequence[str], used: set[str], root: Path) -> None:
+    """Refuse to leave out files that would fit, were their wells written as the others' are.
+
+    Raises
+    ------
+    GradcamoError
+        If there are some.
+    """
+    small = re.compile(pattern.replace("[A-Z]{1,2}", "(?:[a-p]|a[a-f])"))
+    if others := sorted(path for path in images if path not in used and small.fullmatch(path)):
+        raise GradcamoError(
+            f"{root} writes wells with capitals, as in {min(used)}, and {len(others)} with small "
+            f"letters, as in {others[0]}: write them one way, or say with pattern=… (--pattern) "
+            "how the files are named, such as '{well}_s{site}.tif', where {well} is either"
+        )

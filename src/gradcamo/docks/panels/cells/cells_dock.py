@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from gradcamo.columns import KNOWN
-from gradcamo.docks.panels.cells.export_dialog import ExportDialog
+from gradcamo.docks.panels.cells.export_dialog import open_export
 from gradcamo.docks.panels.cells.share_bars import paint_shares
 from gradcamo.docks.panels.cells.table_model import BARS, CellTableModel
 from gradcamo.docks.panels.cells.toolbar import CellsToolbar
@@ -115,7 +115,7 @@ class CellsDock(Dock):
         self.toolbar.pictures_wanted.connect(self._show_pictures)
         self.thumbnails = Thumbnails(session, self)
         self.thumbnails.drawn.connect(self.model.show_picture)
-        self.toolbar.export_wanted.connect(self.open_export)
+        self.toolbar.export_wanted.connect(self._export)
         self.toolbar.flags_wanted.connect(self.read_flags)
         self.reading = Job(self)
         self.reading.stepped.connect(self._on_flags_read)
@@ -124,12 +124,8 @@ class CellsDock(Dock):
         self._show_pictures(self.toolbar.pictures.isChecked())
         self._on_results()
 
-    def open_export(self) -> ExportDialog:
-        """The dialog that asks which cells to write, and how."""
-        dialog = ExportDialog(self.session, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.show()
-        return dialog
+    def _export(self) -> None:
+        open_export(self.session, self)
 
     def read_flags(self, path: str) -> None:
         """Take up the flags and notes of an exported table, in the background."""

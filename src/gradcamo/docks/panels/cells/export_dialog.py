@@ -149,3 +149,11 @@ class ExportDialog(Dialog):
         for box in (self.shown_only, self.cytomining):
             box.setEnabled(self.kind == "table")
         self.write_button.setEnabled(not self.job.running)
+
+
+def open_export(session: Session, parent: QWidget) -> ExportDialog:
+    """The dialog that asks which cells to write, and how, until it is closed."""
+    dialog = ExportDialog(session, parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.show()
+    return dialog

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -19,7 +18,7 @@ from gradcamo.docks.canvas.colouring import MODES
 from gradcamo.docks.panels.cells.card import CellCard
 from gradcamo.docks.panels.cells.causal_line import CausalLine
 from gradcamo.docks.panels.cells.caution_box import CautionBox
-from gradcamo.docks.panels.cells.export_dialog import ExportDialog
+from gradcamo.docks.panels.cells.export_dialog import open_export
 from gradcamo.docks.panels.steps.cutoff import CutoffBox
 from gradcamo.docks.panels.steps.heat_options import HeatmapOptions
 from gradcamo.docks.parts.preferences import keep, keep_choice, recall
@@ -84,17 +83,13 @@ class ReviewDock(QWidget):
         session = self.session
         self.mode.activated.connect(self._on_mode)
         self.outlines.toggled.connect(self._on_outlines)
-        self.export_button.clicked.connect(self.open_export)
+        self.export_button.clicked.connect(self._export)
         session.results_changed.connect(self._on_results)
         session.cell_changed.connect(self._on_cell)
         self._on_results()
 
-    def open_export(self) -> ExportDialog:
-        """The dialog that asks which cells to write, and how."""
-        dialog = ExportDialog(self.session, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.show()
-        return dialog
+    def _export(self) -> None:
+        open_export(self.session, self)
 
     def _on_results(self) -> None:
         self.export_button.setEnabled(len(self.session.results) > 0)
