@@ -26,8 +26,9 @@ class Plate(NamedTuple):
     """``designs`` lie side by side on one plate; ``change`` is done to stacks once they are made.
 
     ``amount`` is how much of it: voxels along y and x by which a blurred stack is smoothed, half as
-    many along z; what is left of the light at the dim side. ``signal`` names the regions that hold
-    what was planted, none where it is everywhere.
+    many along z; what is left of the light in the dim corner. ``glow`` is light of the medium, in
+    photons a voxel, so that a region without cells has something to show. ``signal`` names the
+    regions that hold what was planted, none where it is everywhere.
     """
 
     says: str
@@ -35,11 +36,13 @@ class Plate(NamedTuple):
     signal: tuple[Region, ...] = ()
     change: Change = ""
     amount: float = 0
+    glow: float = 0
 
     @property
     def recipe(self) -> tuple[object, ...]:
         """All that its stacks follow from."""
-        return self.designs, f"{self.change} {self.amount}" if self.amount else self.change
+        changed = (self.change, *filter(None, (self.amount, self.glow)))
+        return self.designs, " ".join(map(str, changed))
 
 
 # wells and sites are chosen so that both classes have about as many cells
@@ -84,15 +87,18 @@ PLATES = {
         amount=2,
     ),
     "vignette": Plate(
-        "light falls off to a quarter across the field of treated wells",
+        "light, also that of the medium, falls off to a tenth across the field of treated wells",
         (EMPTY,),
         change="vignette",
-        amount=0.25,
+        amount=0.1,
+        glow=150,
     ),
     "focus": Plate(
-        "stacks of treated wells begin 3.6 µm higher in the cells",
+        "stacks of treated wells begin 3.6 µm higher above the glass, which glows into the medium; "
+        "cells float up to 3.6 µm higher or lower whatever their class",
         (EMPTY.model_copy(update={"planes": 27}),),
         change="focus",
+        glow=500,
     ),
     "density": Plate(
         "treated wells hold a sixth of the cells of untreated ones, which cover their fields",

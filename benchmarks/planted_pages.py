@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from planted_kinds import KINDS
-from planted_truth_tables import BOTH, RESULTS, TREATED
+from planted_truth_tables import BOTH, LEARNT, RESULTS, TREATED, UNTREATED
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("planted_truth", "which_number", "causal")))
@@ -58,7 +58,8 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
         "plates": plates(of_networks, tables["probes"]),
         "networks": accuracies(networks),
         "causal": causal(networks, tables["causes"]),
-        "finds": finds(networks, pairs),
+        "finds": finds(networks, pairs, tables["causes"]),
+        "together": together(tables["causes"]),
         "layers": by_layer(pairs),
         "pairs": by_pair(pairs),
         "ranks": by_rank(tables["ranks"]),
@@ -108,7 +109,7 @@ def numbers(networks: pd.DataFrame, pairs: pd.DataFrame, ranks: pd.DataFrame) ->
         }
     n = int(pick(core, treatment=BOTH, score="causal_own")["pairs"].sum())
     told["core-pairs"] = f"{n} pair{'s' * (n != 1)} of networks"
-    asked = networks[networks["right_region"].notna() & (networks["accuracy_paired"] >= 0.8)]
+    asked = networks[networks["right_region"].notna() & (networks["accuracy_paired"] >= LEARNT)]
     told["right-region"] = extent(asked["right_region"], percent)
     told["asked-networks"] = str(len(asked))
     mixed = ranks[ranks["kind"] == "all"]
@@ -207,14 +208,31 @@ def causal(networks: pd.DataFrame, causes: pd.DataFrame) -> str:
     return block(table([*head, "right region", "layout", "swap", "limits", "against"], rows))
 
 
-def finds(networks: pd.DataFrame, pairs: pd.DataFrame) -> str:
+def together(causes: pd.DataFrame) -> str:
+    """What regions are needed for and worth alone, added up, by kind and class."""
+    rows = [
+        [KINDS[kind].title]
+        + [
+            extent(pick(of, treatment=treatment)[way].dropna(), two)
+            for treatment in (TREATED, UNTREATED)
+            for way in ("needed", "alone")
+        ]
+        for kind, of in _by_kind(causes)
+    ]
+    head = [f"{way}, {told}" for told in ("treated", "untreated") for way in ("needed", "alone")]
+    return block(table(["network", *head], rows))
+
+
+def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> str:
     """Which column tells which shortcut: the one that has to, with its bound, and all others."""
     rows = []
     for kind, of in _by_kind(networks):
         bounds = {bound.measure: bound for bound in KINDS[kind].bounds}
+        n, of = len(of), of[of["accuracy_paired"] >= LEARNT]
         against = pairs[(pairs["honest"] == "own") & (pairs["other"] == kind)]
         against = against[against["treatment"] == TREATED]
-        row = [KINDS[kind].title]
+        missing = f" ({n - len(of)} of {n} not learnt, left out)" if len(of) < n else ""
+        row = [KINDS[kind].title + missing]
         for score, layer, gradients in (
             ("grad_camo", DEFAULT, "averaged"),
             ("grad_camo", EARLY, "local"),
@@ -235,9 +253,11 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame) -> str:
                 )
                 told = f"**{told}** ({sign} {bound.bound:g}: {kept})"
             row.append(told)
-        rows.append(row)
+        mine = causes[(causes["kind"] == kind) & causes["seed"].isin(of["seed"])]
+        most = mine.groupby("seed")[["needed", "alone"]].max().max(axis=1)
+        rows.append([*row, extent(most.dropna(), two)])
     head = ["shortcut", f"Grad-CAMO averaged, {DEFAULT}", f"local, {EARLY}", "`causal_own`"]
-    return block(table([*head, *MEASURES.values()], rows))
+    return block(table([*head, *MEASURES.values(), "needed or alone, added up"], rows))
 
 
 MEASURES = {

@@ -19,6 +19,8 @@ from gradcamo.samples.plate import GAIN, OFFSET
 FOLDERS = {"image": "images", "labels": "labels", "cells": "cells"}
 PLANES = 21
 """Kept of a stack that is cut higher or lower."""
+HIGHER_UM, GLOW_UM = 3.6, 4.0
+"""How much higher treated stacks begin, and the height over which the glow falls to 1/e."""
 
 
 def change(tables: list[Path], plate: Plate, folder: Path) -> Path:
@@ -36,11 +38,14 @@ def _changed(row: pd.Series, plate: Plate, folder: Path) -> dict[str, object]:
     match plate.change:
         case "blur" if treated:
             data = blurred(data, plate.amount)
-        case "vignette" if treated:
-            data = dimmed(data, plate.amount, rng)
+        case "vignette":
+            data = lit(data, np.array(plate.glow), rng)
+            data = dimmed(data, plate.amount, rng) if treated else data
         case "focus":
-            first = data.shape[1] - PLANES if treated else 0
+            first = int(rng.integers(data.shape[1] - PLANES + 1))
             data, labels = (part[..., first : first + PLANES, :, :] for part in (data, labels))
+            height = np.arange(PLANES)[:, None, None] * stack.spacing_um[0] + HIGHER_UM * treated
+            data = lit(data, plate.glow * np.exp(-height / GLOW_UM), rng)
     told = {name: f"{kept}/{Path(row[name]).name}" for name, kept in FOLDERS.items()}
     for path in told.values():
         (folder / path).parent.mkdir(exist_ok=True)
@@ -56,10 +61,17 @@ def blurred(data: np.ndarray, voxels: float) -> np.ndarray:
     return np.rint(smooth).astype(data.dtype)
 
 
+def lit(data: np.ndarray, glow: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A stack (C, Z, Y, X) with the medium's light: mean photons ``glow``, (Z, 1, 1) or one."""
+    photons = rng.poisson(np.broadcast_to(glow, data.shape))
+    return (data + GAIN * photons).clip(0, 65535).astype(data.dtype)
+
+
 def dimmed(data: np.ndarray, dimmest: float, rng: np.random.Generator) -> np.ndarray:
-    """A stack (C, Z, Y, X) with fewer photons the further to the right: what a lens leaves of a
-    Poisson number of photons is a binomial part of them."""
-    left = np.linspace(1, dimmest, data.shape[-1])
+    """A stack (C, Z, Y, X) with fewer photons the nearer to one corner, by the same factor every
+    micrometre: what a lens leaves of a Poisson number of photons is a binomial part of them."""
+    y, x = (np.linspace(0, 0.5, size) for size in data.shape[-2:])
+    left = dimmest ** (y[:, None] + x)
     light = data.astype(np.float32) - OFFSET
     photons = np.rint(light.clip(0) / GAIN).astype(int)
     kept = rng.binomial(photons, left)

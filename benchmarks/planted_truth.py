@@ -382,7 +382,7 @@ def main() -> None:
     else:
         for kind in (KINDS[name] for name in options.only):  # no two processes make one plate
             check(kind.plate)
-            for variant in kind.variants:
+            for variant in ("paired", *kind.variants):
                 plate_csv(kind.plate, variant)
         own = [task for task in wanted if not KINDS[task[0]].network]
         shown = [task for task in wanted if KINDS[task[0]].network]  # networks that are there then

@@ -23,9 +23,10 @@ from planted_measures import REGIONS
 from scipy.stats import rankdata
 
 from gradcamo.auditing.agreement import agreement
+from gradcamo.auditing.verdict import evidence
 
 RESULTS = Path(__file__).parent / "results" / "planted_truth"
-TREATED, BOTH = "treated", "both"
+TREATED, UNTREATED, BOTH = "treated", "untreated", "both"
 LEARNT = 0.8
 """Balanced accuracy below which a network has nothing to explain: it is left out of pairs."""
 CUTOFF = 0.25
@@ -198,7 +199,13 @@ def shares(results: Results) -> pd.DataFrame:
 
 
 def causes(results: Results) -> pd.DataFrame:
-    """What predictions of each network owe to each region, by class: means over answered cells."""
+    """What predictions of each network owe to each region, by class: means over answered cells.
+
+    ``needed`` and ``alone`` are medians of what is lost without each region, and of what each is
+    worth by itself, added up over regions, in effects. Both are 1 where one region holds the cue.
+    A cue that every region has to show adds up to more in ``needed``, one that any region can
+    show to more in ``alone``.
+    """
     rows = []
     for (kind, seed), cells in results.cells.items():
         for treatment, mine in cells.groupby("treatment", sort=False):
@@ -206,7 +213,14 @@ def causes(results: Results) -> pd.DataFrame:
             told += [f"volume_{region}" for region in REGIONS]
             answered = mine[mine["causal_own"].notna()]
             row = {"kind": kind, "seed": seed, "treatment": treatment, "asked": len(mine)}
-            rows.append(row | {"answered": len(answered), **answered[told].mean()})
+            rows.append(
+                row
+                | {"answered": len(answered), **answered[told].mean()}
+                | {
+                    way: (evidence(answered, way) / answered["causal_effect"]).median()
+                    for way in ("needed", "alone")
+                }
+            )
     return pd.DataFrame(rows)
 
 

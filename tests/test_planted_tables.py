@@ -28,6 +28,8 @@ def network(folder, kind, right, owed, lies, seed=0, accuracy=1.0, n=40):
     cells = cells.assign(predicted=predicted, causal_own=own.clip(0, 1), causal_effect=4.0)
     cells = cells.assign(causal_neighbour=0.0, causal_background=1 - cells["causal_own"])
     cells = cells.assign(volume_own=0.2, volume_neighbour=0.3, volume_background=0.5)
+    cells = cells.assign(**{f"causal_needed_{region}": 3.0 for region in SHARES})
+    cells = cells.assign(**{f"causal_alone_{region}": [1.0, 0.0] * (n // 2) for region in SHARES})
     maps = pd.concat(
         cells[["image", "label", "treatment", "predicted"]].assign(
             layer=layer,
@@ -118,14 +120,30 @@ def test_what_finds_a_shortcut_is_marked_where_it_does_in_every_pair(tmp_path):
     for seed, lies in enumerate((0.9, 0.25)):
         network(tmp_path, "own", "own", 0.9, lies, seed)
     network(tmp_path, "background", "background", 0.2, 0.2)
+    network(tmp_path, "background", "background", 0.9, 0.9, 1, accuracy=0.7)
     results = tables.Results(tmp_path)
-    told = finds(results.networks(), tables.separation(tables.pairs(results)))
+    apart = tables.separation(tables.pairs(results))
+    told = finds(results.networks(), apart, tables.causes(results))
     (row,) = [line for line in told.splitlines() if line.startswith("| background")]
-    averaged, local, causal, right, *_ = row.split(" | ")[1:]
+    who, averaged, local, causal, right, *_ = row.split(" | ")
+    assert who == "| background (1 of 2 not learnt, left out)"
     assert averaged.endswith("✗")
     assert local.endswith("✗")  # one pair of two
     assert causal == "1.00 ✓"
     assert right == "**0.99** (≥ 0.98: ✓ 1 of 1)"
+    assert row.endswith("| 2.25 |")
+
+
+def test_what_regions_are_needed_for_and_worth_alone_adds_up_in_effects(tmp_path):
+    network(tmp_path, "own", "own", 0.9, 0.4)
+    found = tables.causes(tables.Results(tmp_path)).set_index("treatment")
+    assert found["needed"].tolist() == [3 * 3 / 4] * 2
+    assert found["alone"].to_dict() == {"treated": 3 / 4, "untreated": 0}
+    path = tmp_path / "own-0" / "causal.parquet"
+    one_region = {f"causal_needed_{region}": np.nan for region in ("neighbour", "background")}
+    pd.read_parquet(path).assign(**one_region).to_parquet(path)
+    found = tables.causes(tables.Results(tmp_path))
+    assert found["needed"].tolist() == [3 / 4] * 2  # what a crop has none of is not needed
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -20,6 +20,7 @@ def cells(owes, n=40, fills=(0.2, 0.3, 0.5), spread=0.01, treatments=("DMSO", "8
         sign = {"own": 1, "background": -1, "neighbour": 0}[region]
         table[f"causal_{region}"] = np.clip(share + sign * noise, 0, 1)
         table[f"volume_{region}"] = full
+        table[f"causal_needed_{region}"] = table[f"causal_alone_{region}"] = 5 * share
     return table.assign(causal_layout=0.1, grad_camo=rng.uniform(0.1, 0.9, n), **more)
 
 
@@ -103,3 +104,27 @@ def test_shares_that_equal_volumes_may_mean_a_cue_that_is_everywhere():
 def test_layout_that_explains_most_is_said():
     said = causal_verdict(cells((0.96, 0.03, 0.01)).assign(causal_layout=0.94))
     assert said[1].startswith("Outlines, sizes and crowding alone explain 94% of it (median)")
+
+
+def test_regions_are_read_together_where_their_evidence_adds_up_to_more_than_all_are_worth():
+    table = cells((0.4, 0.3, 0.3))
+    assert not any("together" in said for said in causal_verdict(table))
+    treated = table["causal_target"] == "8 µM"
+    for way, how in (
+        ("needed", "without each single region they lose"),
+        ("alone", "each single region by itself is worth"),
+    ):
+        told = table.copy()
+        told.loc[treated, [f"causal_{way}_{region}" for region in SHARES]] = 4.0
+        (said,) = (said for said in causal_verdict(told) if "together" in said)
+        assert said == (
+            f"Regions are read together: of calls of 8 µM, what {how} adds up to 2.4 times what "
+            "all are worth (1 where one region holds the cue). It may be everywhere, such as the "
+            "focus, the camera or a stain."
+        )
+    few = told[~treated | (told.index < 18)]  # 9 cells of 8 µM
+    assert not any("together" in said for said in causal_verdict(few))
+    told[[f"causal_{way}_neighbour" for way in ("needed", "alone")]] = (
+        np.nan
+    )  # crops of single cells
+    assert any("adds up to 1.6 times" in said for said in causal_verdict(told))

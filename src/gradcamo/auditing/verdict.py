@@ -5,7 +5,7 @@ Shares are means over whole cells that were answered and, where treatments are k
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -33,6 +33,9 @@ ALONE = 0.25
 """Share of what calls gain over guessing below which a region alone is hardly enough."""
 LAYOUT = 0.5
 """Median layout above which outlines, sizes and crowding tell more than contents."""
+TOGETHER = 1.5
+"""Effects to which the evidence of single regions adds up, median of a treatment, above which they
+are read together; 1 where one region holds the cue, or where regions add up."""
 
 
 def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> list[str]:
@@ -76,6 +79,7 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
         f"predictions owe {owes}{_right_with(by, uses)}.{few}"
     ]
     said += _unlike(told)
+    said += _together(told)
     said += _everywhere(told)
     if (layout := told["causal_layout"].median()) > LAYOUT:
         said.append(
@@ -134,6 +138,41 @@ def _unlike(told: pd.DataFrame) -> list[str]:
         return []
     parts = [f"{joined(names)} by {_APART[region]}" for region, names in by.items()]
     return [f"Treatments differ: above all it tells {'; '.join(parts)}."]
+
+
+def _together(told: pd.DataFrame) -> list[str]:
+    """The treatment whose regions are most read together: all are needed, or any will do.
+
+    A cue that is everywhere, such as blur, is absent as soon as one region lacks it, so each of
+    them is needed; its absence, such as sharp edges, shows in each of them alone.
+    """
+    sums = told[["causal_target"]].assign(
+        **{way: evidence(told, way) / told["causal_effect"] for way in ("needed", "alone")}
+    )
+    medians = sums.groupby("causal_target").median()[sums["causal_target"].value_counts() >= FEW]
+    if not (medians > TOGETHER).any(axis=None):
+        return []
+    name, way = medians.stack().idxmax()
+    how = {
+        "needed": "without each single region they lose",
+        "alone": "each single region by itself is worth",
+    }[way]
+    return [
+        f"Regions are read together: of calls of {name}, what {how} adds up to "
+        f"{medians.loc[name, way]:.1f} times what all are worth (1 where one region holds the "
+        "cue). It may be everywhere, such as the focus, the camera or a stain."
+    ]
+
+
+def evidence(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> pd.Series:
+    """``causal_needed_*`` or ``causal_alone_*`` of all regions that a cell has, added up: logits.
+
+    Parameters
+    ----------
+    cells : DataFrame of `gradcamo.causal_attention`
+    way : what is lost without a region, or what it is worth by itself
+    """
+    return cells[[f"causal_{way}_{region}" for region in REGIONS]].sum(axis=1)
 
 
 def _everywhere(told: pd.DataFrame) -> list[str]:
