@@ -210,7 +210,7 @@ KINDS = {
         ("removed", "shuffled"),
     ),
     "own-background-3": Kind(
-        "own+background, Grad-CAMO in the loss (λ = 3, which can be gamed)",
+        "own+background, Grad-CAMO in the loss (λ = 3)",
         "own-background-0.6",
         GAMED,
         5,

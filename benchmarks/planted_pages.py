@@ -24,6 +24,11 @@ MARK = re.compile(r"<!-- ([\w-]+) -->(.*?)<!-- /\1 -->", re.S)
 DEFAULT, EARLY = "block_2", "block_0"
 """The layer that a checkpoint of these networks names, and the one of the finest grid."""
 LAYERS = ("block_0", "block_1", "block_2", "block_3", "block_4", "block_8", "block_10", "head")
+HONEST = ("own", "own-diffuse")
+"""Kinds that have nothing else to use."""
+PLAIN_CHEATS = ("background", "neighbour", "own-background")
+PLEASED = ("own-background-10", "own-background-3")
+"""Kinds with Grad-CAMO in their loss: those of their networks that use the background please it."""
 FOUND = 0.95
 """AUROC from which, in every pair, a score tells a network from honest ones."""
 GRADIENTS = ("averaged", "local")
@@ -93,24 +98,24 @@ def sane_numbers(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 def numbers(networks: pd.DataFrame, pairs: pd.DataFrame, ranks: pd.DataFrame) -> dict[str, str]:
     """Single numbers, as they stand in sentences."""
-    core = pairs[pairs["honest"].isin(["own", "own-diffuse"])]
-    core = core[core["other"].isin(["background", "neighbour", "own-background"])]
+    honest = pairs[pairs["honest"].isin(HONEST)]
     told = {}
-    for treatment, name in ((TREATED, ""), (BOTH, "-both")):
-        of = core[core["treatment"] == treatment]
-        told |= {
-            f"core-averaged{name}": spread(
-                pick(of, score="grad_camo", layer=DEFAULT, gradients="averaged")
-            ),
-            f"core-local{name}": spread(
-                pick(of, score="grad_camo", layer=EARLY, gradients="local")
-            ),
-            f"core-causal{name}": spread(pick(of, score="causal_own")),
-        }
-    n = int(pick(core, treatment=BOTH, score="causal_own")["pairs"].sum())
-    told["core-pairs"] = f"{n} pair{'s' * (n != 1)} of networks"
+    for group, kinds in (("core", PLAIN_CHEATS), ("pleased", PLEASED)):
+        mine = honest[honest["other"].isin(kinds)]
+        for treatment, name in ((TREATED, ""), (BOTH, "-both")):
+            of = pick(mine, treatment=treatment)
+            averaged = pick(of, score="grad_camo", layer=DEFAULT, gradients="averaged")
+            local = pick(of, score="grad_camo", layer=EARLY, gradients="local")
+            told |= {
+                f"{group}-averaged{name}": spread(averaged),
+                f"{group}-local{name}": spread(local),
+                f"{group}-causal{name}": spread(pick(of, score="causal_own")),
+            }
+        n = int(pick(mine, treatment=BOTH, score="causal_own")["pairs"].sum())
+        told[f"{group}-pairs"] = f"{n} pair{'s' * (n != 1)} of networks"
     asked = networks[networks["right_region"].notna() & (networks["accuracy_paired"] >= LEARNT)]
-    told["right-region"] = extent(asked["right_region"], percent)
+    shares = asked["right_region"]
+    told["right-region"] = f"{percent(shares.median())} ({extent(shares, percent)})"
     told["asked-networks"] = str(len(asked))
     mixed = ranks[ranks["kind"] == "all"]
     for layer, gradients in ((DEFAULT, "averaged"), (EARLY, "averaged"), (EARLY, "local")):
@@ -243,7 +248,7 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
             row.append(spread(seen) + (" ✓" if well else " ✗") * (len(seen) > 0))
         for measure in MEASURES:
             told, bound = extent(of[measure].dropna(), two), bounds.get(measure)
-            if bound:
+            if bound and len(of):
                 sign = {">=": "≥", "<=": "≤"}[bound.comparison]
                 holds = _holds(of[measure], bound.comparison, bound.bound)
                 kept = (
@@ -289,10 +294,11 @@ def by_layer(pairs: pd.DataFrame) -> str:
 
 
 def by_pair(pairs: pd.DataFrame) -> str:
-    """AUROC of each honest kind against each other, treated cells and both classes."""
-    rows = []
+    """AUROC of networks that can only use the cell against the others, by class."""
+    rows, pairs = [], pairs[pairs["honest"].isin(HONEST)]
     for (honest, other), of in pairs.groupby(["honest", "other"], sort=False):
-        row = [f"{KINDS[honest].title} against {KINDS[other].title}"]
+        used = ", used the background" * (KINDS[other].right == "by removal")
+        row = [f"{KINDS[honest].title} against {KINDS[other].title}{used}"]
         row.append(str(int(pick(of, score="causal_own")["pairs"].max())))
         for treatment in (TREATED, BOTH):
             mine = of[of["treatment"] == treatment]

@@ -146,21 +146,25 @@ def _together(told: pd.DataFrame) -> list[str]:
     A cue that is everywhere, such as blur, is absent as soon as one region lacks it, so each of
     them is needed; its absence, such as sharp edges, shows in each of them alone.
     """
-    sums = told[["causal_target"]].assign(
-        **{way: evidence(told, way) / told["causal_effect"] for way in ("needed", "alone")}
-    )
-    medians = sums.groupby("causal_target").median()[sums["causal_target"].value_counts() >= FEW]
-    if not (medians > TOGETHER).any(axis=None):
-        return []
-    name, way = medians.stack().idxmax()
-    how = {
+    ways: dict[Literal["needed", "alone"], str] = {
         "needed": "without each single region they lose",
         "alone": "each single region by itself is worth",
-    }[way]
+    }
+    most, name, how = max(
+        (
+            (float((evidence(mine, way) / mine["causal_effect"]).median()), str(name), how)
+            for name, mine in told.groupby("causal_target")
+            if len(mine) >= FEW
+            for way, how in ways.items()
+        ),
+        default=(0.0, "", ""),
+    )
+    if most <= TOGETHER:
+        return []
     return [
-        f"Regions are read together: of calls of {name}, what {how} adds up to "
-        f"{medians.loc[name, way]:.1f} times what all are worth (1 where one region holds the "
-        "cue). It may be everywhere, such as the focus, the camera or a stain."
+        f"Regions are read together: of calls of {name}, what {how} adds up to {most:.1f} times "
+        "what all are worth (1 where one region holds the cue). It may be everywhere, such as the "
+        "focus, the camera or a stain."
     ]
 
 
