@@ -15,8 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from planted_kinds import KINDS
+from planted_kinds import EVERYWHERE, KINDS
 from planted_truth_tables import BOTH, LEARNT, RESULTS, TREATED, UNTREATED
+
+from gradcamo.auditing.verdict import TOGETHER
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("planted_truth", "which_number", "causal")))
@@ -72,6 +74,7 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
         "loss": in_the_loss(networks, tables["shares"]),
         "cost": f"{networks['cpu_s'].mean() / 60:.0f}",
         **numbers(networks, pairs, tables["ranks"]),
+        **read_together(networks, tables["causes"]),
     }
     for name, make in SANITY.items():
         found = tables.get(f"sanity_{name}")
@@ -117,11 +120,30 @@ def numbers(networks: pd.DataFrame, pairs: pd.DataFrame, ranks: pd.DataFrame) ->
     shares = asked["right_region"]
     told["right-region"] = f"{percent(shares.median())} ({extent(shares, percent)})"
     told["asked-networks"] = str(len(asked))
+    loss = networks[networks["kind"].isin(PLEASED)]
+    told["pleased-networks"] = f"{(loss['right'] == 'background').sum()} of {len(loss)}"
     mixed = ranks[ranks["kind"] == "all"]
     for layer, gradients in ((DEFAULT, "averaged"), (EARLY, "averaged"), (EARLY, "local")):
         rho = pick(mixed, layer=layer, gradients=gradients)["rho"]
         told[f"rank-{layer.removeprefix('block_')}-{gradients}"] = extent(rho, two)
     return told
+
+
+def read_together(networks: pd.DataFrame, causes: pd.DataFrame) -> dict[str, str]:
+    """Of how many networks the verdict says that regions are read together, by what they use."""
+    learnt = networks[networks["accuracy_paired"] >= LEARNT]
+    most = causes.groupby(["kind", "seed"])[["needed", "alone"]].max().max(axis=1).rename("most")
+    most = learnt.merge(most.reset_index(), on=["kind", "seed"])
+    ways = {
+        "everywhere": [kind for kind in KINDS if KINDS[kind].bounds == EVERYWHERE],
+        "one": [kind for kind in KINDS if KINDS[kind].right not in ("", "by removal")],
+        "two": [kind for kind in KINDS if KINDS[kind].right == "by removal"],
+    }
+    return {
+        f"together-{name}": f"{(of['most'] > TOGETHER).sum()} of {len(of)}"
+        for name, kinds in ways.items()
+        for of in [most[most["kind"].isin(kinds)]]
+    }
 
 
 def seeds(networks: pd.DataFrame) -> str:
@@ -251,16 +273,14 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
             if bound and len(of):
                 sign = {">=": "≥", "<=": "≤"}[bound.comparison]
                 holds = _holds(of[measure], bound.comparison, bound.bound)
-                kept = (
-                    f"✓ {int(holds.sum())} of {len(of)}"
-                    if holds.all()
-                    else f"✗ {int(holds.sum())} of {len(of)}"
-                )
-                told = f"**{told}** ({sign} {bound.bound:g}: {kept})"
+                told = f"**{told}** ({sign} {bound.bound:g}: {kept(holds)})"
             row.append(told)
         mine = causes[(causes["kind"] == kind) & causes["seed"].isin(of["seed"])]
-        most = mine.groupby("seed")[["needed", "alone"]].max().max(axis=1)
-        rows.append([*row, extent(most.dropna(), two)])
+        most = mine.groupby("seed")[["needed", "alone"]].max().max(axis=1).dropna()
+        told = extent(most, two)
+        if KINDS[kind].bounds == EVERYWHERE and len(most):
+            told = f"**{told}** (> {TOGETHER:g}: {kept(most > TOGETHER)})"
+        rows.append([*row, told])
     head = ["shortcut", f"Grad-CAMO averaged, {DEFAULT}", f"local, {EARLY}", "`causal_own`"]
     return block(table([*head, *MEASURES.values(), "needed or alone, added up"], rows))
 
@@ -452,6 +472,11 @@ def _by_kind(found: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
             yield kind, of
 
 
+def kept(holds: pd.Series) -> str:
+    """In how many networks a bound holds."""
+    return f"{'✓' if holds.all() else '✗'} {int(holds.sum())} of {len(holds)}"
+
+
 def _holds(values: pd.Series, comparison: str, bound: float) -> pd.Series:
     return values >= bound if comparison == ">=" else values <= bound
 
@@ -483,10 +508,11 @@ def extent(values: pd.Series, form=None) -> str:
 
 
 def each(values: pd.Series | None, form) -> str:
-    """The values one by one, in the order of the seeds."""
+    """The values one by one, in the order of the seeds; a word that is that of all, once."""
     if values is None or values.isna().all():
         return ""
-    return " / ".join("–" if pd.isna(value) else form(value) for value in values)
+    told = ["–" if pd.isna(value) else form(value) for value in values]
+    return told[0] if len({*told}) == 1 and not told[0][0].isdigit() else " / ".join(told)
 
 
 def two(value: float) -> str:
