@@ -21,7 +21,7 @@ from planted_truth_tables import RESULTS, TREATED
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 BLUE, ORANGE, GREY, GREEN = "#2166AC", "#E08214", "#999999", "#1B7837"
 PARTS = {"own": BLUE, "neighbour": ORANGE, "background": GREY}
-GRADIENTS = {"averaged": "Grad-CAM", "local": "local gradients"}
+GRADIENTS = {"averaged": "averaged gradients", "local": "local gradients"}
 MAPPED = [
     kind
     for kind in ("own", "neighbour", "background")
@@ -73,7 +73,7 @@ def budgets() -> plt.Figure:
     """Where maps of treated cells lie and what the predictions owe, kind by kind."""
     maps, causes = read("shares"), read("causes")
     kinds = [kind for kind in KINDS if kind in set(causes["kind"])]
-    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.62 * len(kinds)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 1 + 0.55 * len(kinds)), layout="constrained")
     names = {"grad_camo": "own", "neighbour_share": "neighbour", "background_share": "background"}
     for n, kind in enumerate(kinds):
         of_maps = maps[maps["kind"] == kind].rename(columns=names)
@@ -92,7 +92,8 @@ def budgets() -> plt.Figure:
                 start += shares[part]
             axes.text(1.01, y, label, va="center", fontsize=6.5)
         axes.text(-0.02, -4 * n - 1, KINDS[kind].title, va="center", ha="right", fontsize=8)
-    axes.set(xlim=(0, 1), yticks=[], xlabel="share, treated cells called rightly")
+    axes.set(xlim=(0, 1), ylim=(1 - 4 * len(kinds), 1), yticks=[])
+    axes.set_xlabel("share, treated cells called rightly")
     axes.spines[["top", "right", "left"]].set_visible(False)
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in PARTS.values()]
     labels = ["own cell", "neighbours", "background"]
