@@ -11,7 +11,7 @@ calls it), and a test holds the pages against them, so that no number can go sta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -404,28 +404,30 @@ def in_the_loss(networks: pd.DataFrame, shares: pd.DataFrame) -> str:
 
 
 def randomised(found: pd.DataFrame) -> str:
-    """What is left when weights are untrained from the top downwards."""
+    """What is left when weights are untrained from the top downwards, step by step, a kind a row."""
+    ways = ("block_2_averaged", "block_0_averaged", "block_0_local")
+    columns: dict[str, tuple[str, Callable[[float], str]]] = {
+        "effect_left": ("effect left", two),
+        "answered": ("answered", percent),
+        **{f"{what}_{way}": (f"{head}: {_at(way)}", two) for what, head in HEADS for way in ways},
+    }
     rows = []
     for kind, of in _by_kind(found):
-        for row in of.to_dict("records"):
-            told = [
-                KINDS[kind].title,
-                row["step"],
-                two(row["effect_left"]),
-                percent(row["answered"]),
-            ]
-            ways = ("block_2_averaged", "block_0_averaged", "block_0_local")
-            told += [two(row[f"rho_{way}"]) for way in ways]
-            rows.append(told + [two(row.get(f"auroc_{way}", float("nan"))) for way in ways])
-    ways = ("averaged, block_2", "averaged, block_0", "local, block_0")
-    head = [
-        "network",
-        "untrained",
-        "effect left",
-        "answered",
-        *(f"ρ with trained: {w}" for w in ways),
-    ]
-    return block(table([*head, *(f"AUROC own against it: {w}" for w in ways)], rows))
+        steps = of[of["step"] != "trained"]
+        rows.append(
+            [KINDS[kind].title]
+            + [" / ".join(map(form, steps[name])) for name, (_, form) in columns.items()]
+        )
+    return block(table(["network", *(head for head, _ in columns.values())], rows))
+
+
+HEADS = (("rho", "ρ with trained"), ("auroc", "AUROC own against it"))
+
+
+def _at(way: str) -> str:
+    """``block_0_local`` as tables head it."""
+    layer, gradients = way.rsplit("_", 1)
+    return f"{gradients}, {layer}"
 
 
 def faithful(found: pd.DataFrame) -> str:
