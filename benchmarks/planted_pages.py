@@ -404,7 +404,7 @@ def in_the_loss(networks: pd.DataFrame, shares: pd.DataFrame) -> str:
 
 
 def randomised(found: pd.DataFrame) -> str:
-    """What is left when weights are untrained from the top downwards, step by step, a kind a row."""
+    """What is left when weights are untrained from the top downwards, a kind a row."""
     ways = ("block_2_averaged", "block_0_averaged", "block_0_local")
     columns: dict[str, tuple[str, Callable[[float], str]]] = {
         "effect_left": ("effect left", two),

@@ -194,10 +194,8 @@ def orders(
 
 def margins(images: list[np.ndarray], checkpoint: Checkpoint, k: int, r: int) -> np.ndarray:
     """Of raw crops (C, Z, Y, X) that lie inside their stacks."""
-    where = torch.device("cpu")
-    with torch.inference_mode():
-        given = rescaled(torch.from_numpy(np.stack(images).astype("float32")))
-        logits = checkpoint.on(where)(checkpoint.prepare(given, where)).double().numpy()
+    given = rescaled(torch.from_numpy(np.stack(images).astype("float32")))
+    logits = checkpoint.logits(given).double().numpy()
     return logits[:, k] - logits[:, r]
 
 

@@ -46,7 +46,6 @@ from gradcamo.files.labels import read_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack
 from gradcamo.networks.checkpoint import Checkpoint
-from gradcamo.networks.fused import mirrored_for
 from gradcamo.networks.preprocess import choose_device
 from gradcamo.progress import TrainingProgress
 from gradcamo.samples.design import PlateDesign
@@ -181,12 +180,9 @@ def drawn(cells: pd.DataFrame) -> pd.DataFrame:
 def accuracy(cells: pd.DataFrame, checkpoint: Checkpoint, settings: TrainSettings) -> dict:
     """Share of cells called rightly, by class and balanced over them, of all test cells."""
     where = choose_device("auto")
-    ready, called = checkpoint.on(where), []
-    with torch.inference_mode():
-        for images, *_ in loader(cells, checkpoint.classes, settings):
-            seen = mirrored_for(ready, images.to(where))
-            logits = ready(checkpoint.prepare(seen, where))
-            called += logits.argmax(1).tolist()
+    called: list[int] = []
+    for images, *_ in loader(cells, checkpoint.classes, settings):
+        called += checkpoint.logits(images, where).argmax(1).tolist()
     right = np.array(checkpoint.classes)[called] == cells["treatment"]
     by_class = right.groupby(cells["treatment"]).mean()
     return {"balanced": by_class.mean(), **by_class, "cells": len(cells)}

@@ -8,7 +8,9 @@ from torch import nn
 
 import gradcamo as gc
 from gradcamo.networks import efficientnet
+from gradcamo.networks.blocks import Inference
 from gradcamo.networks.fused import fused, mirrored_for
+from gradcamo.networks.sharing import copied
 
 LAYERS = [*(f"block_{i}" for i in range(16)), "head"]
 
@@ -74,3 +76,13 @@ def test_a_network_made_ready_where_no_gradients_are_known_is_explained_all_the_
     with torch.inference_mode():
         ready = checkpoint.on(torch.device("cpu"))
     assert not any(weights.is_inference() for weights in ready.parameters())
+
+
+def test_logits_of_crops_are_those_of_the_network_as_it_was_trained(network):
+    network = copied(network).float()
+    checkpoint = gc.Checkpoint.around(network, ("DNA", "actin"), LAYERS[0], (64, 64, 64))
+    crops = torch.rand(3, 2, 20, 64, 64)  # alike in no direction
+    with torch.inference_mode():
+        expected = network(checkpoint.prepare(crops))
+    assert isinstance(checkpoint.ready, Inference)
+    torch.testing.assert_close(checkpoint.logits(crops), expected, atol=1e-5, rtol=1e-5)

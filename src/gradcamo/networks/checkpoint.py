@@ -38,10 +38,10 @@ from gradcamo.networks.geometry import (
 )
 from gradcamo.networks.grids import Reshape
 from gradcamo.networks.meaning import check_classes
-from gradcamo.networks.outputs import check_gradients, is_transformer, unwrapped
+from gradcamo.networks.outputs import check_gradients, is_transformer, logits_of, unwrapped
 from gradcamo.networks.preprocess import resize, standardise
 from gradcamo.networks.replay import Replayed
-from gradcamo.networks.sharing import alone, made_once, renew
+from gradcamo.networks.sharing import alone, frozen, made_once, renew
 from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_layers
 from gradcamo.settings import CropSettings, Outputs
@@ -368,10 +368,48 @@ class Checkpoint:
         with torch.inference_mode(False):  # gradients are asked of what is kept
             return fused(self.network)
 
+    def logits(self, images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """What the network says of a batch of crops.
+
+        Parameters
+        ----------
+        images : array or Tensor
+            (N, C, Z, Y, X) float32, rescaled to [0, 1].
+        device : device or str
+            Where it is asked.
+
+        Returns
+        -------
+        Tensor
+            (N, K), as the network gives them.
+
+        Raises
+        ------
+        GradcamoError
+            If the crops are no batch of the checkpoint's channels.
+
+        Examples
+        --------
+        >>> import gradcamo as gc, numpy as np
+        >>> checkpoint = gc.Checkpoint.load("bundled")
+        >>> crops = np.zeros((2, len(checkpoint.channels), 21, 64, 64), "float32")
+        >>> tuple(checkpoint.logits(crops).shape) == (2, len(checkpoint.classes))
+        True
+        """
+        from gradcamo.networks.fused import mirrored_for
+
+        where = torch.device(device)
+        network = self.on(where)
+        with frozen(network), torch.inference_mode():
+            turned = mirrored_for(network, torch.as_tensor(images, device=where))
+            seen = self.prepare(turned, where).to(precision(network))
+            return logits_of(network(seen), len(seen))
+
     def on(self, device: torch.device) -> nn.Module:
         """The network made ready for inference on a device; its own weights stay where they are.
 
-        It takes crops as `gradcamo.networks.fused.mirrored_for` turns them, and gives maps so.
+        It takes crops as `gradcamo.networks.fused.mirrored_for` turns them, and gives maps so:
+        `logits` does it for you.
         """
         if device not in self._placed:
             with alone(self.network), torch.inference_mode(False):

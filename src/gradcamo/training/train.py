@@ -18,7 +18,6 @@ from torch import nn
 from gradcamo.errors import GradcamoError
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.networks.efficientnet import efficientnet3d
-from gradcamo.networks.fused import mirrored_for
 from gradcamo.networks.geometry import default_layer, describe_layers
 from gradcamo.networks.memory import keep_buffers
 from gradcamo.networks.preprocess import choose_device
@@ -234,16 +233,13 @@ def _classify(
 ) -> np.ndarray | None:
     """The class predicted for every cell, without augmentation; None if stopped."""
     where = choose_device(settings.device)
-    network = checkpoint.on(where)
     batches = loader(cells, checkpoint.classes, settings)
     predicted = []
-    with torch.inference_mode():
-        for done, (images, *_) in enumerate(batches):
-            watch.tell(TrainingProgress("testing", done, len(batches)))
-            if watch.stopped():
-                return None
-            logits = network(checkpoint.prepare(mirrored_for(network, images.to(where)), where))
-            predicted.append(logits.argmax(1).cpu().numpy())
+    for done, (images, *_) in enumerate(batches):
+        watch.tell(TrainingProgress("testing", done, len(batches)))
+        if watch.stopped():
+            return None
+        predicted.append(checkpoint.logits(images, where).argmax(1).cpu().numpy())
     return np.concatenate(predicted)
 
 
