@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from planted_kinds import EVERYWHERE, KINDS
-from planted_truth_tables import BOTH, LEARNT, RESULTS, TREATED, UNTREATED
+from planted_truth_tables import BOTH, GROUPS, HONEST, LEARNT, RESULTS, TREATED, UNTREATED
 
 from gradcamo.auditing.verdict import TOGETHER
 
@@ -26,11 +26,6 @@ MARK = re.compile(r"<!-- ([\w-]+) -->(.*?)<!-- /\1 -->", re.S)
 DEFAULT, EARLY = "block_2", "block_0"
 """The layer that a checkpoint of these networks names, and the one of the finest grid."""
 LAYERS = ("block_0", "block_1", "block_2", "block_3", "block_4", "block_8", "block_10", "head")
-HONEST = ("own", "own-diffuse")
-"""Kinds that have nothing else to use."""
-PLAIN_CHEATS = ("background", "neighbour", "own-background")
-PLEASED = ("own-background-10", "own-background-3")
-"""Kinds with Grad-CAMO in their loss: those of their networks that use the background please it."""
 FOUND = 0.95
 """AUROC from which, in every pair, a score tells a network from honest ones."""
 GRADIENTS = ("averaged", "local")
@@ -73,7 +68,9 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
         "cutoff": passing(tables["shares"]),
         "loss": in_the_loss(networks, tables["shares"]),
         "cost": f"{networks['cpu_s'].mean() / 60:.0f}",
-        **numbers(networks, pairs, tables["ranks"]),
+        **numbers(
+            networks, tables["groups"].fillna({"layer": "", "gradients": ""}), tables["ranks"]
+        ),
         **read_together(networks, tables["causes"]),
     }
     for name, make in SANITY.items():
@@ -92,35 +89,38 @@ def sane_numbers(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     told["untrained-effect"] = extent(
         pick(left, step="blocks 1 to 15").get("effect_left", none["kind"]), two
     )
-    for kind in ("own", "background"):
-        orders = pick(tables.get("sanity_faithful", none), kind=kind).set_index("order")
+    found = tables.get("sanity_faithful", none)
+    wide = found.pivot_table(index="order", columns="kind", values="difference", dropna=False)
+    maps = wide.drop(index=["random", "true region first"], errors="ignore")
+    best = (maps.idxmax() == f"{EARLY}, local").sum() if len(maps) else 0
+    told["faithful-best"] = f"{best} of {maps.shape[1]}"
+    for kind in ("own", "background", "own-background-3", "vignette"):
         for name, order in (("local", f"{EARLY}, local"), ("random", "random")):
-            told[f"faithful-{kind}-{name}"] = two(orders["difference"].get(order, float("nan")))
+            there = kind in wide and order in wide.index
+            told[f"faithful-{kind}-{name}"] = two(wide.at[order, kind] if there else float("nan"))
     return told
 
 
-def numbers(networks: pd.DataFrame, pairs: pd.DataFrame, ranks: pd.DataFrame) -> dict[str, str]:
+def numbers(networks: pd.DataFrame, groups: pd.DataFrame, ranks: pd.DataFrame) -> dict[str, str]:
     """Single numbers, as they stand in sentences."""
-    honest = pairs[pairs["honest"].isin(HONEST)]
     told = {}
-    for group, kinds in (("core", PLAIN_CHEATS), ("pleased", PLEASED)):
-        mine = honest[honest["other"].isin(kinds)]
+    for group in GROUPS:
         for treatment, name in ((TREATED, ""), (BOTH, "-both")):
-            of = pick(mine, treatment=treatment)
+            of = pick(groups, group=group, treatment=treatment)
             averaged = pick(of, score="grad_camo", layer=DEFAULT, gradients="averaged")
             local = pick(of, score="grad_camo", layer=EARLY, gradients="local")
+            causal = pick(of, score="causal_own")
             told |= {
                 f"{group}-averaged{name}": spread(averaged),
                 f"{group}-local{name}": spread(local),
-                f"{group}-causal{name}": spread(pick(of, score="causal_own")),
+                f"{group}-causal{name}": spread(causal),
+                f"{group}-pairs": f"{causal['pairs'].sum()} pairs of networks",
             }
-        n = int(pick(mine, treatment=BOTH, score="causal_own")["pairs"].sum())
-        told[f"{group}-pairs"] = f"{n} pair{'s' * (n != 1)} of networks"
     asked = networks[networks["right_region"].notna() & (networks["accuracy_paired"] >= LEARNT)]
     shares = asked["right_region"]
     told["right-region"] = f"{percent(shares.median())} ({extent(shares, percent)})"
     told["asked-networks"] = str(len(asked))
-    loss = networks[networks["kind"].isin(PLEASED)]
+    loss = networks[networks["kind"].isin(GROUPS["pleased"])]
     told["pleased-networks"] = f"{(loss['right'] == 'background').sum()} of {len(loss)}"
     mixed = ranks[ranks["kind"] == "all"]
     for layer, gradients in ((DEFAULT, "averaged"), (EARLY, "averaged"), (EARLY, "local")):
@@ -136,7 +136,11 @@ def read_together(networks: pd.DataFrame, causes: pd.DataFrame) -> dict[str, str
     most = learnt.merge(most.reset_index(), on=["kind", "seed"])
     ways = {
         "everywhere": [kind for kind in KINDS if KINDS[kind].bounds == EVERYWHERE],
-        "one": [kind for kind in KINDS if KINDS[kind].right not in ("", "by removal")],
+        "one": [
+            kind
+            for kind in KINDS
+            if KINDS[kind].right not in ("", "by removal") and not KINDS[kind].network
+        ],
         "two": [kind for kind in KINDS if KINDS[kind].right == "by removal"],
     }
     return {
@@ -149,14 +153,13 @@ def read_together(networks: pd.DataFrame, causes: pd.DataFrame) -> dict[str, str
 def seeds(networks: pd.DataFrame) -> str:
     """How many networks of each kind the tables rest on."""
     counts = networks["kind"].value_counts()
-    kinds = [
-        f"{KINDS[kind].title} {counts[kind]} of {KINDS[kind].seeds}"
-        for kind in KINDS
-        if kind in counts
-    ]
-    missing = [KINDS[kind].title for kind in KINDS if kind not in counts]
-    said = f"{len(networks)} networks (seeds that are there, of those planned): {'; '.join(kinds)}"
-    return said + (f"; none yet of {'; '.join(missing)}" if missing else "")
+    kinds = []
+    for kind, count in ((kind, counts.get(kind, 0)) for kind in KINDS):
+        of, borrowed = KINDS[kind].seeds, KINDS[kind].network
+        told = f"{KINDS[kind].title} {count}" + f" of {of}" * (count < of)
+        kinds.append(told + (f" (networks of {KINDS[borrowed].title})" if borrowed else ""))
+    n = sum(not KINDS[kind].network for kind in networks["kind"])
+    return f"{n} networks: {'; '.join(kinds)}"
 
 
 def plates(counts: pd.DataFrame, probes: pd.DataFrame) -> str:
@@ -212,15 +215,16 @@ def causal(networks: pd.DataFrame, causes: pd.DataFrame) -> str:
     """What predictions owe, by kind: means over networks, and what is said beside the shares."""
     rows = []
     for kind, of in _by_kind(networks):
+        title, of = _learnt(kind, of)
         owed = " / ".join(
             two(of[f"{region}_share"].mean()) for region in ("own", "neighbour", "background")
         )
-        fills = causes[causes["kind"] == kind][
+        fills = causes[(causes["kind"] == kind) & causes["seed"].isin(of["seed"])][
             [f"volume_{r}" for r in ("own", "neighbour", "background")]
         ]
         rows.append(
             [
-                KINDS[kind].title,
+                title,
                 extent(of["answered"] / of["asked"], percent),
                 owed,
                 " / ".join(map(two, fills.mean())),
@@ -255,11 +259,10 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
     rows = []
     for kind, of in _by_kind(networks):
         bounds = {bound.measure: bound for bound in KINDS[kind].bounds}
-        n, of = len(of), of[of["accuracy_paired"] >= LEARNT]
+        title, of = _learnt(kind, of)
         against = pairs[(pairs["honest"] == "own") & (pairs["other"] == kind)]
         against = against[against["treatment"] == TREATED]
-        missing = f" ({n - len(of)} of {n} not learnt, left out)" if len(of) < n else ""
-        row = [KINDS[kind].title + missing]
+        row = [title]
         for score, layer, gradients in (
             ("grad_camo", DEFAULT, "averaged"),
             ("grad_camo", EARLY, "local"),
@@ -467,6 +470,14 @@ SANITY = {
 }
 
 
+def _learnt(kind: str, of: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Networks of a kind that learnt their class, and the kind's title, which says of how many."""
+    learnt = of[of["accuracy_paired"] >= LEARNT]
+    left_out = len(of) - len(learnt)
+    said = f" ({left_out} of {len(of)} not learnt, left out)" if left_out else ""
+    return KINDS[kind].title + said, learnt
+
+
 def _by_kind(found: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """In the order of `KINDS`."""
     for kind in KINDS:
@@ -491,13 +502,11 @@ def pick(found: pd.DataFrame, **of: str) -> pd.DataFrame:
 
 
 def spread(found: pd.DataFrame) -> str:
-    """Median AUROC, and its range where there is more than one pair; weighed by pairs."""
-    if found.empty or found["median"].isna().all():
+    """Median AUROC of a row, and its range where there is more than one pair."""
+    if found.empty:
         return "–"
-    median = found["median"].repeat(found["pairs"]).median()
-    least, most = found["least"].min(), found["most"].max()
-    several = found["pairs"].sum() > 1 and two(least) != two(most)
-    return two(median) + (f" ({two(least)}–{two(most)})" if several else "")
+    ((median, least, most),) = found[["median", "least", "most"]].to_numpy()
+    return two(median) + (f" ({two(least)}–{two(most)})" if two(least) != two(most) else "")
 
 
 def extent(values: pd.Series, form=None) -> str:

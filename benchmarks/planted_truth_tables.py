@@ -23,14 +23,23 @@ from planted_measures import REGIONS
 from scipy.stats import rankdata
 
 from gradcamo.auditing.agreement import agreement
-from gradcamo.auditing.verdict import evidence
+from gradcamo.auditing.verdict import read_together
 
 RESULTS = Path(__file__).parent / "results" / "planted_truth"
 TREATED, UNTREATED, BOTH = "treated", "untreated", "both"
 LEARNT = 0.8
 """Balanced accuracy below which a network has nothing to explain: it is left out of pairs."""
 CUTOFF = 0.25
+MOVED, FEWEST = 1.0, 5
+"""Logits by which filling has to move a cell, and how many such cells make a mean."""
 CELL = ["image", "label"]
+HONEST = ("own", "own-diffuse")
+"""Kinds of which the class was planted in the cell alone."""
+GROUPS = {
+    "core": ("background", "neighbour", "own-background"),
+    "pleased": ("own-background-10", "own-background-3"),
+}
+"""Kinds that use something else; the second have Grad-CAMO in their loss, and please it."""
 
 
 class Results:
@@ -155,9 +164,22 @@ def _of_class(cells: pd.DataFrame, treatment: str) -> pd.DataFrame:
 
 def separation(found: pd.DataFrame) -> pd.DataFrame:
     """`pairs` over seeds: how many, the median AUROC and its range."""
-    keys = ["honest", "other", "treatment", "score", "layer", "gradients"]
+    return _over_pairs(found, ["honest", "other"])
+
+
+def groups(found: pd.DataFrame) -> pd.DataFrame:
+    """The same over all pairs of `GROUPS`."""
+    honest = found[found["honest"].isin(HONEST)]
+    named = [
+        honest[honest["other"].isin(others)].assign(group=name) for name, others in GROUPS.items()
+    ]
+    return _over_pairs(pd.concat(named, ignore_index=True), ["group"])
+
+
+def _over_pairs(found: pd.DataFrame, of: list[str]) -> pd.DataFrame:
+    keys = [*of, "treatment", "score", "layer", "gradients"]
     grouped = found.groupby(keys, sort=False)["auroc"]
-    return grouped.agg(pairs="size", median="median", least="min", most="max").reset_index()
+    return grouped.agg(pairs="count", median="median", least="min", most="max").reset_index()
 
 
 def ranks(results: Results) -> pd.DataFrame:
@@ -201,10 +223,8 @@ def shares(results: Results) -> pd.DataFrame:
 def causes(results: Results) -> pd.DataFrame:
     """What predictions of each network owe to each region, by class: means over answered cells.
 
-    ``needed`` and ``alone`` are medians of what is lost without each region, and of what each is
-    worth by itself, added up over regions, in effects. Both are 1 where one region holds the cue.
-    A cue that every region has to show adds up to more in ``needed``, one that any region can
-    show to more in ``alone``.
+    ``needed`` and ``alone`` are what is lost without each region, and what each is worth by
+    itself, added up over regions, in effects (`read_together`): 1 where one region holds the cue.
     """
     rows = []
     for (kind, seed), cells in results.cells.items():
@@ -216,10 +236,7 @@ def causes(results: Results) -> pd.DataFrame:
             rows.append(
                 row
                 | {"answered": len(answered), **answered[told].mean()}
-                | {
-                    way: (evidence(answered, way) / answered["causal_effect"]).median()
-                    for way in ("needed", "alone")
-                }
+                | {way: read_together(answered, way) for way in ("needed", "alone")}
             )
     return pd.DataFrame(rows)
 
@@ -265,12 +282,18 @@ def _at(maps: pd.DataFrame, layer: str, gradients: str) -> pd.DataFrame:
 
 
 def sanity_faithful(folder: Path) -> pd.DataFrame:
-    """Insertion, deletion and their difference by kind and order: means over cells."""
+    """Insertion, deletion and their difference by kind and order: means over cells.
+
+    Of cells whose margin falls by at least `MOVED` when all is filled: there is nothing to put
+    back in the others.
+    """
     rows = []
     for kind, cells in _sanity(folder, "faithful").items():
+        cells = cells[cells["way"] >= MOVED]
         cells = cells.assign(difference=cells["insertion"] - cells["deletion"])
         means = cells.groupby("order", sort=False)[["insertion", "deletion", "difference"]].mean()
-        rows.append(means.assign(kind=kind, cells=cells.groupby("order").size()).reset_index())
+        means = means.assign(kind=kind, cells=cells.groupby("order").size())
+        rows.append(means[means["cells"] >= FEWEST].reset_index())
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
@@ -315,9 +338,11 @@ def write(folder: Path = RESULTS) -> dict[str, pd.DataFrame]:
 def made(results: Results) -> dict[str, pd.DataFrame]:
     """All tables, by the names of their files."""
     sane = {make.__name__: make(results.folder) for make in SANITY}
+    apart = pairs(results)
     return {name: table for name, table in sane.items() if len(table)} | {
         "networks": results.networks(),
-        "separation": separation(pairs(results)),
+        "separation": separation(apart),
+        "groups": groups(apart),
         "ranks": ranks(results),
         "shares": shares(results),
         "causes": causes(results),

@@ -104,6 +104,23 @@ def test_seeds_are_told_as_median_and_range(tmp_path):
     assert told == f"{row['median']:.2f} ({row['least']:.2f}–1.00)"
 
 
+def test_groups_hold_the_median_of_all_their_pairs_however_many_a_kind_has(tmp_path):
+    for seed, lies in enumerate((0.4, 0.6)):
+        network(tmp_path, "own", "own", 0.9, lies, seed)
+    for seed, lies in enumerate((0.3, 0.35, 0.45)):
+        network(tmp_path, "background", "background", 0.2, lies, seed)
+    network(tmp_path, "neighbour", "neighbour", 0.2, 0.2)
+    network(tmp_path, "own-background-3", "background", 0.2, 0.95)
+    found = tables.pairs(tables.Results(tmp_path))
+    at = {"score": "grad_camo", "layer": "block_0", "gradients": "local", "treatment": "both"}
+    of = planted_pages.pick(found, **at)
+    told = planted_pages.pick(tables.groups(found), **at).set_index("group")
+    core = of[of["other"] != "own-background-3"]["auroc"]
+    assert told.loc["core", "pairs"] == len(core) == 8
+    assert told.loc["core", "median"] == np.median(core)
+    assert told.loc["pleased", "most"] < 0.5
+
+
 def test_ranks_are_told_within_a_network_only_where_shares_vary(tmp_path):
     network(tmp_path, "own", "own", 0.9, 0.4)
     path = tmp_path / "own-0" / "causal.parquet"
@@ -138,7 +155,7 @@ def test_what_regions_are_needed_for_and_worth_alone_adds_up_in_effects(tmp_path
     network(tmp_path, "own", "own", 0.9, 0.4)
     found = tables.causes(tables.Results(tmp_path)).set_index("treatment")
     assert found["needed"].tolist() == [3 * 3 / 4] * 2
-    assert found["alone"].to_dict() == {"treated": 3 / 4, "untreated": 0}
+    assert found["alone"].to_dict() == {"treated": 3 / 4, "untreated": 0.0}
     path = tmp_path / "own-0" / "causal.parquet"
     one_region = {f"causal_needed_{region}": np.nan for region in ("neighbour", "background")}
     pd.read_parquet(path).assign(**one_region).to_parquet(path)

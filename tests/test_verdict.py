@@ -66,6 +66,15 @@ def test_cells_that_are_called_wrongly_partial_or_not_answered_have_no_part_in_i
         assert "by the cell itself: its predictions owe 96%" in said
 
 
+def test_outlines_are_named_where_they_are_all_that_a_network_reads():
+    table = cells((0.96, 0.03, 0.01)).assign(causal_layout=0.95)
+    table.loc[: len(table) // 2, [f"causal_{region}" for region in SHARES]] = np.nan
+    table.loc[: len(table) // 2, "causal_layout"] = 0.97
+    _, said = causal_verdict(table)
+    assert said.startswith("Outlines, sizes and crowding alone explain 97% of what these cells are")
+    assert len(causal_verdict(table.assign(causal_layout=0.4))) == 1
+
+
 def test_no_verdict_where_most_cells_are_not_answered():
     table = cells((0.96, 0.03, 0.01))
     table.loc[: len(table) // 2, [f"causal_{region}" for region in SHARES]] = np.nan
@@ -119,10 +128,10 @@ def test_regions_are_read_together_where_their_evidence_adds_up_to_more_than_all
         (said,) = (said for said in causal_verdict(told) if "together" in said)
         assert said == (
             f"Regions are read together: of calls of 8 µM, what {how} adds up to 2.4 times what "
-            "all are worth (1 where one region holds the cue). It may be everywhere, such as the "
-            "focus, the camera or a stain."
+            "all are worth (1 where one region holds the cue). The cue may be everywhere, such as "
+            "the focus, the camera or a stain, or in several regions that are weighed together."
         )
-    few = told[~treated | (told.index < 18)]  # 9 cells of 8 µM
+    few = told.iloc[:-1]  # 19 cells of 8 µM
     assert not any("together" in said for said in causal_verdict(few))
     told[[f"causal_{way}_neighbour" for way in ("needed", "alone")]] = (
         np.nan

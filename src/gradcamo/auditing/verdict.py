@@ -33,9 +33,9 @@ ALONE = 0.25
 """Share of what calls gain over guessing below which a region alone is hardly enough."""
 LAYOUT = 0.5
 """Median layout above which outlines, sizes and crowding tell more than contents."""
-TOGETHER = 1.5
-"""Effects to which the evidence of single regions adds up, median of a treatment, above which they
-are read together; 1 where one region holds the cue, or where regions add up."""
+TOGETHER, ENOUGH = 1.5, 20
+"""Effects to which the evidence of single regions adds up, of the cells of a treatment, above which
+they are read together, and how many cells it takes; 1 where one region holds the cue."""
 
 
 def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> list[str]:
@@ -54,11 +54,14 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
     """
     if "causal_effect" not in table or not asked_causally(table).any():
         return []
-    n, told = int(asked_causally(table).sum()), table[told_causally(table)]
-    if 2 * len(told) < n:
+    asked, told = table[asked_causally(table)], table[told_causally(table)]
+    if 2 * len(told) < len(asked):
         return [
-            f"No verdict: {n - len(told):,} of {counted(n, 'cell')} asked are not answered; their "
-            "predictions hardly change when all contents are swapped" + _right_anyway(uses) + "."
+            f"No verdict: {len(asked) - len(told):,} of {counted(len(asked), 'cell')} asked are "
+            "not answered; their predictions hardly change when all contents are swapped"
+            + _right_anyway(uses)
+            + ".",
+            *_outlines(asked, "what these cells are called"),
         ]
     means = told[list(CAUSAL_SHARES)].mean()
     by = _named_regions(means)
@@ -81,12 +84,7 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
     said += _unlike(told)
     said += _together(told)
     said += _everywhere(told)
-    if (layout := told["causal_layout"].median()) > LAYOUT:
-        said.append(
-            f"Outlines, sizes and crowding alone explain {layout:.0%} of it (median), and no swap "
-            "of contents takes these away: regions share out the rest."
-        )
-    return said
+    return said + _outlines(told, "it")
 
 
 def _named_regions(means: pd.Series) -> list[str]:
@@ -140,11 +138,21 @@ def _unlike(told: pd.DataFrame) -> list[str]:
     return [f"Treatments differ: above all it tells {'; '.join(parts)}."]
 
 
+def _outlines(cells: pd.DataFrame, what: str) -> list[str]:
+    """Where outlines tell more than contents."""
+    if not (layout := cells["causal_layout"].median()) > LAYOUT:
+        return []
+    return [
+        f"Outlines, sizes and crowding alone explain {layout:.0%} of {what} (median), and no swap "
+        "of contents takes these away: regions share out the rest."
+    ]
+
+
 def _together(told: pd.DataFrame) -> list[str]:
     """The treatment whose regions are most read together: all are needed, or any will do.
 
-    A cue that is everywhere, such as blur, is absent as soon as one region lacks it, so each of
-    them is needed; its absence, such as sharp edges, shows in each of them alone.
+    A cue that is everywhere may be gone as soon as one region lacks it, so that each is needed, or
+    show in each of them alone.
     """
     ways: dict[Literal["needed", "alone"], str] = {
         "needed": "without each single region they lose",
@@ -152,20 +160,31 @@ def _together(told: pd.DataFrame) -> list[str]:
     }
     most, name, how = max(
         (
-            (float((evidence(mine, way) / mine["causal_effect"]).median()), str(name), how)
-            for name, mine in told.groupby("causal_target")
-            if len(mine) >= FEW
+            (read_together(mine, way), str(name), how)
+            for name, mine in told.groupby("causal_target", observed=True)
+            if len(mine) >= ENOUGH
             for way, how in ways.items()
         ),
         default=(0.0, "", ""),
     )
-    if most <= TOGETHER:
+    if not most > TOGETHER:
         return []
     return [
-        f"Regions are read together: of calls of {name}, what {how} adds up to {most:.1f} times "
-        "what all are worth (1 where one region holds the cue). It may be everywhere, such as the "
-        "focus, the camera or a stain."
+        f"Regions are read together: of calls of {name}, what {how} adds up to {most:.2g} times "
+        "what all are worth (1 where one region holds the cue). The cue may be everywhere, such as "
+        "the focus, the camera or a stain, or in several regions that are weighed together."
     ]
+
+
+def read_together(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> float:
+    """Evidence of single regions over that of all: median over median; 1 where one holds the cue.
+
+    Parameters
+    ----------
+    cells : DataFrame of `gradcamo.causal_attention`, answered
+    way : what is lost without a region, or what it is worth by itself
+    """
+    return float(evidence(cells, way).median() / cells["causal_effect"].median())
 
 
 def evidence(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> pd.Series:
