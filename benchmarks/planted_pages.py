@@ -89,6 +89,9 @@ def sane_numbers(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     told["untrained-effect"] = extent(
         pick(left, step="blocks 1 to 15").get("effect_left", none["kind"]), two
     )
+    told["untrained-answered"] = extent(
+        pick(left, step="blocks 1 to 15").get("answered", none["kind"]), percent
+    )
     found = tables.get("sanity_faithful", none)
     wide = found.pivot_table(index="order", columns="kind", values="difference", dropna=False)
     maps = wide.drop(index=["random", "true region first"], errors="ignore")
