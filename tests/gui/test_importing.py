@@ -67,7 +67,7 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(dialog, viewer, weight
     assert window_of(viewer).session.checkpoint is None
     dialog.sizes.inputs["input_size"].native.setText("64, many")
     dialog.start()
-    assert "input_size" in dialog.message.text()
+    assert "Input (z, y, x) should be 3 values" in dialog.message.text()
 
 
 def test_means_and_deviations_are_measured_on_the_whole_cells(session, dialog, field, qtbot):

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QTableWidget,
     QTableWidgetItem,
+    QToolButton,
     QWidget,
 )
 
@@ -42,6 +43,8 @@ class SiteList(QTableWidget):
             "sites that have all these words, in any order; numbers as a whole: 2 is not in 12"
         )
         self.filter.setClearButtonEnabled(True)
+        for clear in self.filter.findChildren(QToolButton):
+            clear.setToolTip("list all sites again")
         self.setHorizontalHeaderLabels(COLUMNS)
         without_numbers(self)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
