@@ -135,8 +135,8 @@ def numbers(networks: pd.DataFrame, groups: pd.DataFrame, ranks: pd.DataFrame) -
 def read_together(networks: pd.DataFrame, causes: pd.DataFrame) -> dict[str, str]:
     """Of how many networks the verdict says that regions are read together, by what they use."""
     learnt = networks[networks["accuracy_paired"] >= LEARNT]
-    most = causes.groupby(["kind", "seed"])[["needed", "alone"]].max().max(axis=1).rename("most")
-    most = learnt.merge(most.reset_index(), on=["kind", "seed"])
+    said = causes.groupby(["kind", "seed"])["together"].any().reset_index()
+    said = learnt.merge(said, on=["kind", "seed"])
     ways = {
         "everywhere": [kind for kind in KINDS if KINDS[kind].bounds == EVERYWHERE],
         "one": [
@@ -147,9 +147,9 @@ def read_together(networks: pd.DataFrame, causes: pd.DataFrame) -> dict[str, str
         "two": [kind for kind in KINDS if KINDS[kind].right == "by removal"],
     }
     return {
-        f"together-{name}": f"{(of['most'] > TOGETHER).sum()} of {len(of)}"
+        f"together-{name}": f"{of['together'].sum()} of {len(of)}"
         for name, kinds in ways.items()
-        for of in [most[most["kind"].isin(kinds)]]
+        for of in [said[said["kind"].isin(kinds)]]
     }
 
 
@@ -285,7 +285,8 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
         most = mine.groupby("seed")[["needed", "alone"]].max().max(axis=1).dropna()
         told = extent(most, two)
         if KINDS[kind].bounds == EVERYWHERE and len(most):
-            told = f"**{told}** (> {TOGETHER:g}: {kept(most > TOGETHER)})"
+            said = mine.groupby("seed")["together"].any()
+            told = f"**{told}** (> {TOGETHER:g}: {kept(said)})"
         rows.append([*row, told])
     head = ["shortcut", f"Grad-CAMO averaged, {DEFAULT}", f"local, {EARLY}", "`causal_own`"]
     return block(table([*head, *MEASURES.values(), "needed or alone, added up"], rows))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Set
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from planted_measures import REGIONS
 from scipy.stats import rankdata
 
 from gradcamo.auditing.agreement import agreement
-from gradcamo.auditing.verdict import read_together
+from gradcamo.auditing.verdict import FEW, are_read_together, read_together
 
 RESULTS = Path(__file__).parent / "results" / "planted_truth"
 TREATED, UNTREATED, BOTH = "treated", "untreated", "both"
@@ -33,6 +33,7 @@ CUTOFF = 0.25
 MOVED, FEWEST = 1.0, 5
 """Logits by which filling has to move a cell, and how many such cells make a mean."""
 CELL = ["image", "label"]
+WAYS: tuple[Literal["needed", "alone"], ...] = ("needed", "alone")
 HONEST = ("own", "own-diffuse")
 """Kinds of which the class was planted in the cell alone."""
 GROUPS = {
@@ -225,6 +226,7 @@ def causes(results: Results) -> pd.DataFrame:
 
     ``needed`` and ``alone`` are what is lost without each region, and what each is worth by
     itself, added up over regions, in effects (`read_together`): 1 where one region holds the cue.
+    ``together`` is whether the verdict would say that regions are read together.
     """
     rows = []
     for (kind, seed), cells in results.cells.items():
@@ -236,7 +238,11 @@ def causes(results: Results) -> pd.DataFrame:
             rows.append(
                 row
                 | {"answered": len(answered), **answered[told].mean()}
-                | {way: read_together(answered, way) for way in ("needed", "alone")}
+                | {way: read_together(answered, way) for way in WAYS}
+                | {
+                    "together": len(answered) >= FEW
+                    and any(are_read_together(answered, way) for way in WAYS)
+                }
             )
     return pd.DataFrame(rows)
 

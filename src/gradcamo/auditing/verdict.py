@@ -33,9 +33,11 @@ ALONE = 0.25
 """Share of what calls gain over guessing below which a region alone is hardly enough."""
 LAYOUT = 0.5
 """Median layout above which outlines, sizes and crowding tell more than contents."""
-TOGETHER, ENOUGH = 1.5, 20
-"""Effects to which the evidence of single regions adds up, of the cells of a treatment, above which
-they are read together, and how many cells it takes; 1 where one region holds the cue."""
+TOGETHER = 1.5
+"""Effects to which the evidence of single regions adds up above which they are read together, in
+most cells of a treatment; 1 where one region holds the cue."""
+RARE = 0.05
+"""How often as many cells may lie above it by chance, were it their median (sign test)."""
 
 
 def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> list[str]:
@@ -162,12 +164,13 @@ def _together(told: pd.DataFrame) -> list[str]:
         (
             (read_together(mine, way), str(name), how)
             for name, mine in told.groupby("causal_target", observed=True)
-            if len(mine) >= ENOUGH
+            if len(mine) >= FEW
             for way, how in ways.items()
+            if are_read_together(mine, way)
         ),
         default=(0.0, "", ""),
     )
-    if not most > TOGETHER:
+    if not name:
         return []
     return [
         f"Regions are read together: of calls of {name}, what {how} adds up to {most:.2g} times "
@@ -185,6 +188,20 @@ def read_together(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> float
     way : what is lost without a region, or what it is worth by itself
     """
     return float(evidence(cells, way).median() / cells["causal_effect"].median())
+
+
+def are_read_together(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> bool:
+    """Whether evidence of single regions adds up to more than `TOGETHER` effects, in most cells.
+
+    Parameters
+    ----------
+    cells : DataFrame of `gradcamo.causal_attention`, answered
+    way : what is lost without a region, or what it is worth by itself
+    """
+    from scipy.stats import binomtest
+
+    above = int((evidence(cells, way) > TOGETHER * cells["causal_effect"]).sum())
+    return bool(binomtest(above, len(cells), alternative="greater").pvalue < RARE)
 
 
 def evidence(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> pd.Series:
