@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from planted_kinds import EVERYWHERE, KINDS
+from planted_measures import REGIONS
 from planted_truth_tables import BOTH, GROUPS, HONEST, LEARNT, RESULTS, TREATED, UNTREATED
 
 from gradcamo.auditing.verdict import TOGETHER
@@ -62,6 +63,7 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
         "causal": causal(networks, tables["causes"]),
         "finds": finds(networks, pairs, tables["causes"]),
         "together": together(tables["causes"]),
+        "glance": glance(networks, pairs, tables["causes"]),
         "layers": by_layer(pairs),
         "pairs": by_pair(pairs),
         "ranks": by_rank(tables["ranks"]),
@@ -266,12 +268,8 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
         against = pairs[(pairs["honest"] == "own") & (pairs["other"] == kind)]
         against = against[against["treatment"] == TREATED]
         row = [title]
-        for score, layer, gradients in (
-            ("grad_camo", DEFAULT, "averaged"),
-            ("grad_camo", EARLY, "local"),
-            ("causal_own", "", ""),
-        ):
-            seen = pick(against, score=score, layer=layer, gradients=gradients)
+        for way in SCORED:
+            seen = pick(against, **way)
             well = len(seen) and seen["least"].min() >= FOUND
             row.append(spread(seen) + (" ✓" if well else " ✗") * (len(seen) > 0))
         for measure in MEASURES:
@@ -291,6 +289,37 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
     head = ["shortcut", f"Grad-CAMO averaged, {DEFAULT}", f"local, {EARLY}", "`causal_own`"]
     return block(table([*head, *MEASURES.values(), "needed or alone, added up"], rows))
 
+
+def glance(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> str:
+    """What finds what in ticks and counts of networks: `finds` without its numbers."""
+    rows = []
+    for kind, of in _by_kind(networks):
+        of = _learnt(kind, of)[1]
+        against = pick(pairs, honest="own", other=kind, treatment=TREATED)
+        told = [KINDS[kind].title]
+        for way in SCORED:
+            seen = pick(against, **way)
+            told.append("✓" if len(seen) and seen["least"].min() >= FOUND else "✗" * len(seen[:1]))
+        regions = of[[f"{region}_share" for region in REGIONS]].idxmax(axis=1).value_counts()
+        told.append(", ".join(f"{name.removesuffix('_share')} {n}" for name, n in regions.items()))
+        together = causes[(causes["kind"] == kind) & causes["seed"].isin(of["seed"])]
+        for flagged in (
+            of["background_only"] >= 0.9,
+            together.groupby("seed")["together"].any(),
+            of["layout"] >= 0.5,
+        ):
+            told.append(f"{flagged.sum()} of {len(of)}")
+        rows.append(told)
+    head = ["network", "averaged map", "local map", "causal share", "largest share"]
+    return block(table([*head, "background alone", "read together", "layout"], rows))
+
+
+SCORED = (
+    {"score": "grad_camo", "layer": DEFAULT, "gradients": "averaged"},
+    {"score": "grad_camo", "layer": EARLY, "gradients": "local"},
+    {"score": "causal_own", "layer": "", "gradients": ""},
+)
+"""Averaged maps of the layer that a checkpoint names, local ones of the finest grid, the share."""
 
 MEASURES = {
     "right_region": "right region largest",
