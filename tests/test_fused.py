@@ -86,3 +86,6 @@ def test_logits_of_crops_are_those_of_the_network_as_it_was_trained(network):
         expected = network(checkpoint.prepare(crops))
     assert isinstance(checkpoint.ready, Inference)
     torch.testing.assert_close(checkpoint.logits(crops), expected, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        network._fc.bias += 1  # changed in place, as a training does
+    torch.testing.assert_close(checkpoint.logits(crops), expected + 1, atol=1e-5, rtol=1e-5)

@@ -51,10 +51,10 @@ def checked(
             same = known.loc[twice.index, names]
             first = twice[(same == same.iloc[0]).all(axis=1)]
             files = " and ".join(dict.fromkeys(first["image"][:2]))
-            told = ", ".join(map(str, first[names].iloc[0]))
+            which = "" if names == ["image"] else ", ".join(map(str, first[names].iloc[0])) + "; "
             raise GradcamoError(
-                f"{source} has {what} in {rows(first.index)} ({told}; "
-                f"{len(twice)} such rows), {files}: each stack has one row; number the sites apart"
+                f"{source} has {what} in {rows(first.index)} ({which}{len(twice)} such rows), "
+                f"{files}: each stack has one row; number the sites apart"
             )
     paths = [name for name in PATHS if name in table]
     gone = [(i, value) for name in paths for i, value in table[name].items() if value]

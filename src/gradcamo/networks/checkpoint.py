@@ -398,6 +398,7 @@ class Checkpoint:
         """
         from gradcamo.networks.fused import mirrored_for
 
+        self.renew()
         where = torch.device(device)
         network = self.on(where)
         with frozen(network), torch.inference_mode():
