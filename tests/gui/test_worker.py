@@ -109,6 +109,32 @@ def test_a_job_does_one_thing_at_a_time(job, qtbot):
         release.set()
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_acts_at_once_on_a_result_or_an_error_need_not_wait(job, qtbot, fails):
+    seen, done = [], []
+    (job.failed if fails else job.stepped).connect(seen.append)
+
+    def steps():
+        try:
+            if fails:
+                raise ValueError("no axes")
+            yield 1
+        finally:
+            done.append(threading.current_thread())
+            time.sleep(0.02)  # files are closed
+
+    job.start(steps)
+    job.ended.connect(done.append)
+    while not done:  # the window is busy with something else
+        time.sleep(0.001)
+    job.start(lambda: iter("ab"))
+    assert done[1:] == [not fails]
+    assert len(seen) == 1
+    with qtbot.waitSignal(job.ended, timeout=5_000) as ended:
+        pass
+    assert ended.args == [True]
+
+
 def test_the_thread_of_a_job_that_is_deleted_ends_with_its_step(qtbot):
     owner, done = QObject(), []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from gradcamo.errors import GradcamoError
 
 NAME = "gradcamo-job"
+MOMENT_S = 0.1  # between the last result and the end of its thread
 
 
 class Job(QObject):
@@ -26,7 +28,7 @@ class Job(QObject):
     stepped = Signal(object)
     failed = Signal(object)
     ended = Signal(bool)
-    _told = Signal(object, object)  # what happened in the thread, and with what
+    _told = Signal()  # something happened in the thread
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -34,6 +36,8 @@ class Job(QObject):
         self.seconds_per_step: float | None = None
         self._last_step = 0.0
         self._stop, self._abandoned = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()  # what, and with what
         self._told.connect(self._on_told)
 
     @property
@@ -44,6 +48,9 @@ class Job(QObject):
     def start(self, steps: Callable[[], Iterator[Any]], gentle: bool = False) -> None:
         """Begin to run what ``steps()`` iterates; ``steps`` itself is called in the thread.
 
+        A job that has brought its last result and is about to end is let end first: who acts at
+        once on what is shown is not told to wait.
+
         With ``gentle`` the iterator is not cut off by Cancel but asks `cancelling` and brings
         home what it has.
 
@@ -52,6 +59,10 @@ class Job(QObject):
         GradcamoError
             If the job is still running.
         """
+        if self.running and self._thread is not None:
+            self._thread.join(MOMENT_S)
+            while not self._news.empty():
+                self._on_told()
         if self.running:
             raise GradcamoError("this step is still running: wait for it or cancel it first")
         self.running = True
@@ -59,11 +70,12 @@ class Job(QObject):
         self._stop.clear()
         self._abandoned.clear()
         self.began.emit()
-        threading.Thread(target=self._run, args=(steps, gentle), name=NAME).start()
+        self._thread = threading.Thread(target=self._run, args=(steps, gentle), name=NAME)
+        self._thread.start()
 
     def tell(self, item: Any) -> None:
         """Bring an item out of the midst of a step, for work that calls back."""
-        self._told.emit("step", item)
+        self._tell("step", item)
 
     def cancel(self) -> None:
         """Stop after the step that is being worked on; what came before is kept."""
@@ -80,18 +92,25 @@ class Job(QObject):
         ends = self._abandoned if gentle else self._stop
         try:
             for item in steps():
-                self._told.emit("step", item)
+                self._tell("step", item)
                 if ends.is_set():
                     break
-            self._told.emit("end", True)
+            self._tell("end", True)
         except Exception as error:
             try:
-                self._told.emit("error", error)
-                self._told.emit("end", False)
+                self._tell("error", error)
+                self._tell("end", False)
             except RuntimeError:  # the job was deleted with its window: nobody waits any more
                 return
 
-    def _on_told(self, what: str, item: Any) -> None:
+    def _tell(self, what: str, item: Any) -> None:
+        self._news.put((what, item))
+        self._told.emit()
+
+    def _on_told(self) -> None:
+        if self._news.empty():  # taken already, by who would not wait
+            return
+        what, item = self._news.get()
         if what == "step":
             now = time.monotonic()
             self.seconds_per_step, self._last_step = now - self._last_step, now
