@@ -15,7 +15,8 @@ from gradcamo.causal.question import question
 from gradcamo.causal.regions import NEIGHBOUR, OWN
 from gradcamo.cells.crops import CellCrops
 from gradcamo.figures.swaps import swapped_crops
-from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+from gradcamo.networks.bundled import BUNDLED
+from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.samples.bundled_donors import bundled_bank
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack

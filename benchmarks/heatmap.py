@@ -23,7 +23,8 @@ def main() -> None:
     from qtpy.QtWidgets import QApplication
 
     from gradcamo.docks.work.ready import ready
-    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+    from gradcamo.networks.bundled import BUNDLED
+    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_stack
 

@@ -28,7 +28,7 @@ from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.files.landing import landing
 from gradcamo.files.store import read_table
-from gradcamo.networks.checkpoint import as_checkpoint
+from gradcamo.networks.resolve import as_checkpoint
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.cluster import cluster
 from gradcamo.plate.folder import PlateFolder

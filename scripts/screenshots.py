@@ -312,7 +312,7 @@ def trained(viewer: Any, camera: Camera) -> None:
 
 def audited_plate(folder: Path) -> Path:
     """A plate of twelve stacks and its results, as ``gradcamo plate`` leaves them."""
-    from gradcamo.networks.checkpoint import BUNDLED
+    from gradcamo.networks.bundled import BUNDLED
     from gradcamo.plate.run import audit_plate
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_plate

@@ -114,7 +114,8 @@ def asked_plate(small_plate, once):
     from gradcamo.columns import CAUSAL_COLUMNS
     from gradcamo.files.plates import read_plate
     from gradcamo.files.store import write_table
-    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+    from gradcamo.networks.bundled import BUNDLED
+    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.settings import LayerAuditSettings
 
     def make(folder):

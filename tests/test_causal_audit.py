@@ -157,7 +157,7 @@ def test_an_audit_without_a_bank_says_how_to_make_one(plate, trained, tmp_path):
 
 
 def test_the_bundled_network_has_a_bank_of_its_own(tmp_path):
-    from gradcamo.networks.checkpoint import BUNDLED
+    from gradcamo.networks.bundled import BUNDLED
 
     assert find_bank(None, BUNDLED, lambda: "made") == "made"
     copy = shutil.copy(BUNDLED, tmp_path / "copy.safetensors")
@@ -168,7 +168,8 @@ def test_the_bundled_network_has_a_bank_of_its_own(tmp_path):
 
 @pytest.mark.slow
 def test_the_bundled_bank_is_made_once_and_kept(tmp_path, monkeypatch):
-    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+    from gradcamo.networks.bundled import BUNDLED
+    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.samples import bundled_donors
 
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)

@@ -148,7 +148,7 @@ def test_audit_writes_the_table_of_the_library(plate, tmp_path):
         "--maps", tmp_path / "maps", "--batch-size", 3,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    from gradcamo.networks.checkpoint import BUNDLED
+    from gradcamo.networks.bundled import BUNDLED
 
     checkpoint = gc.Checkpoint.load(BUNDLED)
     expected = gc.audit(read_stack(image), read_labels(labels), checkpoint)

@@ -13,7 +13,7 @@ from gradcamo.cells.rescaling import hot_channels, rescale
 from gradcamo.files.labels import write_labels
 from gradcamo.files.stacks import write_stack
 from gradcamo.files.store import read_table, write_table
-from gradcamo.networks.checkpoint import BUNDLED
+from gradcamo.networks.bundled import BUNDLED
 from gradcamo.settings import ImportSettings
 from gradcamo.training.dataset import CellDataset
 from gradcamo.training.explain_cells import crops_of

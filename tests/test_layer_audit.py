@@ -14,7 +14,7 @@ from gradcamo.files.labels import read_labels
 from gradcamo.files.plates import read_plate
 from gradcamo.files.stacks import read_stack
 from gradcamo.files.store import read_table, write_table
-from gradcamo.networks.checkpoint import BUNDLED
+from gradcamo.networks.bundled import BUNDLED
 from gradcamo.report import write_report
 from gradcamo.settings import AuditSettings, LayerAuditSettings, TrainSettings
 

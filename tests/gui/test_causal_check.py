@@ -301,7 +301,8 @@ def test_donors_being_made_are_left_within_a_second(
 
 
 def test_a_copy_of_the_bundled_network_has_its_donors(audited, viewer, tmp_path):
-    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+    from gradcamo.networks.bundled import BUNDLED
+    from gradcamo.networks.checkpoint import Checkpoint
 
     path = shutil.copy(BUNDLED, tmp_path / "copy.safetensors")
     explain = docked(viewer, ExplainDock)
@@ -512,7 +513,7 @@ def test_swapped_crops_are_shown_with_what_the_network_says(
 
 def test_two_clicks_lead_from_the_start_to_a_causal_verdict(viewer, qtbot, tmp_path, monkeypatch):
     from gradcamo.causal.bank import FORMAT
-    from gradcamo.networks.checkpoint import BUNDLED
+    from gradcamo.networks.bundled import BUNDLED
     from gradcamo.samples.design import PlateDesign
     from gradcamo.samples.plate import make_stack
 

@@ -11,7 +11,8 @@ from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
 from gradcamo.docks.panels.training.layers_dock import LayersDock
 from gradcamo.files.kept import read_kept
-from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+from gradcamo.networks.bundled import BUNDLED
+from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.settings import AuditSettings
 
 pytestmark = pytest.mark.gui

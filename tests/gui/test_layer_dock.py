@@ -15,7 +15,8 @@ from gradcamo.auditing.layer_report import rank_text
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.training.layers_dock import LayersDock
 from gradcamo.docks.window import window_of
-from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+from gradcamo.networks.bundled import BUNDLED
+from gradcamo.networks.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.gui
 MINUTES = 600_000

@@ -154,7 +154,9 @@ def find_bank(
     """
     from gradcamo.causal.bank import DonorBank
     from gradcamo.causal.bank_file import bank_beside
-    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint, checkpoint_path, is_bundled
+    from gradcamo.networks.bundled import BUNDLED, checkpoint_path
+    from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.networks.resolve import is_bundled
 
     if donors is not None:
         return DonorBank.load(donors)

@@ -15,7 +15,8 @@ from gradcamo.auditing.cautions import layer_cautions, rank_cautions
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.columns import SCORES
 from gradcamo.errors import GradcamoError
-from gradcamo.networks.checkpoint import Checkpoint, as_checkpoint
+from gradcamo.networks.checkpoint import Checkpoint
+from gradcamo.networks.resolve import as_checkpoint
 from gradcamo.settings import LabelReadSettings, LayerAuditSettings, TrainSettings
 from gradcamo.training.cell_index import index_cells
 from gradcamo.training.explain_cells import ExplainedCells

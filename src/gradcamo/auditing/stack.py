@@ -102,7 +102,7 @@ def audit(
     1      2       0.05    0.16     0.99
     2      3       0.25    0.17     0.99
     """
-    from gradcamo.networks.checkpoint import as_checkpoint
+    from gradcamo.networks.resolve import as_checkpoint
 
     settings = settings or AuditSettings()
     if former:
@@ -175,7 +175,7 @@ def audit_batches(
     ...     print(f"{batch.done} of {batch.total}", batch.maps.shape)
     3 of 3 (3, 4, 6, 6)
     """
-    from gradcamo.networks.checkpoint import as_checkpoint
+    from gradcamo.networks.resolve import as_checkpoint
 
     checkpoint = as_checkpoint(checkpoint)
     return audit_crops(cells_of(stack, labels, checkpoint, settings), checkpoint, settings, only)

@@ -108,7 +108,7 @@ def causal_attention(
     >>> len(asked), "causal_own" in asked
     (18, True)
     """
-    from gradcamo.networks.checkpoint import as_checkpoint
+    from gradcamo.networks.resolve import as_checkpoint
 
     refuse_no_stack(stack, "causal attention")
     checkpoint = as_checkpoint(checkpoint, "causal attention")

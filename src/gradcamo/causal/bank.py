@@ -114,7 +114,7 @@ class DonorBank:
             If ``per_class`` had to fall for the crops to stay below `LARGEST`, not below `FEWEST`;
             if all donors of a class come from one image.
         """
-        from gradcamo.networks.checkpoint import as_checkpoint
+        from gradcamo.networks.resolve import as_checkpoint
 
         lot = draw(stacks, as_checkpoint(checkpoint, "a donor bank"), per_class, seed)
         bank = cls._of(lot, control, per_class, seed)

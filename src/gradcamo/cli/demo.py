@@ -45,7 +45,8 @@ def run_demo(
     from gradcamo.auditing.cautions import facts_of_stacks, with_cautions
     from gradcamo.files.plates import read_plate
     from gradcamo.files.store import write_table
-    from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+    from gradcamo.networks.bundled import BUNDLED
+    from gradcamo.networks.checkpoint import Checkpoint
 
     plate = read_plate(_make(design, out / "plate", track))
     say(f"plate: {len(plate)} stacks in {out / 'plate'}")
@@ -231,7 +232,7 @@ def _findings(cells: pd.DataFrame, checkpoint: Any) -> str:
 
 def _open_napari(row: pd.Series, out: Path) -> None:
     from gradcamo.docks.entry.launch import open_window
-    from gradcamo.networks.checkpoint import BUNDLED
+    from gradcamo.networks.bundled import BUNDLED
 
     labels = _labels_path(row, out, True)
     open_window(row["image"], labels, BUNDLED, audit=True, run=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +19,7 @@ from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.landing import landing
 from gradcamo.files.seal import BLANK
 from gradcamo.networks.blocks import Inference
+from gradcamo.networks.bundled import checkpoint_path
 from gradcamo.networks.checkpoint_file import packed, unpacked
 from gradcamo.networks.efficientnet import (
     efficientnet3d,
@@ -45,46 +44,6 @@ from gradcamo.networks.sharing import alone, frozen, made_once, renew
 from gradcamo.networks.trial import Trial
 from gradcamo.networks.vit import attention_layers
 from gradcamo.settings import CropSettings, Outputs
-
-BUNDLED = Path(str(files("gradcamo") / "weights" / "demo_checkpoint.safetensors"))
-"""A small network trained on the built-in plate, for the demo and to try things."""
-
-
-def checkpoint_path(path: str | Path) -> Path:
-    """Where a checkpoint lies; ``bundled`` names the one that comes with this package."""
-    return BUNDLED if str(path) == "bundled" else Path(path)
-
-
-def as_checkpoint(given: Checkpoint | str | Path | None, taker: str = "an audit") -> Checkpoint:
-    """A checkpoint as a user names it: itself, its file, or ``bundled``.
-
-    Raises
-    ------
-    GradcamoError
-        If it is something else, or cannot be read.
-    """
-    if isinstance(given, str | Path):
-        return Checkpoint.load(given)
-    if not isinstance(given, Checkpoint):
-        raise GradcamoError(
-            f"{taker} takes a checkpoint, got {type(given).__name__}: name its file or 'bundled', "
-            "or bring a network of your own in gc.Checkpoint.around(network, channels, layer, "
-            "input_size)"
-        )
-    given.renew()
-    return given
-
-
-@cache
-def _bundled() -> Checkpoint:
-    return Checkpoint.load(BUNDLED)
-
-
-def is_bundled(checkpoint: Checkpoint | None) -> bool:
-    """Whether that is the network that comes with the package, wherever its file lies."""
-    if checkpoint is None or checkpoint.architecture != _bundled().architecture:
-        return False  # which is told without a hash
-    return bool(checkpoint.hash == _bundled().hash)
 
 
 @dataclass(frozen=True, eq=False)

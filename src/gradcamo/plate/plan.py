@@ -102,7 +102,7 @@ def plan_plate(
     GradcamoError
         If the plate or the checkpoint cannot be read.
     """
-    from gradcamo.networks.checkpoint import as_checkpoint
+    from gradcamo.networks.resolve import as_checkpoint
     from gradcamo.plate.cluster import local_workers
 
     settings = settings or PlateSettings()

@@ -111,7 +111,7 @@ def plate_steps(
     bank: DonorBank | None = None,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
-    from gradcamo.networks.checkpoint import as_checkpoint
+    from gradcamo.networks.resolve import as_checkpoint
 
     settings = settings or PlateSettings()
     rows = open_plate(plate, settings)

@@ -11,7 +11,8 @@ from gradcamo.causal.bank import DonorBank
 from gradcamo.causal.bank_file import FORMAT
 from gradcamo.causal.lot import Source
 from gradcamo.errors import GradcamoError
-from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+from gradcamo.networks.bundled import BUNDLED
+from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.samples.design import PlateDesign
 from gradcamo.samples.plate import make_stack
 

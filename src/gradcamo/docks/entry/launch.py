@@ -166,7 +166,7 @@ def _network(checkpoint: Checkpoint | str | Path | None) -> tuple[Checkpoint | N
     name = "from Python"
     if isinstance(checkpoint, str | Path):
         name = Path(checkpoint).name
-    from gradcamo.networks.checkpoint import as_checkpoint
+    from gradcamo.networks.resolve import as_checkpoint
 
     checkpoint = as_checkpoint(checkpoint, "a window")
     _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window

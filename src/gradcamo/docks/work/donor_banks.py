@@ -125,7 +125,7 @@ class DonorBanks:
 
 
 def _is_bundled(checkpoint: Checkpoint | None) -> bool:
-    from gradcamo.networks.checkpoint import is_bundled
+    from gradcamo.networks.resolve import is_bundled
 
     return is_bundled(checkpoint)
 

@@ -36,7 +36,8 @@ class Example(QObject):
 
         def steps() -> Iterator[Any]:
             from gradcamo.auditing.stack import cells_of
-            from gradcamo.networks.checkpoint import BUNDLED, Checkpoint
+            from gradcamo.networks.bundled import BUNDLED
+            from gradcamo.networks.checkpoint import Checkpoint
             from gradcamo.samples import sample_stack
 
             stack, labels = sample_stack()

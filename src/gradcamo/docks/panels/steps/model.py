@@ -16,6 +16,7 @@ from gradcamo.docks.parts.tint import WARN
 from gradcamo.docks.parts.widgets import Message, line_of
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.ready import ready
+from gradcamo.networks.bundled import BUNDLED
 
 if TYPE_CHECKING:
     import napari
@@ -85,8 +86,6 @@ class ModelDock(Dock):
 
     def load_demo(self) -> None:
         """Read the checkpoint that comes with the package."""
-        from gradcamo.networks.checkpoint import BUNDLED
-
         self.load(BUNDLED)
 
     def import_weights(self, *_: Any) -> ImportDialog:
