@@ -331,10 +331,8 @@ def test_an_index_that_cannot_be_trusted_is_named(tmp_path):
         inner = f"&a{i - 1};" * 10 if i > 1 else "&a;" * 10
         bomb += f'<!ENTITY a{i} "{inner}">'
     index.write_text(f"{bomb}]><b>&a8;</b>")
-    start = time.monotonic()
     with pytest.raises(GradcamoError, match="declares a document type"):
         gc.read_plate(folder)
-    assert time.monotonic() - start < 5
     index.unlink()
     stack = gc.read_stack(gc.read_plate(folder).iloc[0])
     assert stack.channels == ("ch1", "ch2")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import docked, scored_label
+import torch
+from conftest import docked, jobs, scored_label
 from qtpy.QtCore import QEvent
 
 import gradcamo as gc
@@ -70,7 +71,7 @@ def home(tmp_path, bank):
 def ready(audited, checkpoint, home, window, qtbot):
     """Scored cells, and donors beside the network."""
     audited.set_checkpoint(checkpoint, "small", home)
-    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=30_000)
     return audited
 
 
@@ -87,6 +88,22 @@ def same(row, expected):
             assert (pd.isna(a) and pd.isna(b)) or a == b, name
         else:
             assert float(a) == pytest.approx(float(b), abs=1e-3, rel=1e-2), name
+
+
+@contextmanager
+def counted_passes(checkpoint):
+    """A list that grows with every batch that the network is asked without gradients."""
+    begun = []
+
+    def count(*_):
+        if not torch.is_grad_enabled():
+            begun.append(1)
+
+    handle = checkpoint.on(torch.device("cpu")).register_forward_pre_hook(count)
+    try:
+        yield begun
+    finally:
+        handle.remove()
 
 
 def wait_for(qtbot, session, timeout=60_000):
@@ -119,18 +136,21 @@ def test_the_chosen_cell_is_asked_once_and_then_with_more_draws(
     assert review.card.verdict.text() == cell_verdict(row)
 
 
-def test_the_next_click_ends_the_check_and_may_begin_another(ready, window, qtbot, whole):
+def test_the_next_click_ends_the_check_and_may_begin_another(
+    ready, window, qtbot, whole, checkpoint
+):
     first, second = scored_label(ready), scored_label(ready, 1)
     window.swapping.settings = SwapSettings(draws=200)
     ready.choose(first, "table")
     window.swapping.look(first)
     qtbot.waitUntil(lambda: ready.results.causal.draws_of(first) == 1, timeout=60_000)
-    qtbot.wait(200)
     assert ready.swapping.running  # it is being refined
-    began = time.monotonic()
-    ready.choose(second, "canvas")
-    wait_for(qtbot, ready)
-    assert time.monotonic() - began < 1
+    with counted_passes(checkpoint) as passes:
+        qtbot.waitUntil(lambda: len(passes) > 1, timeout=60_000)
+        ready.choose(second, "canvas")
+        began = len(passes)
+        wait_for(qtbot, ready)
+    assert len(passes) <= began + 1
     assert (ready.results.causal.draws_of(first), ready.results.causal.draws_of(second)) == (1, 0)
     window.swapping.settings = SwapSettings()
     window.swapping.look(second)
@@ -155,7 +175,7 @@ def test_all_cells_are_asked_and_those_without_a_score_are_scored_first(
     session, checkpoint, home, viewer, window, qtbot, whole, batches
 ):
     session.set_checkpoint(checkpoint, "small", home)
-    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=30_000)
     explain = docked(viewer, ExplainDock)
     explain.causal.all.click()
     assert not explain.audit_all.isEnabled()
@@ -186,8 +206,8 @@ def test_selected_cells_are_asked_and_no_others(ready, viewer, qtbot, whole):
     assert (others["causal_reason"] == "it was not asked").all()
 
 
-def test_a_check_of_all_is_cancelled_within_a_second_and_keeps_what_it_found(
-    ready, viewer, window, qtbot
+def test_a_check_of_all_is_cancelled_within_a_pass_and_keeps_what_it_found(
+    ready, viewer, window, qtbot, checkpoint
 ):
     explain = docked(viewer, ExplainDock)
     explain.causal.rows.inputs["draws"].value = 30
@@ -197,11 +217,13 @@ def test_a_check_of_all_is_cancelled_within_a_second_and_keeps_what_it_found(
     def answered() -> int:
         return sum(ready.results.causal.draws_of(label) == 30 for label in whole_cells)
 
-    qtbot.waitUntil(lambda: answered() > 0, timeout=60_000)
-    began = time.monotonic()
-    explain.causal.progress.cancel.click()
-    wait_for(qtbot, ready)
-    assert time.monotonic() - began < 1
+    with counted_passes(checkpoint) as passes:
+        qtbot.waitUntil(lambda: answered() > 0, timeout=60_000)
+        explain.causal.progress.cancel.click()
+        began = len(passes)
+        wait_for(qtbot, ready)
+    assert began > 0
+    assert len(passes) <= began + 1
     assert 0 < answered() < len(whole_cells)
     assert explain.causal.message.text().startswith("Stopped")
 
@@ -275,14 +297,14 @@ def test_donors_are_made_from_a_plate_beside_the_checkpoint(
     assert made.channels == checkpoint.channels
 
 
-def test_donors_being_made_are_left_within_a_second(
+def test_donors_being_made_are_left_at_once(
     audited, checkpoint, viewer, qtbot, tmp_path, monkeypatch
 ):
-    going, kept = threading.Event(), threading.Event()
+    going, read, kept = threading.Event(), threading.Event(), threading.Event()
 
     def slow(plate, checkpoint, progress):
         going.set()
-        time.sleep(3)  # a stack that lies on a network drive
+        read.wait(60)  # a stack that lies on a network drive
         progress(1, 2)
         kept.set()
 
@@ -290,12 +312,12 @@ def test_donors_being_made_are_left_within_a_second(
     explain = docked(viewer, ExplainDock)
     audited.set_checkpoint(checkpoint, "small", tmp_path / "small.safetensors")
     explain.causal.make_bank(tmp_path / "plate.csv")
-    qtbot.waitUntil(going.is_set, timeout=10_000)
-    began = time.monotonic()
+    qtbot.waitUntil(going.is_set, timeout=30_000)
     explain.causal.progress.cancel.click()
     wait_for(qtbot, audited)
-    assert time.monotonic() - began < 1
-    qtbot.wait(3500)
+    assert jobs()  # the stack is still being read
+    read.set()
+    qtbot.waitUntil(lambda: not jobs(), timeout=30_000)
     assert not kept.is_set()  # it ended at its next word, and wrote nothing
     assert not list(tmp_path.glob("*.npz"))
 
@@ -467,7 +489,7 @@ def test_review_shows_both_bars_or_says_why_there_is_no_answer(answered, viewer,
 
 def test_an_untrained_network_is_warned_of_wherever_its_verdict_stands(ready, viewer, qtbot):
     bench = docked(viewer, Workbench)
-    qtbot.waitUntil(lambda: bool(ready.cautions), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ready.cautions), timeout=30_000)
     assert ready.cautions == cautions(ready.results.table, ready.recipe())
     assert f"{len(ready.cautions)} caution" in bench.steps[-1].state.text()
     dialog = open_export(bench.review.session, bench.review)
@@ -476,7 +498,7 @@ def test_an_untrained_network_is_warned_of_wherever_its_verdict_stands(ready, vi
         text = box.first.text() + box.others.text()
         assert all(said in text for said in (c[1:] for c in ready.cautions))
     ready.set_results(ready.results.fresh())
-    qtbot.waitUntil(lambda: not ready.cautions, timeout=10_000)
+    qtbot.waitUntil(lambda: not ready.cautions, timeout=30_000)
     assert "caution" not in bench.steps[-1].state.text()
 
 

@@ -20,7 +20,7 @@ CENTROID = ("centroid_z", "centroid_y", "centroid_x")
 @pytest.fixture
 def cells(audited, viewer, qtbot, window):
     dock = docked(viewer, CellsDock, area="bottom")
-    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=30_000)
     return dock
 
 
@@ -94,7 +94,7 @@ def test_the_help_popover_names_every_key(cells, qtbot):
         assert what in text
     menu = cells.toolbar.keys.menu()
     menu.popup(cells.mapToGlobal(cells.rect().center()))
-    qtbot.waitUntil(cells.toolbar.help.isVisible, timeout=5000)
+    qtbot.waitUntil(cells.toolbar.help.isVisible, timeout=30_000)
     menu.hide()
 
 
@@ -177,7 +177,7 @@ def test_scores_are_in_the_layer_s_features_under_their_labels(audited, viewer, 
     layer.features = pd.DataFrame({"index": [label], "mine": ["x"]})
     audited.mark([label], True)
     assert "grad_camo" not in layer.features  # not while the user works …
-    qtbot.waitUntil(lambda: "grad_camo" in layer.features, timeout=5000)  # … but soon after
+    qtbot.waitUntil(lambda: "grad_camo" in layer.features, timeout=30_000)  # … but soon after
     rows = layer.features.set_index("index")
     table = audited.results.table
     assert rows["grad_camo"].to_dict() == pytest.approx(table["grad_camo"].to_dict(), nan_ok=True)

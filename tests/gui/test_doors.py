@@ -122,7 +122,7 @@ def test_an_image_that_another_plugin_opens_is_asked_about(model, bench, files, 
     layer = Image(np.zeros((5, 32, 40)), name="foreign")
     layer._source = layer.source.copy(update={"path": str(path)})
     model.add_layer(layer)
-    qtbot.waitUntil(lambda: "foreign.tif" in bench.load.message.text(), timeout=5_000)
+    qtbot.waitUntil(lambda: "foreign.tif" in bench.load.message.text(), timeout=30_000)
     assert session.image == str(files[0])
     bench.image.setCurrentIndex(bench.image.findText("foreign.tif"))
     bench.image.activated.emit(bench.image.currentIndex())
@@ -215,7 +215,7 @@ def test_labels_that_napari_showed_in_grey_become_a_labels_layer(model, bench, f
     model.add_layer(grey)
     qtbot.waitUntil(lambda: session.labels_layer is not None, timeout=20_000)
     np.testing.assert_array_equal(session.labels_layer.data, field[1])
-    qtbot.waitUntil(lambda: grey not in model.layers, timeout=5_000)
+    qtbot.waitUntil(lambda: grey not in model.layers, timeout=30_000)
 
 
 def test_labels_of_another_shape_are_refused_and_nothing_is_left(bench, model, files, tmp_path):

@@ -30,7 +30,7 @@ def paint_on(audited, viewer, qtbot, label, new):
     layer.selected_label = new
     layer.mode, layer.brush_size = "paint", 4
     qtbot.wait(50)
-    with qtbot.waitSignal(audited.edited, timeout=10_000):
+    with qtbot.waitSignal(audited.edited, timeout=30_000):
         click(viewer, qtbot, centre_of(audited, label))
     layer.mode = "pan_zoom"
 
@@ -70,7 +70,7 @@ def test_cells_whose_shares_an_edit_changes_are_stale_and_keep_their_maps(
     paint_on(audited, viewer, qtbot, first, second)  # a cell all the same, to all others
     assert audited.results.stale == {first, second}
     where = np.nonzero(layer.data == first)
-    with qtbot.waitSignal(audited.edited, timeout=10_000):
+    with qtbot.waitSignal(audited.edited, timeout=30_000):
         layer.data_setitem(tuple(axis[::3] for axis in where), 0)
     now = audit(audited.stack, layer.data, audited.checkpoint).set_index("label")[SHARES]
     common = now.index.intersection(before.index)
@@ -145,7 +145,7 @@ def test_choosing_a_stale_cell_explains_it_anew(audited, viewer, qtbot):
     audited.choose(label, "table")
     where = np.nonzero(layer.data == label)
     half = tuple(axis[: len(axis) // 2] for axis in where)
-    with qtbot.waitSignal(audited.edited, timeout=10_000):
+    with qtbot.waitSignal(audited.edited, timeout=30_000):
         layer.data_setitem(half, 0)
     assert not heatmap_layer(viewer).visible  # it is of the cell as it was
     audited.choose(0, "table")

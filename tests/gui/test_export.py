@@ -22,7 +22,7 @@ pytestmark = pytest.mark.gui
 @pytest.fixture
 def cells(audited, viewer, qtbot, window):
     dock = docked(viewer, CellsDock, area="bottom")
-    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=30_000)
     return dock
 
 
@@ -222,7 +222,7 @@ def test_flags_and_notes_are_read_back(cells, dialog, audited, tmp_path, qtbot, 
     audited.mark([first], None)
     audited.note(second, "")
     audited.note(first, "mine")
-    with qtbot.waitSignal(cells.reading.ended, timeout=10_000):
+    with qtbot.waitSignal(cells.reading.ended, timeout=30_000):
         cells.read_flags(str(path))
     assert audited.results.table["flagged"].tolist() == expected.tolist()
     assert audited.results.table.at[second, "note"] == "debris"
@@ -236,7 +236,7 @@ def test_unknown_labels_are_named_and_wait_for_their_score(cells, audited, tmp_p
     rows = {"label": [label, 77], "flagged": ["yes", "TRUE"], "note": ["a", "later"]}
     pd.DataFrame(rows).to_csv(path, index=False)
     audited.note(label, "mine")
-    with qtbot.waitSignal(cells.reading.ended, timeout=10_000):
+    with qtbot.waitSignal(cells.reading.ended, timeout=30_000):
         cells.read_flags(str(path))
     assert "77" in cells.toolbar.state.text()
     assert audited.results.marks.flagged[77]
@@ -259,7 +259,7 @@ def test_files_that_hold_no_flags_of_this_stack_change_nothing(
     path = tmp_path / "flags.csv"
     pd.DataFrame(table).to_csv(path, index=False)
     before = audited.results.table.copy()
-    with qtbot.waitSignal(cells.reading.ended, timeout=10_000):
+    with qtbot.waitSignal(cells.reading.ended, timeout=30_000):
         cells.read_flags(str(path))
     assert said in cells.toolbar.state.text()
     pd.testing.assert_frame_equal(audited.results.table, before)

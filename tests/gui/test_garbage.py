@@ -40,7 +40,7 @@ def test_a_dock_that_was_closed_is_destroyed_by_the_gui_thread_while_a_job_works
     job = Job()
     with qtbot.waitSignal(job.ended, timeout=20_000):
         job.start(allocating)
-    qtbot.waitUntil(lambda: bool(where), timeout=5_000)
+    qtbot.waitUntil(lambda: bool(where), timeout=30_000)
     assert where == [threading.main_thread()]
 
 

@@ -183,12 +183,12 @@ def test_flags_kept_with_a_stack_survive_its_opening_from_the_map(plate_map, vie
     for _ in range(2):
         with qtbot.waitSignal(window.plate.opening.ended, timeout=60_000):
             window.plate.open_cell(first)
-        qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=10_000)
-        qtbot.waitUntil(lambda: session.cell == label, timeout=10_000)
+        qtbot.waitUntil(lambda: not window.autosave.looking.running, timeout=30_000)
+        qtbot.waitUntil(lambda: session.cell == label, timeout=30_000)
         flagged = bool(session.results.table.at[label, "flagged"])
         if _ == 0:
             session.auditing.ended.emit(True)  # as after an audit: scores are kept
-            qtbot.waitUntil(lambda: not window.autosave.writing.running, timeout=10_000)
+            qtbot.waitUntil(lambda: not window.autosave.writing.running, timeout=30_000)
             session.mark([label], not flagged)
             session.note(label, "seen")
             kept = not flagged
@@ -241,7 +241,7 @@ def test_very_many_points_lie_where_few_would(viewer, qtbot):
     drawn = plot.grab().toImage()
     ink = Colours(names).inks[Colours(names).names.index("few")]
     assert drawn.pixelColor(where).name() == ink.name()
-    with qtbot.waitSignal(plot.clicked, timeout=5_000) as clicked:
+    with qtbot.waitSignal(plot.clicked, timeout=30_000) as clicked:
         qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=where + QPoint(2, -2))
     assert clicked.args[0] == 0
 

@@ -38,7 +38,7 @@ def test_the_labels_layer_holds_what_the_library_finds(bench, qtbot):
     np.testing.assert_array_equal(session.labels_layer.data, expected)
     like = session.channel_layers["Hoechst"]
     np.testing.assert_allclose(session.labels_layer.scale, like.scale)
-    qtbot.waitUntil(bench.segment.begin.isEnabled, timeout=10_000)
+    qtbot.waitUntil(bench.segment.begin.isEnabled, timeout=30_000)
 
 
 def test_the_channel_pair_is_there_at_the_next_launch(session, viewer, qtbot):

@@ -109,7 +109,7 @@ def test_layers_that_are_open_already_are_taken_up(viewer, field, qtbot):
         viewer.add_image(channel, name=name, scale=stack.spacing_um, units=("um",) * 3)
     dock = docked(viewer, LoadDock)
     session = window_of(viewer).session
-    qtbot.waitUntil(lambda: session.stack is not None, timeout=5000)
+    qtbot.waitUntil(lambda: session.stack is not None, timeout=30_000)
     assert session.stack.channels == stack.channels
     assert session.stack.spacing_um == pytest.approx(stack.spacing_um)
     viewer.add_labels(labels, name="mine")

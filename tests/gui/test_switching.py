@@ -124,7 +124,7 @@ def test_maps_and_volumes_follow_a_voxel_size_that_is_typed(audited, viewer, qtb
     label = scored_label(audited)
     audited.choose(label, "test")
     audited.select([label, scored_label(audited, 1)])
-    qtbot.waitUntil(lambda: marked_layer(viewer, "outline") is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: marked_layer(viewer, "outline") is not None, timeout=30_000)
     before = audited.results.table["volume_um3"].copy()
     start = heatmap_layer(viewer).world_to_data(audited.labels_layer.data_to_world((0, 0, 0)))
     size = VoxelSize(audited)

@@ -108,7 +108,7 @@ def test_the_gallery_follows_the_table_on_request(audited, viewer, qtbot):
     dock.order.activated.emit(dock.order.currentIndex())
     median = audited.results.table["volume_um3"].median()
     cells.toolbar.filter.setText(f"volume_um3 > {median}")
-    qtbot.waitUntil(lambda: len(cells.model.labels()) == len(dock.model.labels), timeout=5_000)
+    qtbot.waitUntil(lambda: len(cells.model.labels()) == len(dock.model.labels), timeout=30_000)
     assert dock.model.labels.tolist() == cells.model.labels().tolist()
     assert (audited.results.table.loc[dock.model.labels, "volume_um3"] > median).all()
 

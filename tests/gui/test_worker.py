@@ -25,7 +25,7 @@ def gather(job, qtbot, steps, **how):
     items, errors = [], []
     job.stepped.connect(items.append)
     job.failed.connect(errors.append)
-    with qtbot.waitSignal(job.ended, timeout=10_000) as ended:
+    with qtbot.waitSignal(job.ended, timeout=30_000) as ended:
         job.start(steps, **how)
     return items, errors, ended.args[0]
 
@@ -56,21 +56,24 @@ def test_the_work_runs_beside_the_window(job, qtbot):
 
 
 def test_cancel_stops_after_the_present_step(job, qtbot):
+    made = []
+
     def slow():
         for number in range(1000):
             time.sleep(0.02)
+            made.append(number)
             yield number
 
     items = []
     job.stepped.connect(items.append)
     job.start(slow)
-    qtbot.waitUntil(lambda: len(items) > 3, timeout=5000)
-    pressed = time.monotonic()
-    with qtbot.waitSignal(job.ended, timeout=2000) as ended:
+    qtbot.waitUntil(lambda: len(items) > 3, timeout=30_000)
+    with qtbot.waitSignal(job.ended, timeout=30_000) as ended:
         job.cancel()
-    assert time.monotonic() - pressed < 1
+        before = len(made)
     assert ended.args == [False]
-    assert len(items) < 100
+    assert items == made
+    assert len(made) <= before + 1
 
 
 def test_a_gentle_cancel_brings_home_what_is_done(job, qtbot):
@@ -87,8 +90,8 @@ def test_a_gentle_cancel_brings_home_what_is_done(job, qtbot):
     items = []
     job.stepped.connect(items.append)
     job.start(planes, gentle=True)
-    qtbot.waitUntil(lambda: len(items) > 3, timeout=5000)
-    with qtbot.waitSignal(job.ended, timeout=2000) as ended:
+    qtbot.waitUntil(lambda: len(items) > 3, timeout=30_000)
+    with qtbot.waitSignal(job.ended, timeout=30_000) as ended:
         job.cancel()
     assert isinstance(items[-1], list)
     assert len(items[-1]) == len(items) - 1
@@ -105,7 +108,7 @@ def test_a_job_does_one_thing_at_a_time(job, qtbot):
     job.start(waiting)
     with pytest.raises(GradcamoError, match="still running"):
         job.start(waiting)
-    with qtbot.waitSignal(job.ended, timeout=5000):
+    with qtbot.waitSignal(job.ended, timeout=30_000):
         release.set()
 
 
@@ -130,7 +133,7 @@ def test_who_acts_at_once_on_a_result_or_an_error_need_not_wait(job, qtbot, fail
     job.start(lambda: iter("ab"))
     assert done[1:] == [not fails]
     assert len(seen) == 1
-    with qtbot.waitSignal(job.ended, timeout=5_000) as ended:
+    with qtbot.waitSignal(job.ended, timeout=30_000) as ended:
         pass
     assert ended.args == [True]
 
@@ -145,10 +148,10 @@ def test_the_thread_of_a_job_that_is_deleted_ends_with_its_step(qtbot):
             yield
 
     Job(owner).start(slow)
-    qtbot.waitUntil(lambda: len(done) > 2, timeout=5_000)
+    qtbot.waitUntil(lambda: len(done) > 2, timeout=30_000)
     owner.deleteLater()
     del owner
-    qtbot.waitUntil(lambda: not jobs(), timeout=5_000)
+    qtbot.waitUntil(lambda: not jobs(), timeout=30_000)
 
 
 def test_warnings_of_jobs_side_by_side_arrive_and_so_do_those_that_follow(qtbot):
@@ -161,7 +164,7 @@ def test_warnings_of_jobs_side_by_side_arrive_and_so_do_those_that_follow(qtbot)
     first, second = Job(), Job()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        with qtbot.waitSignals([first.ended, second.ended], timeout=5_000):
+        with qtbot.waitSignals([first.ended, second.ended], timeout=30_000):
             first.start(lambda: warning("one"))
             second.start(lambda: warning("another"))
         warnings.warn("after", GradcamoWarning, stacklevel=1)
