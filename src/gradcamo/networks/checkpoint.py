@@ -20,9 +20,8 @@ from gradcamo.files.landing import landing
 from gradcamo.files.seal import BLANK
 from gradcamo.networks.blocks import Inference
 from gradcamo.networks.bundled import checkpoint_path
-from gradcamo.networks.checkpoint_file import packed, unpacked
+from gradcamo.networks.checkpoint_file import packed, read
 from gradcamo.networks.efficientnet import (
-    efficientnet3d,
     find_taps,
     plain_name,
     precision,
@@ -421,26 +420,7 @@ class Checkpoint:
     @made_once
     def hash(self) -> str:
         """SHA-256 of weights and settings, the same for the same file."""
-        return sha256(self._to_bytes()).hexdigest()
-
-    def _to_bytes(self, **further: str) -> bytes:
-        described: dict[str, Any] = {
-            "architecture": dict(self.architecture),
-            "classes": self.classes,
-            "channels": self.channels,
-            "channel_mean": self.channel_mean,
-            "channel_std": self.channel_std,
-            "crop": self.crop.described(),
-            "input_size": self.input_size,
-            "layer": self.layer,
-            "spacing_um": self.spacing_um,
-            "recipe": dict(self.recipe),
-        }
-        if self.reshape is not None:
-            described["reshape"] = getattr(self.reshape, "__qualname__", repr(self.reshape))
-        if self.outputs != "classes":  # else it goes without saying
-            described["outputs"] = self.outputs
-        return packed({**described, **further}, self.network.state_dict())
+        return sha256(packed(vars(self))).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write weights and settings as one safetensors file, whole or not at all.
@@ -461,7 +441,7 @@ class Checkpoint:
                 "state dict of your own network instead"
             )
         with landing(path) as scratch:
-            scratch.write_bytes(self._to_bytes(seal=BLANK))
+            scratch.write_bytes(packed(vars(self), seal=BLANK))
 
     @classmethod
     def load(cls, path: str | Path) -> Checkpoint:
@@ -481,30 +461,4 @@ class Checkpoint:
         GradcamoError
             If the file is missing or is not a checkpoint of this project.
         """
-        path = checkpoint_path(path)
-        try:
-            described, state = unpacked(path)
-            network = efficientnet3d(**described["architecture"])
-            network.load_state_dict(state)
-            find_taps(network, [described["layer"]])
-            return cls(
-                network=network,
-                classes=tuple(described["classes"]),
-                channels=tuple(described["channels"]),
-                channel_mean=tuple(described["channel_mean"]),
-                channel_std=tuple(described["channel_std"]),
-                crop=CropSettings(**described["crop"]),
-                input_size=tuple(described["input_size"]),
-                layer=described["layer"],
-                spacing_um=described["spacing_um"] and tuple(described["spacing_um"]),
-                architecture=described["architecture"],
-                recipe=described["recipe"],
-                outputs=described.get("outputs", "classes"),
-            )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            if isinstance(error, GradcamoError) and str(path) in str(error):
-                raise  # it says all there is to say of the file
-            raise GradcamoError(
-                f"{path} is a damaged or newer checkpoint: {error}; train it again or update "
-                "napari-gradcamo"
-            ) from error
+        return read(checkpoint_path(path), cls)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,10 +13,16 @@ from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
 from gradcamo.files.seal import check_seal
-from gradcamo.networks.efficientnet import efficientnet3d
+from gradcamo.networks.efficientnet import efficientnet3d, find_taps
+from gradcamo.settings import CropSettings
+
+C = TypeVar("C")
 
 FORMAT = "gradcamo-checkpoint-1"
-
+_AS_THEY_ARE = (
+    *("classes", "channels", "channel_mean", "channel_std"),
+    *("input_size", "layer", "spacing_um"),
+)
 
 _FINITE = Annotated[float, Field(allow_inf_nan=False)]
 _STEP = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -92,15 +98,70 @@ def check_weights(network: nn.Module, path: Path) -> None:
             )
 
 
-def packed(described: Mapping[str, Any], weights: Mapping[str, Tensor]) -> bytes:
-    """The bytes of a file, the same for the same network."""
+def packed(checkpoint: Mapping[str, Any], **further: str) -> bytes:
+    """The bytes of a file, the same for the same network.
+
+    Parameters
+    ----------
+    checkpoint : its fields by name
+    further : what else the file says of itself
+    """
     from safetensors.torch import save
 
+    described = {name: checkpoint[name] for name in _AS_THEY_ARE}
+    described |= {name: dict(checkpoint[name]) for name in ("architecture", "recipe")}
+    described["crop"] = checkpoint["crop"].described()
+    if (reshape := checkpoint["reshape"]) is not None:
+        described["reshape"] = getattr(reshape, "__qualname__", repr(reshape))
+    if checkpoint["outputs"] != "classes":  # else it goes without saying
+        described["outputs"] = checkpoint["outputs"]
+    weights = checkpoint["network"].state_dict()
     # clones, because the format does not let weights share memory
     state = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
     state = {name: tensor.contiguous() for name, tensor in state.items()}
-    said = json.dumps({"format": FORMAT, **described}, sort_keys=True)
+    said = json.dumps({"format": FORMAT, **described, **further}, sort_keys=True)
     return save(state, {"gradcamo": said})
+
+
+def read(path: Path, make: Callable[..., C]) -> C:
+    """What is made of a file's network and of all that the file says of it.
+
+    Parameters
+    ----------
+    path : of the file
+    make : takes the fields of a checkpoint by name
+
+    Raises
+    ------
+    GradcamoError
+        If the file is missing or is not a checkpoint of this project.
+    """
+    try:
+        described, state = unpacked(path)
+        network = efficientnet3d(**described["architecture"])
+        network.load_state_dict(state)
+        find_taps(network, [described["layer"]])
+        return make(
+            network=network,
+            classes=tuple(described["classes"]),
+            channels=tuple(described["channels"]),
+            channel_mean=tuple(described["channel_mean"]),
+            channel_std=tuple(described["channel_std"]),
+            crop=CropSettings(**described["crop"]),
+            input_size=tuple(described["input_size"]),
+            layer=described["layer"],
+            spacing_um=described["spacing_um"] and tuple(described["spacing_um"]),
+            architecture=described["architecture"],
+            recipe=described["recipe"],
+            outputs=described.get("outputs", "classes"),
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, GradcamoError) and str(path) in str(error):
+            raise  # it says all there is to say of the file
+        raise GradcamoError(
+            f"{path} is a damaged or newer checkpoint: {error}; train it again or update "
+            "napari-gradcamo"
+        ) from error
 
 
 def unpacked(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
