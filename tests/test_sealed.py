@@ -15,10 +15,11 @@ from test_causal_bank import wells
 import gradcamo as gc
 from gradcamo import DonorBank, GradcamoError
 from gradcamo.errors import GradcamoWarning
+from gradcamo.files.heatmaps import write_maps
 from gradcamo.files.kept import _says_damage, read_kept, write_marks
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.seal import blank_zip_seal, check_seal, seal
-from gradcamo.files.store import read_profiles, write_maps, write_table
+from gradcamo.files.store import read_profiles, write_table
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.plate.folder import load_named
 

@@ -154,7 +154,8 @@ def test_a_label_image_belongs_to_the_image_whose_whole_name_it_begins_with(tmp_
 
 
 def test_our_own_exports_open_under_either_names(tmp_path):
-    from gradcamo.files.store import write_cytomining, write_table
+    from gradcamo.files.export import write_cytomining
+    from gradcamo.files.store import write_table
 
     write_images(tmp_path)
     path = str(tmp_path / "images/B02_s1_DNA.tiff")

@@ -11,14 +11,10 @@ import tifffile
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from gradcamo.errors import GradcamoError
-from gradcamo.files.store import (
-    landing,
-    read_profiles,
-    read_table,
-    recipe_path,
-    write_maps,
-    write_table,
-)
+from gradcamo.files.beside_csv import recipe_path
+from gradcamo.files.heatmaps import write_maps
+from gradcamo.files.landing import landing
+from gradcamo.files.store import read_profiles, read_table, write_table
 
 SUFFIXES = [".csv", ".parquet", ".h5ad"]
 RECIPE = {"checkpoint": "ab12", "layer": "block_10", "seed": 3, "cutoff": 0.25, "ε": None}

@@ -41,11 +41,12 @@ def audit(
     from gradcamo.auditing.cautions import facts, with_cautions
     from gradcamo.auditing.stack import audit_crops, audit_recipe, cells_of, gather
     from gradcamo.auditing.summary import summarise, summarise_causal
+    from gradcamo.files.export import write_cytomining
     from gradcamo.files.labels import read_labels
     from gradcamo.files.landing import refuse_unwritable
     from gradcamo.files.misfits import refuse_misfit
     from gradcamo.files.stacks import read_stack
-    from gradcamo.files.store import TABLE_SUFFIXES, write_cytomining, write_table
+    from gradcamo.files.store import TABLE_SUFFIXES, write_table
     from gradcamo.files.told import row_of, said_of
     from gradcamo.networks.checkpoint import Checkpoint
 
@@ -84,7 +85,7 @@ def _writing_maps(
     batches: Iterable[Any], folder: Path, checkpoint: Any, stack: Any
 ) -> Iterator[Any]:
     from gradcamo.cells.upsampling import upsample_cam
-    from gradcamo.files.store import write_maps
+    from gradcamo.files.heatmaps import write_maps
 
     size = checkpoint.crop.window(stack.shape[1])
     for batch in batches:

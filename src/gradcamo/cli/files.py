@@ -90,7 +90,7 @@ def convert(
 @CYTOMINING
 def export(source: Path, out: Path, profiles: bool, cytomining: bool) -> None:
     """Write a plate's folder or a table of cells in another format, or under other names."""
-    from gradcamo.files.store import export_table
+    from gradcamo.files.export import export_table
 
     cells = export_table(source, out, profiles or out.suffix.lower() == ".h5ad", cytomining)
     click.echo(f"{len(cells):,} cells written to {out}")

@@ -1,10 +1,10 @@
-"""Results land whole, with the recipe that made them."""
+"""Tables of cells: they land whole, with the recipe that made them, and are read with it."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 from gradcamo.datatypes import Profiles
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.beside_csv import changed, csv_notes, hash_of, keep_changed, recipe_path
-from gradcamo.files.cytomining import cytomining_names, row_names
+from gradcamo.files.cytomining import row_names
 from gradcamo.files.formats import (
     feature_frame,
     read_csv,
@@ -26,22 +26,8 @@ from gradcamo.files.formats import (
     write_csv,
     write_obs,
 )
-from gradcamo.files.landing import ending_of, landing, refuse_unwritable, to_json
-from gradcamo.files.seal import BLANK, TIFF_TAG, check_seal
-from gradcamo.files.stacks import ome_spacing
-
-__all__ = [
-    "TABLE_SUFFIXES",
-    "export_table",
-    "landing",
-    "read_profiles",
-    "read_table",
-    "recipe_path",
-    "to_json",
-    "write_cytomining",
-    "write_maps",
-    "write_table",
-]
+from gradcamo.files.landing import ending_of, landing, to_json
+from gradcamo.files.seal import BLANK, check_seal
 
 TABLE_SUFFIXES = (".csv", ".parquet", ".h5ad")
 
@@ -120,68 +106,6 @@ def write_table(
             text = [name for name in table if storage_type(table[name]) == "text"]
             # numbers seldom repeat
             pq.write_table(arrow, scratch, use_dictionary=text, write_page_checksum=True)
-
-
-def write_cytomining(
-    table: pd.DataFrame,
-    path: str | Path,
-    recipe: Mapping[str, Any] | None = None,
-    profiles: np.ndarray | pd.DataFrame | None = None,
-) -> None:
-    """`write_table` under the names of CytoTable, coSMicQC and pycytominer (`cytomining_names`).
-
-    Profiles are columns ``Cells_…`` in CSV and Parquet, and X in AnnData, as they always are.
-
-    Raises
-    ------
-    GradcamoError
-        As `write_table` and `cytomining_names`.
-    """
-    if Path(path).suffix.lower() == ".h5ad":
-        write_table(cytomining_names(table), path, recipe, profiles)
-    else:
-        write_table(cytomining_names(table, profiles), path, recipe)
-
-
-def export_table(
-    source: str | Path, out: str | Path, profiles: bool = False, cytomining: bool = False
-) -> pd.DataFrame:
-    """Write a table of cells in another format, or under other names.
-
-    Parameters
-    ----------
-    source : path
-        A table, or the folder that `gradcamo plate` wrote.
-    out : path
-        ``.csv``, ``.parquet`` or ``.h5ad``.
-    profiles : bool
-        With the profiles, and of a folder whole cells alone, which have one.
-    cytomining : bool
-        Under the names of CytoTable, coSMicQC and pycytominer.
-
-    Returns
-    -------
-    DataFrame
-        The cells written, under our names.
-
-    Raises
-    ------
-    GradcamoError
-        If the table cannot be read, holds no profiles where they are wanted, or is ``out`` itself.
-    """
-    source, out = Path(source), Path(out)
-    if source.is_dir():
-        source = source / ("profiles.h5ad" if profiles else "cells.parquet")
-    refuse_unwritable(out, TABLE_SUFFIXES, [source])
-    values: np.ndarray | None = None
-    if profiles:
-        read = read_profiles(source)
-        table, values = read.table, read.values
-    else:
-        table = read_table(source)
-    write = write_cytomining if cytomining else write_table
-    write(table, out, profiles=values)
-    return table
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -283,53 +207,6 @@ def read_profiles(path: str | Path) -> Profiles:
     if not values.shape[1]:
         raise GradcamoError(f"{path} holds no profiles: write it with profiles, or audit again")
     return Profiles(values, table, table.attrs["recipe"])
-
-
-def write_maps(
-    folder: str | Path,
-    labels: Iterable[int],
-    maps: Iterable[np.ndarray],
-    starts_zyx: Iterable[Sequence[int]],
-    spacing_um: Sequence[float | None] | None = None,
-    about: Mapping[str, Any] | None = None,
-) -> list[Path]:
-    """Write heatmaps of cells as float32 OME-TIFF, one ``LABEL.ome.tif`` per cell.
-
-    Parameters
-    ----------
-    folder : path
-        One folder per stack.
-    labels, maps, starts_zyx : iterables of the same length
-        Label, map (Z, Y, X) on the crop's grid, and the crop's first voxel (z, y, x) in the stack,
-        which goes with the label into the image's description as JSON.
-    spacing_um : (z, y, x), optional
-        Voxel size in µm.
-    about : mapping, optional
-        What else the description says: image, layer, alignment, gradients, checkpoint.
-
-    Raises
-    ------
-    GradcamoError
-        If a file cannot be written.
-    """
-    import tifffile
-
-    written = []
-    for label, cam, start in zip(labels, maps, starts_zyx, strict=True):
-        about_cell = {"label": int(label), "start_zyx": [int(s) for s in start], **(about or {})}
-        metadata = {"axes": "ZYX", "Description": to_json(about_cell), **ome_spacing(spacing_um)}
-        with landing(Path(folder) / f"{int(label)}.ome.tif") as scratch:
-            tifffile.imwrite(
-                scratch,
-                np.asarray(cam, np.float32),
-                ome=True,
-                compression="zlib",
-                photometric="minisblack",
-                metadata=metadata,
-                extratags=[TIFF_TAG],
-            )
-        written.append(Path(folder) / f"{int(label)}.ome.tif")
-    return written
 
 
 @contextmanager

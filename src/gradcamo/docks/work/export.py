@@ -117,7 +117,8 @@ def _table(
         table = table[[name for name in columns if name in table]]
 
     def write() -> str:
-        from gradcamo.files.store import write_cytomining, write_table
+        from gradcamo.files.export import write_cytomining
+        from gradcamo.files.store import write_table
 
         write_as = write_cytomining if request.cytomining else write_table
         write_as(table, path, recipe, profiles)
@@ -169,7 +170,7 @@ def _maps(
             heatmap_volume,
             write_volume,
         )
-        from gradcamo.files.store import write_maps
+        from gradcamo.files.heatmaps import write_maps
 
         maps = fine_maps(cams, crop, placements)
         if request.what == "maps":
