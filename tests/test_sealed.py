@@ -304,7 +304,7 @@ def test_a_network_under_anothers_name_is_not_used(rerun, tiny_model):
     object.__setattr__(other, "channel_mean", tuple(m + 1 for m in other.channel_mean))
     other.save(path)
     with pytest.raises(GradcamoError, match="another network"):
-        load_named(path)
+        load_named(path, Checkpoint.load, "network")
     assert again().exit_status == 0
     assert path.read_bytes() == right
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pandas as pd
 
@@ -26,11 +26,20 @@ from gradcamo.files.told import said_of
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
-    from gradcamo.causal.bank import DonorBank
     from gradcamo.networks.checkpoint import Checkpoint
 
 FORMAT = 2
 _HARMLESS = {"batch_size", "cutoff", "device"}  # change nothing that a stack's file holds
+
+
+class Hashed(Protocol):
+    """What is known by what it holds."""
+
+    @property
+    def hash(self) -> str: ...
+
+
+N = TypeVar("N", bound=Hashed)
 
 
 @dataclass(frozen=True)
@@ -185,42 +194,27 @@ def _broken(path: Path) -> bool:
     return False
 
 
-def load_named(path: Path) -> Checkpoint:
-    """A checkpoint from a folder of results, whose file name holds its hash.
+def load_named(path: Path, load: Callable[[Path], N], what: str) -> N:
+    """A checkpoint or a donor bank from a folder of results, whose file name holds its hash.
+
+    Parameters
+    ----------
+    path : of the file
+    load : reads it
+    what : it is, in words
 
     Raises
     ------
     GradcamoError
-        As `Checkpoint.load`, and if it is another network than its name says.
+        As ``load``, and if it is another than its name says.
     """
-    from gradcamo.networks.checkpoint import Checkpoint
-
-    checkpoint = Checkpoint.load(path)
-    _refuse_other(path, checkpoint.hash, "network")
-    return checkpoint
-
-
-def load_donors(path: Path) -> DonorBank:
-    """A donor bank from a folder of results, likewise.
-
-    Raises
-    ------
-    GradcamoError
-        As `DonorBank.load`, and if it is another bank than its name says.
-    """
-    from gradcamo.causal.bank import DonorBank
-
-    bank = DonorBank.load(path)
-    _refuse_other(path, bank.hash, "donor bank")
-    return bank
-
-
-def _refuse_other(path: Path, found: str, what: str) -> None:
-    if not path.stem.endswith(found[:12]):
+    found = load(path)
+    if not path.stem.endswith(found.hash[:12]):
         raise GradcamoError(
-            f"{path} is another {what} ({found[:12]}) than its name says: these results are not "
-            "its own; run the plate again, which writes the right one"
+            f"{path} is another {what} ({found.hash[:12]}) than its name says: these results are "
+            "not its own; run the plate again, which writes the right one"
         )
+    return found
 
 
 def short_hash(recipe: Any) -> str:

@@ -19,7 +19,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import refuse_full
 from gradcamo.logs import hand_on
 from gradcamo.plate.checked_rows import open_plate
-from gradcamo.plate.folder import PlateFolder, load_donors, load_named
+from gradcamo.plate.folder import PlateFolder, load_named
 from gradcamo.plate.headers import refuse_misfit
 from gradcamo.plate.jobs import largest, least_bytes, stack_jobs
 from gradcamo.plate.lock import one_run
@@ -255,19 +255,19 @@ def open_folder(
     donors = bank.hash if bank is not None and settings.causal else ""
     folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings, donors)
     folder = replace(folder.with_layer(checkpoint), known=known_splits(checkpoint))
-    if not _holds(folder.checkpoint, lambda: load_named(folder.checkpoint)):
+    if not _holds(folder.checkpoint, checkpoint.load, "network"):
         checkpoint.save(folder.checkpoint)
-    if donors and bank and not _holds(folder.donors, lambda: load_donors(folder.donors)):
+    if donors and bank and not _holds(folder.donors, bank.load, "donor bank"):
         bank.save(folder.donors)
     return folder
 
 
-def _holds(path: Path, load: Callable[[], Any]) -> bool:
+def _holds(path: Path, load: Callable[[Path], Any], what: str) -> bool:
     """Whether a file is there and is what its name says; what is not is said, and written anew."""
     if not path.is_file():
         return False
     try:
-        load()
+        load_named(path, load, what)
     except GradcamoError as error:
         logging.getLogger("gradcamo.plate").warning("written anew: %s", error)
         return False

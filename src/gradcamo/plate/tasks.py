@@ -25,7 +25,7 @@ from gradcamo.files.landing import landing, to_json
 from gradcamo.files.seal import BLANK, check_seal
 from gradcamo.logs import collected
 from gradcamo.plate.deaths import MORE_MEMORY, lacks_memory
-from gradcamo.plate.folder import PlateFolder, load_donors, load_named
+from gradcamo.plate.folder import PlateFolder, load_named
 
 if TYPE_CHECKING:
     from gradcamo.auditing.causal import CausalResult
@@ -129,10 +129,11 @@ def as_plates_say(reason: str) -> str:
 @lru_cache(maxsize=1)
 def load_once(path: Path) -> Checkpoint:
     """The checkpoint, read once per process; its file name holds its hash."""
+    from gradcamo.networks.checkpoint import Checkpoint
     from gradcamo.networks.memory import keep_buffers
 
     keep_buffers()
-    return load_named(path)
+    return load_named(path, Checkpoint.load, "network")
 
 
 def _audit(job: StackJob, device: str | None) -> int:
@@ -181,7 +182,9 @@ def _audit(job: StackJob, device: str | None) -> int:
 @lru_cache(maxsize=1)
 def donors_once(path: Path) -> DonorBank:
     """The donor bank, read once per process; its file name holds its hash."""
-    return load_donors(path)
+    from gradcamo.causal.bank import DonorBank
+
+    return load_named(path, DonorBank.load, "donor bank")
 
 
 def _asked_causally(

@@ -82,11 +82,12 @@ class PlateBrowser(QObject):
         known = self.session.checkpoint
 
         def steps() -> Iterator[Any]:
+            from gradcamo.networks.checkpoint import Checkpoint
             from gradcamo.plate.folder import load_named
 
             checkpoint = known
             if checkpoint is None or checkpoint.hash != results.recipe["checkpoint"]:
-                checkpoint = load_named(results.checkpoint)
+                checkpoint = load_named(results.checkpoint, Checkpoint.load, "network")
                 _ = checkpoint.layers, checkpoint.hash  # worked out here, read by the window
             yield image, label, read_site(cell, path), checkpoint, results
 
