@@ -26,9 +26,9 @@ from gradcamo.cli.commands import main
 from gradcamo.columns import CAUSAL_COLUMNS
 from gradcamo.files.plates import read_plate
 from gradcamo.files.store import read_table, write_table
-from gradcamo.plate.assemble import gather_stacks
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import PlateFolder
+from gradcamo.plate.gather import gather_stacks
 from gradcamo.plate.jobs import stack_jobs
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.run import audit_plate, bank_of, open_folder

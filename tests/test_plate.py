@@ -31,10 +31,12 @@ from gradcamo.files.labels import write_labels
 from gradcamo.files.store import read_profiles, read_table, write_table
 from gradcamo.logs import logged_to
 from gradcamo.plate import cluster as plate_cluster, scheduling
-from gradcamo.plate.assemble import finish, gather_stacks, measure, profile_plate
+from gradcamo.plate.assemble import finish
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import short_hash, stack_inputs, stack_name
+from gradcamo.plate.gather import gather_stacks
 from gradcamo.plate.jobs import stack_jobs
+from gradcamo.plate.measure import measure, profile_plate
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.reading import MADE_HERE
 from gradcamo.plate.run import audit_plate, open_folder, plate_steps

@@ -160,7 +160,7 @@ def batches(field, checkpoint):
 @pytest.fixture
 def audited(session, checkpoint, batches, window):
     """The same with every cell scored."""
-    from gradcamo.auditing.stack import audit_recipe
+    from gradcamo.auditing.recipe import audit_recipe
     from gradcamo.settings import AuditSettings
 
     session.set_checkpoint(checkpoint, "small")

@@ -106,7 +106,7 @@ def test_deleting_labels_and_stack_while_pictures_are_drawn_breaks_nothing(
 def test_cells_that_an_audit_brings_while_pictures_are_drawn_wait_their_turn(
     session, checkpoint, batches, qtbot
 ):
-    from gradcamo.auditing.stack import audit_recipe
+    from gradcamo.auditing.recipe import audit_recipe
     from gradcamo.docks.work.thumbnails import Thumbnails
     from gradcamo.settings import AuditSettings
 

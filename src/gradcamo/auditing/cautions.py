@@ -34,7 +34,7 @@ def cautions(
     table : DataFrame
         Cells of a stack or of a plate, with their scores.
     recipe : mapping
-        How they were made (`gradcamo.auditing.stack.audit_recipe`); what it lacks is not judged.
+        How they were made (`gradcamo.auditing.recipe.audit_recipe`); what it lacks is not judged.
     limits : CautionSettings
 
     Examples

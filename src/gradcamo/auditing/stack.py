@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,10 @@ import pandas as pd
 
 from gradcamo.auditing.cautions import with_cautions
 from gradcamo.auditing.matching import chosen_cells, fitting_stack, target_class
+from gradcamo.auditing.recipe import audit_recipe
 from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.table import fails
-from gradcamo.columns import CELL_COLUMNS, KNOWN_AS
+from gradcamo.columns import CELL_COLUMNS
 from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.settings import AuditSettings
@@ -295,42 +295,3 @@ def _table(
         columns |= {name: values.astype(np.float64) for name, values in seen.shares.items()}
     table = pd.DataFrame(columns, index=range(len(rows))).reindex(columns=list(CELL_COLUMNS))
     return table.assign(flagged=fails(table, settings.cutoff))
-
-
-def _facts_of(stack: ZStack, channels: Sequence[str]) -> dict[str, Any]:
-    """What the pixels of these channels lack, which no score shows."""
-    there = tuple(name for name in channels if name in stack.channels)
-    stack = stack.select(there) if there else stack
-    return {
-        "constant_channels": list(stack.constant_channels),
-        "absent_chunks": {name: list(counts) for name, counts in stack.absent_chunks.items()},
-    }
-
-
-def audit_recipe(stack: ZStack, checkpoint: Checkpoint, settings: AuditSettings) -> dict[str, Any]:
-    """How a table was made, for the file that keeps it.
-
-    ``network_cautions`` are those that the network's first cells gave rise to: they are known once
-    some were scored.
-    """
-    layer = settings.layer or checkpoint.layer
-    return {
-        "software": f"napari-gradcamo {version('napari-gradcamo')}",
-        "checkpoint": checkpoint.hash,
-        "classes": list(checkpoint.classes),
-        "outputs": checkpoint.outputs,
-        "network_cautions": checkpoint.cautions(layer),
-        "channels": list(settings.channels or checkpoint.channels),
-        "trained_channels": list(checkpoint.channels),
-        "channel_mean": list(checkpoint.channel_mean),
-        "channel_std": list(checkpoint.channel_std),
-        "crop": checkpoint.crop.model_dump(),
-        "input_size": list(checkpoint.input_size),
-        "spacing_um": stack.spacing_um and list(stack.spacing_um),
-        "trained_spacing_um": checkpoint.spacing_um and list(checkpoint.spacing_um),
-        "grid": list(checkpoint.info(settings.layer or checkpoint.layer).grid),
-        "stack": _facts_of(stack, settings.channels or checkpoint.channels),
-        "image": stack.source,
-        "settings": settings.model_dump() | {"layer": layer},
-        "known_as": dict(KNOWN_AS),
-    }

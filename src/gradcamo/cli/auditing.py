@@ -39,7 +39,8 @@ def audit(
     """Score every cell of IMAGE: does the network look at it? With --causal: does it hang on it?"""
     from gradcamo.auditing.causal import ask_causally, causal_settings, find_bank, with_causal
     from gradcamo.auditing.cautions import facts, with_cautions
-    from gradcamo.auditing.stack import audit_crops, audit_recipe, cells_of, gather
+    from gradcamo.auditing.recipe import audit_recipe
+    from gradcamo.auditing.stack import audit_crops, cells_of, gather
     from gradcamo.auditing.summary import summarise, summarise_causal
     from gradcamo.files.export import write_cytomining
     from gradcamo.files.labels import read_labels

@@ -129,7 +129,8 @@ def _segment(row: pd.Series, out: Path, track: Callable) -> float:
 
 
 def _audit(row: pd.Series, labels: Path, checkpoint: Any) -> pd.DataFrame:
-    from gradcamo.auditing.stack import audit_batches, audit_recipe, gather
+    from gradcamo.auditing.recipe import audit_recipe
+    from gradcamo.auditing.stack import audit_batches, gather
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.settings import AuditSettings

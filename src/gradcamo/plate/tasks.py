@@ -139,7 +139,8 @@ def load_once(path: Path) -> Checkpoint:
 def _audit(job: StackJob, device: str | None) -> int:
     from gradcamo.auditing.cautions import with_cautions
     from gradcamo.auditing.matching import refuse_unfit
-    from gradcamo.auditing.stack import audit_crops, audit_recipe, cells_of, gather
+    from gradcamo.auditing.recipe import audit_recipe
+    from gradcamo.auditing.stack import audit_crops, cells_of, gather
     from gradcamo.files.labels import read_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.files.store import write_table

@@ -49,7 +49,8 @@ class Audits(QObject):
         only = None if only is None else [int(label) for label in only]
 
         def batches() -> Iterator[Any]:
-            from gradcamo.auditing.stack import audit_crops, audit_recipe
+            from gradcamo.auditing.recipe import audit_recipe
+            from gradcamo.auditing.stack import audit_crops
 
             crops = find()
             warm_up(crops.labels.dtype)

@@ -45,7 +45,8 @@ class Explaining(QObject):
         find, of = self.found.finder(settings), session.version
 
         def one_cell() -> Iterator[Any]:
-            from gradcamo.auditing.stack import audit_crops, audit_recipe
+            from gradcamo.auditing.recipe import audit_recipe
+            from gradcamo.auditing.stack import audit_crops
 
             crops = find()
             if label in crops.table["label"].to_numpy():

@@ -113,7 +113,8 @@ class Swapping(QObject):
         version, find = self.session.version, self.found.finder(settings)
 
         def steps() -> Iterator[Any]:
-            from gradcamo.auditing.stack import audit_crops, audit_recipe
+            from gradcamo.auditing.recipe import audit_recipe
+            from gradcamo.auditing.stack import audit_crops
 
             crops = find()
             there = set(crops.table["label"].tolist())
