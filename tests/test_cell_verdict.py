@@ -71,6 +71,13 @@ def test_a_cell_without_an_answer_says_why():
         "No answer: contents of control in place of 8 µM's take away +0.2 ± 0.2 logits, which "
         "cannot be told from nothing."
     )
+    assert cell_verdict(row(nothing, causal_effect=-3.04)) == (
+        "No answer: contents of control in place of 8 µM's make it surer of 8 µM, by 3.0 ± 0.2 "
+        "logits."
+    )
+    assert cell_verdict(row(nothing, causal_effect=-0.2)).endswith(
+        "take away -0.2 ± 0.2 logits, which cannot be told from nothing."
+    )
     assert cell_verdict(row(nothing, predicted="control")) == (
         "No answer: 8 µM was asked for, the network calls it control."
     )

@@ -28,6 +28,18 @@ def number(value: float | None, digits: int = 2, sign: str = "") -> str:
     return "–" if value is None or math.isnan(value) else f"{value:{sign}z,.{digits}f}"
 
 
+def beside(value: float, limit: float, digits: int = 2) -> str:
+    """A number that stands beside a limit: with so many digits that it does not look equal to it.
+
+    Examples
+    --------
+    >>> beside(0.43, 0.5), beside(0.4996, 0.5), beside(0.5, 0.5)
+    ('0.43', '0.4996', '0.50')
+    """
+    more = (n for n in range(digits, 9) if number(value, n) != number(limit, n))
+    return number(value, next(more, digits))
+
+
 def percent(share: float) -> str:
     """A share as ``37%``, a dash where it is not known."""
     return "–" if math.isnan(share) else f"{share:z.0%}"

@@ -100,16 +100,19 @@ def _beside(lies: np.ndarray, owes: np.ndarray, fills: list[float]) -> str:
 
 
 def _silence(row: Mapping[str, Any] | pd.Series) -> str:
+    from gradcamo.causal.shares import SAME  # and pandas, for which an empty window need not wait
+
     if row.get("predicted", row["causal_target"]) != row["causal_target"]:
         return f"{row['causal_target']} was asked for, the network calls it {row['predicted']}"
-    error = row["causal_effect_se"]
-    by = number(row["causal_effect"], 1, "+") + (
+    effect, error = row["causal_effect"], row["causal_effect_se"]
+    clear = -effect > max(2 * np.nan_to_num(error), SAME)
+    by = number(-effect if clear else effect, 1, "" if clear else "+") + (
         f" ± {number(error, 1)}" if np.isfinite(error) else ""
     )
-    return (
-        f"contents of {row['causal_reference']} in place of {row['causal_target']}'s take away "
-        f"{by} logits, which cannot be told from nothing"
-    )
+    swapped = f"contents of {row['causal_reference']} in place of {row['causal_target']}'s"
+    if clear:
+        return f"{swapped} make it surer of {row['causal_target']}, by {by} logits"
+    return f"{swapped} take away {by} logits, which cannot be told from nothing"
 
 
 def _remedy(reason: str) -> str:

@@ -10,7 +10,7 @@ from gradcamo.auditing.agreement import ranks_otherwise
 from gradcamo.auditing.layer_audit import LayerAudit
 from gradcamo.files.landing import landing
 from gradcamo.settings import CautionSettings
-from gradcamo.words import number
+from gradcamo.words import beside
 
 
 def layer_audit_text(audit: LayerAudit) -> str:
@@ -51,7 +51,7 @@ def rank_text(rho: float) -> str:
         return "–"
     limits = CautionSettings()
     low = f" (below {limits.agreement:g}: ranks cells otherwise)"
-    return f"ρ {number(rho)}" + low * ranks_otherwise(rho, limits)
+    return f"ρ {beside(rho, limits.agreement)}" + low * ranks_otherwise(rho, limits)
 
 
 def save_layer_audit(

@@ -10,7 +10,7 @@ from gradcamo.auditing.causal_cautions import causal_cautions
 from gradcamo.cells.table import scored, whole
 from gradcamo.files.titles import stack_title
 from gradcamo.settings import CautionSettings
-from gradcamo.words import number
+from gradcamo.words import beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,9 +121,10 @@ def _ranks_otherwise(
     settings = recipe.get("settings", {})
     where = settings.get("layer") or "this layer"
     where += f" with {settings['gradients']} gradients" if "gradients" in settings else ""
+    rho = beside(found.rho, limits.agreement)
     return (
         f"at {where} Grad-CAMO ranks {found.cells:,} cells otherwise than their causal shares do "
-        f"(Spearman's ρ {number(found.rho)}, below {limits.agreement:g}): a cell's score here does "
+        f"(Spearman's ρ {rho}, below {limits.agreement:g}): a cell's score here does "
         "not tell whether its prediction hangs on it"
     )
 

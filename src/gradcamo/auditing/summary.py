@@ -6,8 +6,7 @@ import pandas as pd
 
 from gradcamo.auditing.verdict import causal_verdict
 from gradcamo.cells.table import asked_causally, passes, scored, told_causally, whole
-from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
-from gradcamo.words import counted, number
+from gradcamo.words import counted
 
 
 def summarise(table: pd.DataFrame, cutoff: float) -> str:
@@ -45,23 +44,16 @@ def summarise(table: pd.DataFrame, cutoff: float) -> str:
 
 
 def summarise_causal(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> str:
-    """What predictions owe to each region, and what that comes to.
+    """How many cells are answered, and what that comes to.
 
     Parameters
     ----------
     table : DataFrame with the columns of `gradcamo.causal_attention`
     uses : DataFrame of `gradcamo.causal.uses.uses_table`, where there is one
     """
-    asked, told = asked_causally(table), table[told_causally(table)]
+    asked, told = asked_causally(table), told_causally(table)
     called = int((whole(table) & table["causal_effect"].notna()).sum())
-    line = f"causally, {len(told):,} of {counted(int(asked.sum()), 'cell')} are answered"
+    line = f"causally, {int(told.sum()):,} of {counted(int(asked.sum()), 'cell')} are answered"
     if called > asked.sum():
         line += f" ({called - int(asked.sum()):,} more are not called what they are)"
-    if len(told):
-        own, near, behind = map(number, told[list(CAUSAL_SHARES)].mean())
-        fills = ", ".join(map(number, told[list(VOLUME_SHARES)].mean()))
-        line += (
-            f": on average the prediction owes {own} to the cell itself, {near} to its neighbours, "
-            f"{behind} to the background (which fill {fills} of the crop)"
-        )
     return "\n".join([line, *causal_verdict(table, uses)])

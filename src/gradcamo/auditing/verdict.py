@@ -5,14 +5,16 @@ Shares are means over whole cells that were answered and, where treatments are k
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from gradcamo.cells.table import asked_causally, told_causally
+from gradcamo.cells.table import asked_causally, checked, told_causally
 from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
+from gradcamo.errors import GradcamoError
 from gradcamo.profiles.doses import find_control, in_dose_order
-from gradcamo.words import counted, joined
+from gradcamo.words import counted, joined, number, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +22,6 @@ if TYPE_CHECKING:
 REGIONS = {"own": "the cell itself", "neighbour": "its neighbours", "background": "the background"}
 _APART = REGIONS | {"neighbour": "neighbouring cells"}
 """The same where a network is spoken of, not one cell."""
-REAL = {
-    "own": "with the real cell and all else borrowed",
-    "neighbour": "with real neighbours and all else borrowed",
-    "background": "with real background and borrowed cells",
-}
 PART = 0.25
 """Mean share from which a region is named among those that a network goes by."""
 FEW = 10
@@ -38,6 +35,12 @@ TOGETHER = 1.5
 most cells of a treatment; 1 where one region holds the cue."""
 RARE = 0.05
 """How often as many cells may lie above it by chance, were it their median (sign test)."""
+_EVERYWHERE = "may be everywhere, such as focus, camera or stain"
+_NUMBERS = (
+    *(*CAUSAL_SHARES, *VOLUME_SHARES, "causal_effect", "causal_layout"),
+    *(f"causal_{way}_{region}" for way in ("needed", "alone") for region in REGIONS),
+)
+_NAMES = ("predicted", "causal_target", "causal_reference")
 
 
 def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> list[str]:
@@ -48,45 +51,60 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
     table : DataFrame
         Cells with the columns of `gradcamo.causal_attention`; ``treatment`` where it is known.
     uses : DataFrame
-        `gradcamo.causal.uses.uses_table`, where there is one.
+        `gradcamo.causal.uses.uses_table`, or ``uses.csv`` as it was read, where there is one.
 
     Returns
     -------
     Sentences, the verdict first; none where no cell was asked.
+
+    Raises
+    ------
+    GradcamoError
+        If causal columns are incomplete, or hold text for numbers or numbers for names.
     """
-    if "causal_effect" not in table or not asked_causally(table).any():
+    if "causal_effect" not in table:
+        return []
+    table, uses = checked(table, _NUMBERS, _NAMES), _checked_uses(uses)
+    if not asked_causally(table).any():
         return []
     asked, told = table[asked_causally(table)], table[told_causally(table)]
     if 2 * len(told) < len(asked):
         return [
-            f"No verdict: {len(asked) - len(told):,} of {counted(len(asked), 'cell')} asked are "
-            "not answered; their predictions hardly change when all contents are swapped"
-            + _right_anyway(uses)
-            + ".",
-            *_outlines(asked, "what these cells are called"),
+            f"No verdict: in {len(asked) - len(told):,} of {counted(len(asked), 'cell')} asked, "
+            "swapping all contents for another treatment's takes nothing measurable from the "
+            f"prediction{_right_anyway(uses)}.",
+            *_outlines(asked, ""),
         ]
-    means = told[list(CAUSAL_SHARES)].mean()
-    by = _named_regions(means)
-    fills = told[[f"volume_{region}" for region in by]].mean()
-    owes = joined(
-        [
-            f"{share:.0%} to {_APART[region]} (which fills {full:.0%} of the crop)"
-            if region != "neighbour"
-            else f"{share:.0%} to {_APART[region]} (which fill {full:.0%})"
-            for region, share, full in zip(
-                by, (means[f"causal_{region}"] for region in by), fills, strict=True
-            )
-        ]
+    by = [_APART[region] for region in _named_regions(told[list(CAUSAL_SHARES)].mean())]
+    owes, fills = (
+        told[list(names)].mean().map(percent).tolist() for names in (CAUSAL_SHARES, VOLUME_SHARES)
     )
-    few = f" A first impression: {counted(len(told), 'cell')} only." if len(told) < FEW else ""
-    said = [
-        f"This network tells {_what(told)} by {joined([_APART[region] for region in by])}: its "
-        f"predictions owe {owes}{_right_with(by, uses)}.{few}"
+    owes = [f"{share} to {name}" for share, name in zip(owes, _APART.values(), strict=True)]
+    said = (
+        f"This network tells {_what(told)} by {joined(by)}: its predictions owe {joined(owes)} "
+        f"(which fill {joined(fills)} of the crop).{_right_with(told, uses)}"
+    )
+    if len(told) < FEW:
+        said += f" Only {counted(len(told), 'cell')}: a first impression."
+    rest = "; the shares above are of the rest"
+    return [
+        said,
+        *_unlike(told),
+        *(_together(told) or _everywhere(told)),
+        *_outlines(told, rest),
     ]
-    said += _unlike(told)
-    said += _together(told)
-    said += _everywhere(told)
-    return said + _outlines(told, "it")
+
+
+def _checked_uses(uses: pd.DataFrame | None) -> pd.DataFrame | None:
+    if uses is None or uses.empty:
+        return None
+    uses = uses.set_index("real") if "real" in uses else uses
+    if lacking := [name for name in ("balanced_accuracy", "chance") if name not in uses]:
+        raise GradcamoError(
+            f"the table of what a network uses lacks {joined(lacking)}: expected uses.csv as "
+            "'gradcamo plate --causal' writes it"
+        )
+    return uses
 
 
 def _named_regions(means: pd.Series) -> list[str]:
@@ -105,48 +123,57 @@ def _what(told: pd.DataFrame) -> str:
     return f"{other} from {control}"
 
 
-def _right_with(by: list[str], uses: pd.DataFrame | None) -> str:
-    """How often calls are right with one region real; of the first region named."""
-    real = by[0]
-    if uses is None or not {real, "all"} <= set(uses.index):
+def _right_with(told: pd.DataFrame, uses: pd.DataFrame | None) -> str:
+    """How often calls are right with one region real; of the region that holds most."""
+    real = _named_regions(told[list(CAUSAL_SHARES)].mean())[0]
+    if uses is None or not {real, "all"} <= set(uses["balanced_accuracy"].dropna().index):
         return ""
     right, chance = uses["balanced_accuracy"], uses["chance"].iloc[0]
     said = (
-        f"; {REAL[real]} it is right in {right[real]:.0%} (as they are in {right['all']:.0%}, by "
-        f"guessing in {chance:.0%})"
+        f" With only {_APART[real]} real and all else swapped it is right in "
+        f"{percent(right[real])} (whole crops {percent(right['all'])}, guessing {percent(chance)})"
     )
     if right[real] - chance < ALONE * (right["all"] - chance):
-        said += ", so that this region alone is hardly enough"
-    return said
+        said += ": this region alone is hardly enough"
+    return said + "."
 
 
 def _right_anyway(uses: pd.DataFrame | None) -> str:
-    if uses is None or "nothing" not in uses.index:
+    if uses is None or "nothing" not in uses["balanced_accuracy"].dropna().index:
         return ""
     row = uses.loc["nothing"]
-    return f" (with nothing real it is right in {row['balanced_accuracy']:.0%})"
+    right, chance = percent(row["balanced_accuracy"]), percent(row["chance"])
+    return f"; with nothing real it is right in {right} (guessing {chance})"
 
 
 def _unlike(told: pd.DataFrame) -> list[str]:
     """Treatments that are told by different regions."""
-    by: dict[str, list[str]] = {}
+    by: dict[str, dict[str, float]] = {}
     for name in in_dose_order(told["causal_target"]):
         mine = told[told["causal_target"] == name]
         if len(mine) >= FEW:
-            by.setdefault(_named_regions(mine[list(CAUSAL_SHARES)].mean())[0], []).append(name)
+            means = mine[list(CAUSAL_SHARES)].mean()
+            by.setdefault(_named_regions(means)[0], {})[name] = means.max()
     if len(by) < 2:
         return []
-    parts = [f"{joined(names)} by {_APART[region]}" for region, names in by.items()]
-    return [f"Treatments differ: above all it tells {'; '.join(parts)}."]
+    parts = [
+        f"{_APART[region]} for {joined(list(shares))} ({_range(shares.values())})"
+        for region, shares in by.items()
+    ]
+    return [f"The region that tells most differs between treatments: {'; '.join(parts)}."]
 
 
-def _outlines(cells: pd.DataFrame, what: str) -> list[str]:
+def _range(shares: Collection[float]) -> str:
+    return " to ".join(dict.fromkeys((percent(min(shares)), percent(max(shares)))))
+
+
+def _outlines(cells: pd.DataFrame, rest: str) -> list[str]:
     """Where outlines tell more than contents."""
-    if not (layout := cells["causal_layout"].median()) > LAYOUT:
+    if not (layout := cells["causal_layout"].dropna().median()) > LAYOUT:
         return []
     return [
-        f"Outlines, sizes and crowding alone explain {layout:.0%} of {what} (median), and no swap "
-        "of contents takes these away: regions share out the rest."
+        "Outlines, sizes and crowding, which swaps leave in place, explain "
+        f"{percent(min(layout, 1))} of a prediction (median){rest}."
     ]
 
 
@@ -157,8 +184,10 @@ def _together(told: pd.DataFrame) -> list[str]:
     show in each of them alone.
     """
     ways: dict[Literal["needed", "alone"], str] = {
-        "needed": "without each single region they lose",
-        "alone": "each single region by itself is worth",
+        "needed": "swapping them one at a time takes from the prediction, added up, {} times what "
+        "swapping all at once does",
+        "alone": "putting them back one at a time gives to the prediction, added up, {} times what "
+        "putting all back at once does",
     }
     most, name, how = max(
         (
@@ -173,21 +202,20 @@ def _together(told: pd.DataFrame) -> list[str]:
     if not name:
         return []
     return [
-        f"Regions are read together: of calls of {name}, what {how} adds up to {most:.2g} times "
-        "what all are worth (1 where one region holds the cue). The cue may be everywhere, such as "
-        "the focus, the camera or a stain, or in several regions that are weighed together."
+        f"Regions are read together, above all for {name}: {how.format(number(most, 1))} (1.0 "
+        f"where one region holds the cue). The cue {_EVERYWHERE}, or in several regions at once."
     ]
 
 
 def read_together(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> float:
-    """Evidence of single regions over that of all: median over median; 1 where one holds the cue.
+    """Evidence of single regions over that of all: median of cells; 1 where one holds the cue.
 
     Parameters
     ----------
     cells : DataFrame of `gradcamo.causal_attention`, answered
     way : what is lost without a region, or what it is worth by itself
     """
-    return float(evidence(cells, way).median() / cells["causal_effect"].median())
+    return float((evidence(cells, way) / cells["causal_effect"]).median())
 
 
 def are_read_together(cells: pd.DataFrame, way: Literal["needed", "alone"]) -> bool:
@@ -224,7 +252,4 @@ def _everywhere(told: pd.DataFrame) -> list[str]:
         error = differ.std(ddof=1) / np.sqrt(len(differ))
         if abs(differ.mean()) > max(2 * error, 0.02):
             return []
-    return [
-        "Each region's share equals what it fills of the crop: the cue may be everywhere, such as "
-        "the camera or a stain."
-    ]
+    return [f"Shares equal what regions fill of the crop: the cue {_EVERYWHERE}."]

@@ -5,7 +5,10 @@ Hand-made flags are a verdict of their own (the column ``flagged``) and no part 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from gradcamo.errors import GradcamoError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +65,62 @@ def passes(table: pd.DataFrame, cutoff: float) -> pd.Series:
     return scored(table) & (table["grad_camo"] >= cutoff)
 
 
+def checked(
+    table: pd.DataFrame, numbers: Sequence[str], names: Sequence[str] = ()
+) -> pd.DataFrame:
+    """A table whose columns are numbers and names, as whoever reads them expects.
+
+    Parameters
+    ----------
+    table : DataFrame
+    numbers : columns to be read as floats
+    names : columns to be read as text, "" where it is missing
+
+    Raises
+    ------
+    GradcamoError
+        If one of them is not there, or holds something else.
+    """
+    import pandas as pd
+
+    if lacking := [name for name in (*numbers, *names) if name not in table]:
+        raise GradcamoError(
+            f"the table lacks {', '.join(lacking)}: expected all columns of gc.causal_attention, "
+            "as an audit with --causal writes them"
+        )
+    read = {name: named(table[name]) for name in names}
+    for name in numbers:
+        try:
+            read[name] = pd.to_numeric(table[name]).astype("float64")
+        except (TypeError, ValueError) as error:
+            raise GradcamoError(
+                f"the column {name} holds something that is no number ({error}): expected numbers, "
+                "and nothing where a cell has none"
+            ) from error
+    return table.assign(**read)
+
+
+def named(column: pd.Series) -> pd.Series:
+    """A column of names as text, "" where there is none, categories or not.
+
+    Raises
+    ------
+    GradcamoError
+        If it holds something else than text.
+    """
+    from pandas.api.types import infer_dtype
+
+    names = column.astype(object)
+    names[names.isna()] = ""
+    if (kind := infer_dtype(names, skipna=False)) not in ("string", "empty"):
+        raise GradcamoError(
+            f"the column {column.name} holds names that are no text ({kind}): expected those of "
+            f"treatments, as the network calls them; make them text, as by "
+            f"table[{column.name!r}].astype(str)"
+        )
+    return names
+
+
 def asked_causally(table: pd.DataFrame) -> pd.Series:
     """Whole cells that have a causal effect and, where their treatment is known, are called so.
 
@@ -73,11 +132,16 @@ def asked_causally(table: pd.DataFrame) -> pd.Series:
     Returns
     -------
     bool Series on the table's index.
+
+    Raises
+    ------
+    GradcamoError
+        If treatments, or what cells are called, are no text.
     """
     asked = whole(table) & table["causal_effect"].notna()
     if "treatment" in table:
-        known = table["treatment"].fillna("") != ""
-        asked &= ~known | (table["treatment"] == table["predicted"])
+        treatment = named(table["treatment"])
+        asked &= (treatment == "") | (treatment == named(table["predicted"]))
     return asked
 
 

@@ -16,7 +16,7 @@ from gradcamo.files.beside_csv import changed
 from gradcamo.files.landing import landing
 from gradcamo.files.seal import check_seal
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
-from gradcamo.report.causal_section import causal_section, told_in
+from gradcamo.report.causal_section import causal_section, readable, told_in
 from gradcamo.report.data import page_data
 from gradcamo.report.findings import NOT_DONE, about, findings, flat_recipe, sentence
 from gradcamo.report.pictures import galleries, read_pictures
@@ -82,7 +82,10 @@ def _write(
     from plotly.offline import get_plotlyjs
 
     recipe = dict(table.attrs.get("recipe", {}))
-    given, table = table, _complete(table)
+    try:
+        given, table = readable(table), _complete(table)
+    except GradcamoError as error:
+        raise GradcamoError(f"{title}: {error}") from error
     uses = _beside(new or folder, "uses")
     uses = None if uses is None else uses.set_index("real")
     cutoff = recipe.get("settings", {}).get("cutoff", AuditSettings().cutoff)
@@ -138,7 +141,7 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
 
 
 _NEEDED = {
-    "uses": ("real",),
+    "uses": ("real", "balanced_accuracy", "chance", "cells"),
     "confounding": ("measure", "of", "cells", "question", "value"),
     "cutoffs": ("treatment", "cutoff", "cells", "share"),
     "layers": ("layer", "grad_camo", "chance", "ceiling"),

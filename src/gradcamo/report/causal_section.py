@@ -10,7 +10,7 @@ import pandas as pd
 from gradcamo.auditing.agreement import agreement
 from gradcamo.auditing.causal import NOT_DRAWN
 from gradcamo.auditing.verdict import causal_verdict
-from gradcamo.cells.table import asked_causally, scored, told_causally, whole
+from gradcamo.cells.table import asked_causally, checked, scored, told_causally, whole
 from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
 from gradcamo.profiles.doses import in_dose_order
 
@@ -26,9 +26,23 @@ _REAL = {
 _MEDIANS = ("causal_layout", "causal_swap", "causal_limits", "causal_against")
 
 
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as it was read, its causal columns as the page reads them; as it is without any.
+
+    Raises
+    ------
+    GradcamoError
+        If causal columns are incomplete, or hold something else than they should.
+    """
+    if "causal_effect" not in table:
+        return table
+    numbers = (*CAUSAL_SHARES, *VOLUME_SHARES, *_MEDIANS, "causal_effect", "causal_draws")
+    return checked(table, numbers, ("predicted", "causal_reason"))
+
+
 def told_in(table: pd.DataFrame) -> pd.Series | None:
     """Cells whose causal shares are aggregated, as a bool Series; None where none was asked."""
-    if not {"causal_effect", "predicted"} <= set(table) or table["causal_effect"].isna().all():
+    if "causal_effect" not in table or table["causal_effect"].isna().all():
         return None
     return told_causally(table)
 

@@ -12,7 +12,7 @@ AT_ONCE = 2  # cautions that stand there without being asked for
 
 
 class CautionBox(QWidget):
-    """Follows the session: its verdict, the first cautions in full, the others behind a line."""
+    """Follows the session: its verdict in full, the first cautions in full, the others behind a line."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -38,8 +38,7 @@ class CautionBox(QWidget):
     def show_cautions(self) -> None:
         """Say what is to be said now; nothing where there is nothing."""
         said, verdict = self.lines(), self.session.verdict
-        self.verdict.say(verdict[0] if verdict else "", GOOD)
-        self.verdict.setToolTip(" ".join(verdict))
+        self.verdict.say("\n".join(verdict), GOOD)
         self.first.say(_listed(said[:AT_ONCE]), WARN)
         later = said[AT_ONCE:]
         self.others.say(_listed(later), WARN)
