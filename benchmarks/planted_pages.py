@@ -17,9 +17,12 @@ from pathlib import Path
 import pandas as pd
 from planted_kinds import EVERYWHERE, KINDS
 from planted_measures import REGIONS
-from planted_truth_tables import BOTH, GROUPS, HONEST, LEARNT, RESULTS, TREATED, UNTREATED
+from planted_results import RESULTS, read_plates
+from planted_truth_tables import BOTH, GROUPS, HONEST, LEARNT, TREATED, UNTREATED
 
 from gradcamo.auditing.verdict import TOGETHER
+from gradcamo.errors import GradcamoError
+from gradcamo.words import beside
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("planted_truth", "which_number", "causal")))
@@ -31,6 +34,8 @@ FOUND = 0.95
 """AUROC from which, in every pair, a score tells a network from honest ones."""
 GRADIENTS = ("averaged", "local")
 NOT_RUN = "(not run yet)"
+MADE = ("networks", "separation", "groups", "ranks", "shares", "causes")
+"""Tables that planted_truth_tables.py makes of the networks' folders."""
 
 
 def write_pages(root: Path = ROOT, folder: Path = RESULTS) -> list[str]:
@@ -51,14 +56,24 @@ def filled(page: str, told: Mapping[str, str]) -> str:
 
 
 def values(folder: Path = RESULTS) -> dict[str, str]:
-    """Every table and number that pages may quote, as Markdown."""
-    tables = {path.stem: pd.read_csv(path) for path in folder.glob("*.csv")}
+    """Every table and number that pages may quote, as Markdown.
+
+    Raises
+    ------
+    GradcamoError
+        If a table is not there, or damaged.
+    """
+    tables = {name: read_made(folder / f"{name}.csv") for name in MADE}
+    sane = {name: folder / f"sanity_{name}.csv" for name in SANITY}
+    tables |= {path.stem: read_made(path) for path in sane.values() if path.is_file()}
     networks = tables["networks"].fillna({"right": ""})
-    of_networks = tables["plates"][tables["plates"]["plate"].isin(networks["plate"])]
+    needed = networks["plate"].unique()
+    of_plates, probes = (read_plates(folder, name, needed) for name in ("plates", "probes"))
+    of_networks = of_plates[of_plates["plate"].isin(needed)]
     pairs = tables["separation"].fillna({"layer": "", "gradients": ""})
     told = {
         "seeds": seeds(networks),
-        "plates": plates(of_networks, tables["probes"]),
+        "plates": plates(of_networks, probes),
         "networks": accuracies(networks),
         "causal": causal(networks, tables["causes"]),
         "finds": finds(networks, pairs, tables["causes"]),
@@ -80,6 +95,17 @@ def values(folder: Path = RESULTS) -> dict[str, str]:
         none = NOT_RUN if name == "by_lot" else block(NOT_RUN)  # the one that is a sentence
         told[f"sanity-{name}"] = none if found is None else make(found)
     return told | sane_numbers(tables)
+
+
+def read_made(path: Path) -> pd.DataFrame:
+    """One of the tables that planted_truth_tables.py makes."""
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise GradcamoError(
+            f"{path} cannot be read ({error}): run 'python benchmarks/planted_truth_tables.py', "
+            "which makes it of the networks' folders"
+        ) from error
 
 
 def sane_numbers(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -275,6 +301,7 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
         for measure in MEASURES:
             told, bound = extent(of[measure].dropna(), two), bounds.get(measure)
             if bound and len(of):
+                told = extent(of[measure].dropna(), lambda v, b=bound.bound: two(v, b))
                 sign = {">=": "≥", "<=": "≤"}[bound.comparison]
                 holds = _holds(of[measure], bound.comparison, bound.bound)
                 told = f"**{told}** ({sign} {bound.bound:g}: {kept(holds)})"
@@ -284,7 +311,7 @@ def finds(networks: pd.DataFrame, pairs: pd.DataFrame, causes: pd.DataFrame) -> 
         told = extent(most, two)
         if KINDS[kind].bounds == EVERYWHERE and len(most):
             said = mine.groupby("seed")["together"].any()
-            told = f"**{told}** (> {TOGETHER:g}: {kept(said)})"
+            told = f"**{told}** (> {TOGETHER:g} in most cells: {kept(said)})"
         rows.append([*row, told])
     head = ["shortcut", f"Grad-CAMO averaged, {DEFAULT}", f"local, {EARLY}", "`causal_own`"]
     return block(table([*head, *MEASURES.values(), "needed or alone, added up"], rows))
@@ -559,8 +586,9 @@ def each(values: pd.Series | None, form) -> str:
     return told[0] if len({*told}) == 1 and not told[0][0].isdigit() else " / ".join(told)
 
 
-def two(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}".replace("-", "−")
+def two(value: float, bound: float = float("nan")) -> str:
+    """Two digits; beside a bound so many that they do not look equal to it."""
+    return "–" if pd.isna(value) else beside(value, bound).replace("-", "−")
 
 
 def percent(value: float) -> str:

@@ -28,7 +28,8 @@ import pandas as pd
 import planted_truth
 import torch
 from planted_kinds import KINDS
-from planted_truth import RESULTS, donors, held_out, network, one_thread, plate_csv, say, short
+from planted_results import RESULTS, read_network, run
+from planted_truth import donors, held_out, network, one_thread, plate_csv, say, short
 from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import disk
@@ -144,7 +145,7 @@ def faithful(kind: str) -> pd.DataFrame:
     """
     checkpoint, _ = network(kind, 0)
     bank, rows = donors(KINDS[kind].plate, checkpoint), []
-    right = planted_truth.json.loads((RESULTS / f"{kind}-0" / "network.json").read_text())["right"]
+    right = read_network(RESULTS / f"{kind}-0")["right"]
     for group, crops in by_stack(cells_of(kind)):
         number = {label: i for i, label in enumerate(crops.table["label"])}
         for label, treatment in zip(group["label"], group["treatment"], strict=True):
@@ -306,4 +307,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -35,6 +35,7 @@ from planted_check import counts, look, probes
 from planted_kinds import KINDS, LEARNT, PLATES, Kind, Sampled
 from planted_measures import measures, met, right_region
 from planted_plates import change
+from planted_results import RESULTS, read_note, read_plates, run
 from planted_truth_tables import main as make_tables
 
 from gradcamo.auditing.causal import ask_causally, called_with_one_region
@@ -60,7 +61,6 @@ from gradcamo.training.train import train
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache" / "planted_truth"
-RESULTS = HERE / "results" / "planted_truth"
 SAMPLED = Sampled()
 WHOSE = ["image", "well", "label", "treatment", "predicted"]
 
@@ -291,8 +291,10 @@ def recipe_of(name: str, seed: int) -> str:
 
 
 def is_there(folder: Path, recipe: str) -> bool:
-    note = folder / "network.json"
-    return note.is_file() and json.loads(note.read_text())["recipe"] == recipe
+    """Whether a folder holds this network; one that is damaged says so, and is not replaced."""
+    if not (folder / "network.json").is_file():
+        return False
+    return bool(read_note(folder).get("recipe") == recipe)
 
 
 class Clock:
@@ -328,7 +330,8 @@ def check(name: str) -> None:
     plate = PLATES[name]
     recipe = hash_of(*plate.recipe, SAMPLED.edition)
     tables = {kind: RESULTS / f"{kind}.csv" for kind in ("plates", "probes")}
-    before = {kind: pd.read_csv(path) for kind, path in tables.items() if path.is_file()}
+    there = [kind for kind, path in tables.items() if path.is_file()]
+    before = {kind: read_plates(RESULTS, kind) for kind in there}
     if len(before) == 2 and ((known := before["plates"])["recipe"] == recipe).any():
         assert (known["plate"] == name).any()
         return
@@ -390,4 +393,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

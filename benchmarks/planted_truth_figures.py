@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from planted_kinds import KINDS
-from planted_pages import DEFAULT, EARLY
-from planted_truth_tables import RESULTS, TREATED
+from planted_pages import DEFAULT, EARLY, read_made
+from planted_results import RESULTS, run
+from planted_truth_tables import TREATED
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 BLUE, ORANGE, GREY, GREEN = "#2166AC", "#E08214", "#999999", "#1B7837"
@@ -30,7 +31,7 @@ MAPPED = [
 
 
 def read(name: str) -> pd.DataFrame:
-    return pd.read_csv(RESULTS / f"{name}.csv").query("treatment == @TREATED")
+    return read_made(RESULTS / f"{name}.csv").query("treatment == @TREATED")
 
 
 def separation() -> plt.Figure:
@@ -160,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,7 +9,6 @@ every table and number of docs/planted_truth.md, README.md and the other pages i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Set
 from functools import cached_property
 from itertools import product
@@ -20,19 +19,18 @@ import numpy as np
 import pandas as pd
 from planted_kinds import KINDS
 from planted_measures import REGIONS
+from planted_results import CELL, RESULTS, read_cells, read_networks, run, stopped
 from scipy.stats import rankdata
 
 from gradcamo.auditing.agreement import agreement
 from gradcamo.auditing.verdict import FEW, are_read_together, read_together
 
-RESULTS = Path(__file__).parent / "results" / "planted_truth"
 TREATED, UNTREATED, BOTH = "treated", "untreated", "both"
 LEARNT = 0.8
 """Balanced accuracy below which a network has nothing to explain: it is left out of pairs."""
 CUTOFF = 0.25
 MOVED, FEWEST = 1.0, 5
 """Logits by which filling has to move a cell, and how many such cells make a mean."""
-CELL = ["image", "label"]
 WAYS: tuple[Literal["needed", "alone"], ...] = ("needed", "alone")
 HONEST = ("own", "own-diffuse")
 """Kinds of which the class was planted in the cell alone."""
@@ -54,7 +52,7 @@ class Results:
 
     def __init__(self, folder: Path = RESULTS, only: Set[tuple[str, int]] | None = None) -> None:
         self.folder = folder
-        found = [json.loads(path.read_text()) for path in sorted(folder.glob("*/network.json"))]
+        found = read_networks(folder)
         found = [n for n in found if only is None or (n["kind"], n["seed"]) in only]
         order = list(KINDS)
         self.about = sorted(found, key=lambda n: (order.index(n["kind"]), n["seed"]))
@@ -80,7 +78,7 @@ class Results:
         return [(network["kind"], network["seed"]) for network in self.about]
 
     def _table(self, key: tuple[str, int], name: str) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / f"{key[0]}-{key[1]}" / f"{name}.parquet")
+        return read_cells(self.folder / f"{key[0]}-{key[1]}" / f"{name}.parquet", name)
 
     def networks(self) -> pd.DataFrame:
         """One row a network: accuracies, measures, whether its bounds are met."""
@@ -330,7 +328,7 @@ SANITY = (sanity_randomised, sanity_faithful, sanity_labels, sanity_by_lot)
 def _sanity(folder: Path, part: str) -> dict[str, pd.DataFrame]:
     """What planted_sanity.py found, by kind."""
     found = {kind: folder / "sanity" / f"{part}-{kind}.parquet" for kind in KINDS}
-    return {kind: pd.read_parquet(path) for kind, path in found.items() if path.is_file()}
+    return {kind: read_cells(path, part) for kind, path in found.items() if path.is_file()}
 
 
 def write(folder: Path = RESULTS) -> dict[str, pd.DataFrame]:
@@ -358,6 +356,8 @@ def made(results: Results) -> dict[str, pd.DataFrame]:
 def main() -> None:
     from planted_pages import write_pages
 
+    for name in stopped(RESULTS):
+        print(f"{name} is left out: its run was stopped, planted_truth.py goes on with it")
     tables = write()
     print(tables["networks"][["kind", "seed", "accuracy_paired", "right", "met"]].to_string())
     for page in write_pages():
@@ -365,4 +365,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,7 +9,10 @@ import planted_pages
 import planted_truth_tables as tables
 import pytest
 from planted_pages import MARK, PAGES, ROOT, filled, finds, spread, values
+from planted_results import stopped
 from sklearn.metrics import roc_auc_score
+
+from gradcamo.errors import GradcamoError
 
 SHARES = ("own", "neighbour", "background")
 
@@ -48,7 +51,13 @@ def network(folder, kind, right, owed, lies, seed=0, accuracy=1.0, n=40):
     measures |= {"right_region": 0.99, "largest_share": 0.9, "background_only": 0.5}
     measures |= {"background_only_off": 0.1}
     about = {"kind": kind, "seed": seed, "plate": kind, "network": kind, "right": right}
-    about |= {"epochs": 9, "ended": "learnt", "cpu_s": {"training": 120.0}, "met": {"a": True}}
+    about |= {
+        "recipe": "0",
+        "epochs": 9,
+        "ended": "learnt",
+        "cpu_s": {"training": 120.0},
+        "met": {"a": True},
+    }
     about |= {"accuracy": {"paired": {"balanced": accuracy}}, "measures": measures}
     out = folder / f"{kind}-{seed}"
     out.mkdir()
@@ -199,3 +208,73 @@ def test_a_mark_that_nothing_stands_behind_is_an_error():
     with pytest.raises(KeyError):
         filled(page, {})
     assert MARK.findall((planted_pages.ROOT / "docs/planted_truth.md").read_text())
+
+
+DAMAGES = {
+    "a note cut off": ("network.json", lambda path: path.write_text(path.read_text()[:90])),
+    "a note of another": ("network.json", lambda path: edit(path, kind="background")),
+    "a note without parts": ("network.json", lambda path: edit(path, measures={"asked": 3})),
+    "a note that is a list": ("network.json", lambda path: path.write_text("[1]")),
+    "cells that are gone": ("causal.parquet", lambda path: path.unlink()),
+    "cells cut off": ("causal.parquet", lambda path: path.write_bytes(path.read_bytes()[:500])),
+    "maps without a column": (
+        "maps.parquet",
+        lambda path: pd.read_parquet(path).drop(columns="grad_camo").to_parquet(path),
+    ),
+    "maps without rows": (
+        "maps.parquet",
+        lambda path: pd.read_parquet(path)[:0].to_parquet(path),
+    ),
+}
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_damaged_folder_is_named_with_what_to_do(tmp_path, what):
+    network(tmp_path, "own", "own", 0.9, 0.4)
+    file, damage = DAMAGES[what]
+    damage(tmp_path / "own-0" / file)
+    said = rf"own-0/{file} .*: remove \S*own-0 and run 'python benchmarks/planted_truth\.py' again"
+    with pytest.raises(GradcamoError, match=said):
+        tables.made(tables.Results(tmp_path))
+
+
+def test_damaged_tables_of_plates_and_sanity_are_named_alone(tmp_path):
+    for name in ("plates", "probes"):
+        (tmp_path / f"{name}.csv").write_text((tables.RESULTS / f"{name}.csv").read_text())
+    network(tmp_path, "own", "own", 0.9, 0.4)
+    tables.write(tmp_path)
+    assert values(tmp_path)["cost"] == "2"
+    probes = tmp_path / "probes.csv"
+    whole = probes.read_text()
+    probes.write_text(whole[:-20])
+    with pytest.raises(GradcamoError, match=r"probes.csv ends in .*: remove \S*probes.csv and run"):
+        values(tmp_path)
+    probes.write_text("\n".join(line for line in whole.splitlines() if "own," not in line))
+    with pytest.raises(GradcamoError, match=r"probes.csv has no row of plate own: remove"):
+        values(tmp_path)
+    probes.write_text(whole)
+    (tmp_path / "groups.csv").write_text("")
+    with pytest.raises(GradcamoError, match=r"groups.csv cannot be read.*planted_truth_tables"):
+        values(tmp_path)
+    (tmp_path / "sanity").mkdir()
+    (tmp_path / "sanity" / "labels-own.parquet").write_text("no table")
+    with pytest.raises(GradcamoError, match=r"remove \S*labels-own.parquet .*planted_sanity"):
+        tables.write(tmp_path)
+
+
+def test_a_run_that_was_stopped_is_told_and_not_refused(tmp_path):
+    network(tmp_path, "own", "own", 0.9, 0.4)
+    (tmp_path / "own-3").mkdir()
+    (tmp_path / "sanity").mkdir()
+    assert stopped(tmp_path) == ["own-3"]
+    assert len(tables.Results(tmp_path).about) == 1
+
+
+def test_a_number_beside_its_bound_never_looks_equal_to_it():
+    assert planted_pages.two(0.9796, 0.98) == "0.9796"
+    assert planted_pages.two(0.97, 0.98) == planted_pages.two(0.97) == "0.97"
+    assert planted_pages.two(-0.001) == "0.00"

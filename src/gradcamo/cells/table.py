@@ -65,9 +65,7 @@ def passes(table: pd.DataFrame, cutoff: float) -> pd.Series:
     return scored(table) & (table["grad_camo"] >= cutoff)
 
 
-def checked(
-    table: pd.DataFrame, numbers: Sequence[str], names: Sequence[str] = ()
-) -> pd.DataFrame:
+def checked(table: pd.DataFrame, numbers: Sequence[str], names: Sequence[str] = ()) -> pd.DataFrame:
     """A table whose columns are numbers and names, as whoever reads them expects.
 
     Parameters

@@ -12,7 +12,7 @@ AT_ONCE = 2  # cautions that stand there without being asked for
 
 
 class CautionBox(QWidget):
-    """Follows the session: its verdict in full, the first cautions in full, the others behind a line."""
+    """Follows the session: its verdict, the first cautions in full, the others behind a line."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
