@@ -153,6 +153,10 @@ def numbers(networks: pd.DataFrame, groups: pd.DataFrame, ranks: pd.DataFrame) -
     told["asked-networks"] = str(len(asked))
     loss = networks[networks["kind"].isin(GROUPS["pleased"])]
     told["pleased-networks"] = f"{(loss['right'] == 'background').sum()} of {len(loss)}"
+    plain = pick(networks, kind="own-background")
+    told["plain-clouds"] = f"{(plain['right'] == 'background').sum()} of {len(plain)}"
+    for kind in ("focus", "vignette"):
+        told[f"{kind}-background"] = extent(pick(networks, kind=kind)["background_only"], two)
     mixed = ranks[ranks["kind"] == "all"]
     for layer, gradients in ((DEFAULT, "averaged"), (EARLY, "averaged"), (EARLY, "local")):
         rho = pick(mixed, layer=layer, gradients=gradients)["rho"]
@@ -233,13 +237,18 @@ def accuracies(networks: pd.DataFrame) -> str:
                 each(of.get(f"accuracy_{way}"), percent)
                 for way in ("paired", "removed", "shuffled")
             ),
-            each(of["right"].replace("", "everywhere"), str),
+            each(of["right"].replace("", _nowhere(kind)), str),
             each(of["epochs"], lambda n: f"{n:.0f}"),
         ]
         for kind, of in _by_kind(networks)
     ]
     head = ["network", "as trained", "clouds removed", "dealt by lot", "must use", "epochs"]
     return block(table(head, rows))
+
+
+def _nowhere(kind: str) -> str:
+    """Where the class is that is in no single region."""
+    return "everywhere" if KINDS[kind].bounds == EVERYWHERE else "outlines"
 
 
 def causal(networks: pd.DataFrame, causes: pd.DataFrame) -> str:
