@@ -591,3 +591,18 @@ def test_what_rounds_to_nothing_has_no_minus(browser, folder, tmp_path):
         *("+0.0", "-1,234.5", "–")
     ]
     assert [percent(-0.001), percent(-0.01), percent(0.375)] == ["0%", "-1%", "38%"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.drop(columns="causal_layout"), "cells.parquet: the table lacks causal_layout"),
+        (lambda t: t.assign(causal_own="none"), "cells.parquet: the column causal_own holds"),
+        (lambda t: t.assign(treatment=7), "cells.parquet: the column treatment holds .*integer"),
+    ],
+)
+def test_causal_columns_that_cannot_be_read_are_named_with_their_file(tmp_path, change, said):
+    write_table(change(asked(cells())), tmp_path / "cells.parquet")
+    with pytest.raises(GradcamoError, match=said):
+        write_report(tmp_path / "cells.parquet", tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()

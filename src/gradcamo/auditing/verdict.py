@@ -141,8 +141,8 @@ def _right_with(told: pd.DataFrame, uses: pd.DataFrame | None) -> str:
 def _right_anyway(uses: pd.DataFrame | None) -> str:
     if uses is None or "nothing" not in uses["balanced_accuracy"].dropna().index:
         return ""
-    row = uses.loc["nothing"]
-    right, chance = percent(row["balanced_accuracy"]), percent(row["chance"])
+    right = percent(uses["balanced_accuracy"]["nothing"])
+    chance = percent(uses["chance"].iloc[0])
     return f"; with nothing real it is right in {right} (guessing {chance})"
 
 

@@ -37,7 +37,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     if "causal_effect" not in table:
         return table
     numbers = (*CAUSAL_SHARES, *VOLUME_SHARES, *_MEDIANS, "causal_effect", "causal_draws")
-    return checked(table, numbers, ("predicted", "causal_reason"))
+    names: tuple[str, ...] = ("predicted", "causal_reason", *({"treatment"} & set(table)))
+    return checked(table, numbers, names)
 
 
 def told_in(table: pd.DataFrame) -> pd.Series | None:
