@@ -533,6 +533,14 @@ def test_swapped_crops_are_shown_with_what_the_network_says(
     assert not dock.grid.isVisible()
 
 
+def test_every_sentence_of_the_verdict_stands_in_the_window(viewer):
+    review = docked(viewer, ReviewDock)
+    said = ["This network tells 8 µM from DMSO by the cell itself.", "Regions are read together."]
+    review.session.verdict = said
+    review.session.cautions_changed.emit()
+    assert review.cautions.verdict.text().splitlines() == said
+
+
 def test_two_clicks_lead_from_the_start_to_a_causal_verdict(viewer, qtbot, tmp_path, monkeypatch):
     from gradcamo.causal.bank import FORMAT
     from gradcamo.networks.bundled import BUNDLED
