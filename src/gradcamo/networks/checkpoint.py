@@ -27,7 +27,7 @@ from gradcamo.networks.efficientnet import (
     precision,
     taps,
 )
-from gradcamo.networks.fused import fused, on_device
+from gradcamo.networks.fused import fused, mirrored_for, on_device
 from gradcamo.networks.geometry import (
     LayerInfo,
     count_classes,
@@ -354,8 +354,6 @@ class Checkpoint:
         >>> tuple(checkpoint.logits(crops).shape) == (2, len(checkpoint.classes))
         True
         """
-        from gradcamo.networks.fused import mirrored_for
-
         self.renew()
         where = torch.device(device)
         network = self.on(where)

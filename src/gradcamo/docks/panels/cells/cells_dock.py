@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QRectF, QSize, Qt
-from qtpy.QtGui import QPainter
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
     QHeaderView,
-    QStyledItemDelegate,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -22,7 +20,7 @@ from superqt.utils import signals_blocked
 
 from gradcamo.columns import KNOWN
 from gradcamo.docks.panels.cells.export_dialog import open_export
-from gradcamo.docks.panels.cells.share_bars import paint_shares
+from gradcamo.docks.panels.cells.share_bars import ScoreDelegate
 from gradcamo.docks.panels.cells.table_model import BARS, CellTableModel
 from gradcamo.docks.panels.cells.toolbar import CellsToolbar
 from gradcamo.docks.parts.dock import Dock
@@ -54,17 +52,6 @@ WIDTHS = {
 }
 
 
-class ScoreDelegate(QStyledItemDelegate):
-    """Draws the budget of attention under the score, that of the prediction under its own."""
-
-    def paint(self, painter: QPainter, option: Any, index: Any) -> None:
-        super().paint(painter, option, index)
-        shares = index.model().shares(index)
-        if shares is not None:
-            box = QRectF(option.rect).adjusted(2, option.rect.height() - 5, -2, -1)
-            paint_shares(painter, box, shares)
-
-
 class CellsDock(Dock):
     """Sort, choose, look."""
 
@@ -75,8 +62,8 @@ class CellsDock(Dock):
         self.model = CellTableModel(self)
         self.model.writer = self._write
         kept = recall("columns", {})
-        self.model.hidden = set(kept.get("hidden", ()))
-        self.model.added = list(kept.get("added", ()))
+        self.model.shown_columns.hidden = set(kept.get("hidden", ()))
+        self.model.shown_columns.added = list(kept.get("added", ()))
         self.view = QTableView()
         self.view.setModel(self.model)
         self._bars, self._plain = ScoreDelegate(self.view), self.view.itemDelegate()
@@ -266,7 +253,8 @@ class CellsDock(Dock):
 
     def _on_columns(self, columns: list[str]) -> None:
         self.model.set_columns(columns)
-        keep("columns", {"hidden": sorted(self.model.hidden), "added": self.model.added})
+        shown = self.model.shown_columns
+        keep("columns", {"hidden": sorted(shown.hidden), "added": shown.added})
         self._draw_shares()
         self._show_sorting()
         self._tell_shown()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QStyledItemDelegate, QWidget
 
 from gradcamo.auditing.cell_verdict import is_answered
 from gradcamo.colours import CAUSAL_SHARES, SHARES
@@ -27,6 +27,17 @@ def paint_shares(painter: QPainter, box: QRectF, shares: Sequence[float]) -> Non
             width = box.width() * float(share)
             painter.fillRect(QRectF(left, box.top(), width, box.height()), QColor(colour))
             left += width
+
+
+class ScoreDelegate(QStyledItemDelegate):
+    """Draws the budget of attention under the score, that of the prediction under its own."""
+
+    def paint(self, painter: QPainter, option: Any, index: Any) -> None:
+        super().paint(painter, option, index)
+        shares = index.model().shares(index)
+        if shares is not None:
+            box = QRectF(option.rect).adjusted(2, option.rect.height() - 5, -2, -1)
+            paint_shares(painter, box, shares)
 
 
 class ShareBars(QWidget):

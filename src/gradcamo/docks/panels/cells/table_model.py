@@ -10,6 +10,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex,
 from qtpy.QtGui import QBrush, QColor, QFont
 
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES, KNOWN, SHARES, meaning, title
+from gradcamo.docks.panels.cells.shown_columns import ShownColumns
 from gradcamo.docks.parts.tint import FAINT, WARN, legible
 from gradcamo.words import number
 
@@ -20,25 +21,6 @@ ROOT = QModelIndex()
 Index = QModelIndex | QPersistentModelIndex
 MARKED = QBrush(QColor("#646b73"))
 
-FIRST_SHOWN = (
-    "label",
-    "flagged",
-    "grad_camo",
-    "neighbour_share",
-    "background_share",
-    "chance",
-    "ceiling",
-    "attainable",
-    "causal_own",
-    "causal_neighbour",
-    "causal_background",
-    "causal_answered",
-    "predicted",
-    "confidence",
-    "volume_um3",
-    "touches_border",
-    "note",
-)
 BARS = {"grad_camo": SHARES, "causal_own": CAUSAL_SHARES}
 """Columns whose number is drawn with a bar of these shares."""
 
@@ -51,8 +33,7 @@ class CellTableModel(QAbstractTableModel):
         self._table: pd.DataFrame | None = None  # a dock that opens empty need not import pandas
         self._labels = np.zeros(0, np.int64)
         self._columns: list[str] = ["label"]
-        self.hidden: set[str] = set()  # columns that the user took away from the usual ones
-        self.added: list[str] = []
+        self.shown_columns = ShownColumns()
         self._keep = np.ones(0, bool)
         self._order = np.zeros(0, np.intp)  # shown row -> row of the table
         self._place: dict[int, int] = {}  # label -> row of the table
@@ -71,7 +52,7 @@ class CellTableModel(QAbstractTableModel):
         self._labels = table["label"].to_numpy()
         self._place = dict(zip(self._labels.tolist(), range(len(table)), strict=True))
         self._keep = np.ones(len(table), bool) if keep is None else np.asarray(keep, bool)
-        self._choose_columns()
+        self._columns = self.shown_columns.of(table)
         self._arrange()
         self.endResetModel()
 
@@ -84,13 +65,9 @@ class CellTableModel(QAbstractTableModel):
 
     def set_columns(self, columns: Sequence[str]) -> None:
         """Show these columns; what this table lacks stays hidden or added for others."""
-        usual = self._usual_columns()
-        there = set(self._columns_there())
         self.beginResetModel()
-        self.hidden = (self.hidden - there) | (set(usual) - set(columns))
-        self.added = [name for name in self.added if name not in there]
-        self.added += [name for name in columns if name not in usual]
-        self._choose_columns()
+        self.shown_columns.choose(columns, self._table)
+        self._columns = self.shown_columns.of(self._table)
         self.endResetModel()
 
     def refresh(self, table: pd.DataFrame) -> None:
@@ -253,22 +230,6 @@ class CellTableModel(QAbstractTableModel):
         if self._columns[index.column()] == "grad_camo" and self._column("flagged")[row]:
             return QBrush(QColor(legible(WARN)))
         return None
-
-    def _choose_columns(self) -> None:
-        shown = [name for name in self._usual_columns() if name not in self.hidden]
-        shown += [name for name in self.added if name in self._columns_there()]
-        self._columns = shown or ["label"]
-
-    def _columns_there(self) -> list[str]:
-        return [] if self._table is None else self._table.columns.tolist()
-
-    def _usual_columns(self) -> list[str]:
-        there = self._columns_there()
-        own = [name for name in FIRST_SHOWN if name in there]
-        others = [name for name in there if name not in KNOWN]  # the plate's own columns
-        if self._table is not None and "usual" in self._table.attrs:  # another tool's
-            return own + [name for name in self._table.attrs["usual"] if name in others]
-        return own + others
 
     def _arrange(self) -> None:
         name, ascending = self._sorting
