@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 from conftest import jobs
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject
 
 from gradcamo.docks.parts.worker import Job
 from gradcamo.errors import GradcamoError, GradcamoWarning
@@ -35,7 +35,9 @@ def test_every_step_arrives_in_order(job, qtbot):
     assert not job.running
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), ValueError("no"), OSError()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA out of memory"), ValueError("no"), OSError(), SystemExit(1)]
+)
 def test_any_error_arrives_and_the_job_can_run_again(job, qtbot, error):
     def failing():
         yield 1
@@ -112,30 +114,17 @@ def test_a_job_does_one_thing_at_a_time(job, qtbot):
         release.set()
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_who_acts_at_once_on_a_result_or_an_error_need_not_wait(job, qtbot, fails):
-    seen, done = [], []
-    (job.failed if fails else job.stepped).connect(seen.append)
+def test_who_acts_on_an_error_as_soon_as_it_is_shown_need_not_wait(job, qtbot):
+    def failing():
+        raise ValueError("no axes")
+        yield
 
-    def steps():
-        try:
-            if fails:
-                raise ValueError("no axes")
-            yield 1
-        finally:
-            done.append(threading.current_thread())
-            time.sleep(0.02)  # files are closed
-
-    job.start(steps)
-    job.ended.connect(done.append)
-    while not done:  # the window is busy with something else
-        time.sleep(0.001)
-    job.start(lambda: iter("ab"))
-    assert done[1:] == [not fails]
-    assert len(seen) == 1
-    with qtbot.waitSignal(job.ended, timeout=30_000) as ended:
-        pass
-    assert ended.args == [True]
+    shown = []
+    job.failed.connect(shown.append)
+    job.start(failing)
+    while not shown:
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 1)
+    assert gather(job, qtbot, lambda: iter("ab"))[2]
 
 
 def test_the_thread_of_a_job_that_is_deleted_ends_with_its_step(qtbot):

@@ -69,12 +69,7 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
         return []
     asked, told = table[asked_causally(table)], table[told_causally(table)]
     if 2 * len(told) < len(asked):
-        return [
-            f"No verdict: in {len(asked) - len(told):,} of {counted(len(asked), 'cell')} asked, "
-            "swapping all contents for another treatment's takes nothing measurable from the "
-            f"prediction{_right_anyway(uses)}.",
-            *_outlines(asked, ""),
-        ]
+        return [_no_verdict(asked, len(told), uses), *_outlines(asked, "")]
     by = [_APART[region] for region in _named_regions(told[list(CAUSAL_SHARES)].mean())]
     owes, fills = (
         told[list(names)].mean().map(percent).tolist() for names in (CAUSAL_SHARES, VOLUME_SHARES)
@@ -93,6 +88,25 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
         *(_together(told) or _everywhere(told)),
         *_outlines(told, rest),
     ]
+
+
+def _no_verdict(asked: pd.DataFrame, told: int, uses: pd.DataFrame | None) -> str:
+    """Why most cells have no shares: another class was asked for, or swaps take nothing."""
+    other = int((asked["predicted"] != asked["causal_target"]).sum())
+    nothing = len(asked) - told - other
+    why = []
+    if nothing:
+        why.append(
+            f"in {nothing:,} of {counted(len(asked), 'cell')} asked, swapping all contents for "
+            f"another treatment's takes nothing measurable from the prediction{_right_anyway(uses)}"
+        )
+    if other:
+        why.append(
+            f"{other:,} of {counted(len(asked), 'cell')} asked are called otherwise than the "
+            "treatment that was asked for, so that no prediction is shared out; ask for what cells "
+            "are called (--target predicted)"
+        )
+    return f"No verdict: {'; '.join(why)}."
 
 
 def _checked_uses(uses: pd.DataFrame | None) -> pd.DataFrame | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -13,7 +13,6 @@ from qtpy.QtCore import QObject, Signal
 from gradcamo.errors import GradcamoError
 
 NAME = "gradcamo-job"
-MOMENT_S = 0.1  # between the last result and the end of its thread
 
 
 class Job(QObject):
@@ -28,7 +27,7 @@ class Job(QObject):
     stepped = Signal(object)
     failed = Signal(object)
     ended = Signal(bool)
-    _told = Signal()  # something happened in the thread
+    _told = Signal(object, object)  # what happened in the thread, and with what
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -36,8 +35,6 @@ class Job(QObject):
         self.seconds_per_step: float | None = None
         self._last_step = 0.0
         self._stop, self._abandoned = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
-        self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()  # what, and with what
         self._told.connect(self._on_told)
 
     @property
@@ -48,9 +45,6 @@ class Job(QObject):
     def start(self, steps: Callable[[], Iterator[Any]], gentle: bool = False) -> None:
         """Begin to run what ``steps()`` iterates; ``steps`` itself is called in the thread.
 
-        A job that has brought its last result and is about to end is let end first: who acts at
-        once on what is shown is not told to wait.
-
         With ``gentle`` the iterator is not cut off by Cancel but asks `cancelling` and brings
         home what it has.
 
@@ -59,10 +53,6 @@ class Job(QObject):
         GradcamoError
             If the job is still running.
         """
-        if self.running and self._thread is not None:
-            self._thread.join(MOMENT_S)
-            while not self._news.empty():
-                self._on_told()
         if self.running:
             raise GradcamoError("this step is still running: wait for it or cancel it first")
         self.running = True
@@ -70,12 +60,11 @@ class Job(QObject):
         self._stop.clear()
         self._abandoned.clear()
         self.began.emit()
-        self._thread = threading.Thread(target=self._run, args=(steps, gentle), name=NAME)
-        self._thread.start()
+        threading.Thread(target=self._run, args=(steps, gentle), name=NAME).start()
 
     def tell(self, item: Any) -> None:
         """Bring an item out of the midst of a step, for work that calls back."""
-        self._tell("step", item)
+        self._told.emit("step", item)
 
     def cancel(self) -> None:
         """Stop after the step that is being worked on; what came before is kept."""
@@ -92,31 +81,21 @@ class Job(QObject):
         ends = self._abandoned if gentle else self._stop
         try:
             for item in steps():
-                self._tell("step", item)
+                self._told.emit("step", item)
                 if ends.is_set():
                     break
-            self._tell("end", True)
-        except Exception as error:
-            try:
-                self._tell("error", error)
-                self._tell("end", False)
-            except RuntimeError:  # the job was deleted with its window: nobody waits any more
-                return
+            self._told.emit("end", True)
+        except BaseException as error:  # a library may end its process: that ends the job alone
+            with suppress(RuntimeError):  # deleted with its window: nobody waits any more
+                self._told.emit("error", error)
 
-    def _tell(self, what: str, item: Any) -> None:
-        self._news.put((what, item))
-        self._told.emit()
-
-    def _on_told(self) -> None:
-        if self._news.empty():  # taken already, by who would not wait
-            return
-        what, item = self._news.get()
+    def _on_told(self, what: str, item: Any) -> None:
         if what == "step":
             now = time.monotonic()
             self.seconds_per_step, self._last_step = now - self._last_step, now
             self.stepped.emit(item)
-        elif what == "error":
+            return
+        if what == "error":  # and its end in one turn: who acts on it at once need not wait
             self.failed.emit(item)
-        else:
-            self.running = False
-            self.ended.emit(item and not self.cancelling)
+        self.running = False
+        self.ended.emit(what == "end" and not self.cancelling)
