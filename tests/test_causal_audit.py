@@ -321,6 +321,29 @@ def test_a_dry_run_counts_the_cells_and_passes(plate, trained, bank, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_what_no_cell_can_be_asked_is_refused_before_any_is_scored(
+    plate, trained, bank, tmp_path, monkeypatch
+):
+    settings = PlateSettings(causal=True, donors=str(bank), reference="nope", workers=1)
+    plan = plan_plate(plate, trained[1], tmp_path / "none", settings)
+    assert plan.exit_status == 1
+    assert len(plan.failing) == plan.stacks
+    assert "not 'nope'" in plan.failing[0]
+    with pytest.raises(GradcamoError, match=r"no stack of the plate fits .*not 'nope'"):
+        audit_plate(plate, trained[1], tmp_path / "none", settings)
+
+    def never(*_):
+        raise AssertionError("a cell was scored")
+
+    monkeypatch.setattr("gradcamo.auditing.stack.audit_crops", never)
+    row = row_of(plate, "E03")
+    how = ("--labels", row["labels"], "--checkpoint", trained[1], "--donors", bank, "--causal")
+    audit = ("audit", row["image"], *how, "--reference", "nope", "-o", tmp_path / "cells.csv")
+    found = CliRunner().invoke(main, list(map(str, audit)))
+    assert found.exit_code == 1
+    assert "not 'nope'" in found.output
+
+
 def test_a_wells_cells_are_dealt_to_its_stacks(plate, trained, tmp_path):
     settings = PlateSettings(causal=True, causal_cells=0)
     folder = open_folder(trained[0], tmp_path, settings)

@@ -101,6 +101,21 @@ def test_no_verdict_where_most_cells_are_not_answered():
     assert causal_verdict(table[["treatment"]]) == []
 
 
+def test_cells_asked_for_what_they_are_not_called_are_not_said_to_lose_nothing():
+    table = cells((0.96, 0.03, 0.01), treatments=("DMSO", "8 µM"))
+    table[[f"causal_{region}" for region in SHARES]] = np.nan
+    table["causal_target"] = "8 µM"
+    (said,) = causal_verdict(table)
+    asked_for = int((table["predicted"] == "8 µM").sum())
+    assert 0 < asked_for < len(table)
+    nothing = f"in {asked_for} of 40 cells asked, swapping all contents"
+    other = f"{40 - asked_for} of 40 cells asked are called otherwise than the treatment"
+    assert nothing in said
+    assert other in said
+    (said,) = causal_verdict(table[table["predicted"] != "8 µM"])
+    assert "swapping" not in said
+
+
 def test_few_cells_are_a_first_impression():
     (said,) = causal_verdict(cells((0.96, 0.03, 0.01), n=9))
     assert said.endswith(" Only 9 cells: a first impression.")

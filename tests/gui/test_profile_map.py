@@ -71,6 +71,13 @@ def plate_map(viewer, results, qtbot):
     return dock
 
 
+def test_a_folder_without_results_says_so_where_it_was_opened(viewer, tmp_path, qtbot):
+    dock = docked(viewer, ProfileMapDock)
+    with qtbot.waitSignal(dock._plate.reading.ended, timeout=30_000):
+        dock.source.open(str(tmp_path))
+    assert "cells.parquet" in dock.message.text()
+
+
 def on_plot(dock, point) -> QPoint:
     where = dock.plot.box.mapViewToScene(QPointF(*map(float, point)))
     return dock.plot.mapFromScene(where)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gradcamo.causal.attention import CausalBatch
     from gradcamo.causal.bank import DonorBank
     from gradcamo.cells.crops import CellCrops
+    from gradcamo.datatypes import ZStack
     from gradcamo.networks.checkpoint import Checkpoint
 
 NOT_DRAWN = "it was not asked"
@@ -32,6 +33,22 @@ def causal_settings(swap: SwapSettings, audit: AuditSettings) -> CausalSettings:
         batch_size=audit.batch_size,
         device=audit.device,
     )
+
+
+def refuse_unasked(
+    stack: ZStack, checkpoint: Checkpoint, bank: DonorBank, settings: CausalSettings
+) -> None:
+    """Refuse, before any work, what causal attention would refuse of network, bank and stack.
+
+    Raises
+    ------
+    GradcamoError
+        If target or reference are none of the network's classes, or the donors do not fit.
+    """
+    from gradcamo.causal.question import question
+
+    asks = question(checkpoint, settings)
+    bank.check_fits(checkpoint, asks.classes, checkpoint.crop.window(stack.shape[1]))
 
 
 def called_with_one_region(

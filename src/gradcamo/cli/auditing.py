@@ -37,7 +37,13 @@ def audit(
     swap: s.SwapSettings,
 ) -> None:
     """Score every cell of IMAGE: does the network look at it? With --causal: does it hang on it?"""
-    from gradcamo.auditing.causal import ask_causally, causal_settings, find_bank, with_causal
+    from gradcamo.auditing.causal import (
+        ask_causally,
+        causal_settings,
+        find_bank,
+        refuse_unasked,
+        with_causal,
+    )
     from gradcamo.auditing.cautions import facts, with_cautions
     from gradcamo.auditing.recipe import audit_recipe
     from gradcamo.auditing.stack import audit_crops, cells_of, gather
@@ -60,6 +66,9 @@ def audit(
     refuse_misfit(labels.shape, stack, labels_path)
     checkpoint = Checkpoint.load(checkpoint_path)
     bank = find_bank(swap.donors, checkpoint_path, bundled_bank) if swap.causal else None
+    how = causal_settings(swap, settings)
+    if bank is not None:
+        refuse_unasked(stack, checkpoint, bank, how)
     crops = cells_of(stack, labels, checkpoint, settings)
     batches = audit_crops(crops, checkpoint, settings)
     caution(facts(audit_recipe(stack, checkpoint, settings)))  # before long work
@@ -68,7 +77,6 @@ def audit(
     table, profiles = gather(track_cells(batches))
     recipe = said_of(row) | audit_recipe(stack, checkpoint, settings)
     if bank is not None:
-        how = causal_settings(swap, settings)
         track = partial(track_cells, what="Swapping regions")
         asked = ask_causally(crops, checkpoint, bank, how, track=track)
         table, recipe = with_causal(table, asked.table), recipe | {"causal": asked.recipe}

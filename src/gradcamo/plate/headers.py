@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcamo.auditing.causal import causal_settings, refuse_unasked
 from gradcamo.auditing.matching import refuse_unfit
 from gradcamo.errors import GradcamoError
 from gradcamo.files.many import each
 from gradcamo.plate.tasks import StackJob, as_plates_say
 
 if TYPE_CHECKING:
+    from gradcamo.causal.bank import DonorBank
+    from gradcamo.datatypes import ZStack
     from gradcamo.networks.checkpoint import Checkpoint
 
 LOOKED_AT = 3
@@ -20,6 +23,7 @@ def refused(
     jobs: Sequence[StackJob],
     checkpoint: Checkpoint,
     on_read: Callable[[int, int], Any] | None = None,
+    bank: DonorBank | None = None,
 ) -> dict[str, str]:
     """By name, the stacks that cannot be opened, or whose channels or planes do not fit, and why.
 
@@ -27,12 +31,14 @@ def refused(
     them is found when they are decoded, in the run. ``on_read`` is called with how many are
     opened, and of how many.
     """
-    found = each(lambda job: _refused(job, checkpoint), jobs, on_read)
+    found = each(lambda job: _refused(job, checkpoint, bank), jobs, on_read)
     return {job.name: said for job, said in zip(jobs, found, strict=True) if said}
 
 
-def refuse_misfit(jobs: Sequence[StackJob], checkpoint: Checkpoint) -> None:
-    """Refuse a plate of which no stack fits the network, before anything is started.
+def refuse_misfit(
+    jobs: Sequence[StackJob], checkpoint: Checkpoint, bank: DonorBank | None = None
+) -> None:
+    """Refuse a plate of which no stack fits network and donors, before anything is started.
 
     A few are looked at first, and all others where none of these fits.
 
@@ -41,12 +47,20 @@ def refuse_misfit(jobs: Sequence[StackJob], checkpoint: Checkpoint) -> None:
     GradcamoError
         If so. Stacks that cannot be opened do not count: a run names them.
     """
-    said = [_misfit(job, checkpoint) for job in jobs[:LOOKED_AT]]
-    if said and all(said) and all(each(lambda job: _misfit(job, checkpoint), jobs[LOOKED_AT:])):
+    said = [_misfit(job, checkpoint, bank) for job in jobs[:LOOKED_AT]]
+    rest = jobs[LOOKED_AT:]
+    if said and all(said) and all(each(lambda job: _misfit(job, checkpoint, bank), rest)):
         raise GradcamoError(f"no stack of the plate fits the network: {said[0]}")
 
 
-def _misfit(job: StackJob, checkpoint: Checkpoint) -> str:
+def _refuse(stack: ZStack, job: StackJob, checkpoint: Checkpoint, bank: DonorBank | None) -> None:
+    settings = job.folder.settings
+    refuse_unfit(stack, checkpoint, settings.audit)
+    if bank is not None and settings.causal:
+        refuse_unasked(stack, checkpoint, bank, causal_settings(settings, settings.audit))
+
+
+def _misfit(job: StackJob, checkpoint: Checkpoint, bank: DonorBank | None) -> str:
     from gradcamo.files.stacks import read_stack
 
     try:
@@ -54,13 +68,13 @@ def _misfit(job: StackJob, checkpoint: Checkpoint) -> str:
     except (GradcamoError, OSError):
         return ""
     try:
-        refuse_unfit(stack, checkpoint, job.folder.settings.audit)
+        _refuse(stack, job, checkpoint, bank)
     except GradcamoError as error:
         return as_plates_say(str(error))
     return ""
 
 
-def _refused(job: StackJob, checkpoint: Checkpoint) -> str:
+def _refused(job: StackJob, checkpoint: Checkpoint, bank: DonorBank | None) -> str:
     from gradcamo.files.labels import open_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.files.told import told
@@ -69,7 +83,7 @@ def _refused(job: StackJob, checkpoint: Checkpoint) -> str:
     settings = job.folder.settings
     try:
         stack = read_stack(job.row)
-        refuse_unfit(stack, checkpoint, settings.audit)
+        _refuse(stack, job, checkpoint, bank)
         if job.labels:
             open_labels(job.labels, told(job.row, "labels_axes") or None)
         else:

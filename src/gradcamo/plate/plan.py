@@ -117,7 +117,7 @@ def plan_plate(
     left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
     refuse_full(folder.out, least_bytes(left, settings))
     start = time.monotonic()
-    bad = refused(left, network, counting("opening", progress))
+    bad = refused(left, network, counting("opening", progress), bank)
     failing = [f"{name} would fail: {said}" for name, said in bad.items()]
     sound = [job for job in left if job.name not in bad]
     unlabelled = [job for job in left if job.labels is None]

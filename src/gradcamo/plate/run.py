@@ -121,8 +121,7 @@ def plate_steps(
         bank = bank_of(checkpoint, settings)
     folder = open_folder(network, out, settings, bank)
     with one_run(folder.out):
-        room = bank.nbytes // 2 if bank is not None else 0
-        return (yield from _steps(rows, network, folder, scheduler, room))
+        return (yield from _steps(rows, network, folder, scheduler, bank))
 
 
 def _steps(
@@ -130,7 +129,7 @@ def _steps(
     network: Checkpoint,
     folder: PlateFolder,
     scheduler: str | Cluster | None,
-    room: int,
+    bank: DonorBank | None,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     from gradcamo.plate.assemble import Assembled, finish
     from gradcamo.report.findings import NOT_DONE
@@ -144,8 +143,9 @@ def _steps(
     trouble = ""
     refuse_full(folder.out, least_bytes(waiting, settings))
     if len(waiting) == len(jobs):
-        refuse_misfit(waiting, network)
+        refuse_misfit(waiting, network, bank)
     if waiting:
+        room = bank.nbytes // 2 if bank is not None else 0
         trouble = yield from _compute(waiting, len(jobs), scheduler, settings, outcomes, room)
     failed = {outcome.name: outcome.reason for outcome in outcomes if outcome.reason}
     landed = [job.name for job in jobs if folder.landed(job.name, job.inputs)]

@@ -40,7 +40,7 @@ class PlateBrowser(QObject):
         self.reading = Job(session)
         self.opening = Job(session)
         self.reading.stepped.connect(self._on_read)
-        self.reading.failed.connect(notify)
+        self.reading.failed.connect(self._on_failed)
         self.opening.stepped.connect(self._on_opened)
         self.opening.failed.connect(notify)
         session.labels_changed.connect(self._locate)
@@ -64,6 +64,10 @@ class PlateBrowser(QObject):
 
         self.reading.start(steps)
         self.said.emit(f"reading {Path(folder).name} …")
+
+    def _on_failed(self, error: Exception) -> None:
+        notify(error)
+        self.said.emit(str(error))
 
     def open_cell(self, row: int) -> None:
         """Open the stack of a cell, given by its row in the results, and choose the cell.
