@@ -27,12 +27,13 @@ import tifffile
 from tiny import tiny_checkpoint, tiny_plate
 
 from gradcamo.files.landing import landing
+from gradcamo.files.misfits import refuse_misfits
 from gradcamo.files.store import read_table
 from gradcamo.networks.resolve import as_checkpoint
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.cluster import cluster
 from gradcamo.plate.folder import PlateFolder
-from gradcamo.plate.headers import refused
+from gradcamo.plate.headers import look_at
 from gradcamo.plate.jobs import stack_jobs
 from gradcamo.plate.run import audit_plate, open_folder
 from gradcamo.plate.scheduling import run_jobs
@@ -101,13 +102,16 @@ def opened(folder: Path, stacks: int, away_ms: float) -> dict[str, float]:
     tifffile.TiffFile.__init__ = far
     found, start = {}, time.monotonic()
     plate = open_plate(folder / "few" / "many.csv")
-    found["s to read and check the plate"] = round(time.monotonic() - start, 1)
+    found["s to read the plate"] = round(time.monotonic() - start, 1)
+    start = time.monotonic()
+    refuse_misfits(plate)
+    found["s to hold labels against stacks, as a run does"] = round(time.monotonic() - start, 1)
     start = time.monotonic()
     out = PlateFolder(folder / "out", network.hash, PlateSettings()).with_layer(network)
     jobs = stack_jobs(plate, out)
     found["s to stamp its files"] = round(time.monotonic() - start, 1)
     start = time.monotonic()
-    assert not refused(jobs, network)
+    assert not any(header.refused for header in look_at(plate, jobs, network))
     found["s to open all stacks"] = round(time.monotonic() - start, 1)
     return found
 

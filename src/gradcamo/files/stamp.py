@@ -49,11 +49,6 @@ def content_hash(path: str | Path) -> str:
     return said.hexdigest()
 
 
-def size_of(path: str | Path) -> int:
-    """Bytes of all files of an image."""
-    return sum(file.stat().st_size for file in image_files(path) if file.is_file())
-
-
 def image_files(path: str | Path) -> Iterator[Path]:
     """Every file that an image lies in: of a store, of a name with gaps, of an OME-TIFF's set."""
     one = Path(path)

@@ -159,13 +159,16 @@ def _only_stack(tif: tifffile.TiffFile, path: Path) -> int:
 
 def _lazy(path: Path, tif: tifffile.TiffFile, number: int) -> Any:
     series = tif.series[number]
-    if series.dataoffset is not None and tif.byteorder == _NATIVE:
-        return tifffile.memmap(path, series=number, mode="r")
+    mapped = None
+    if series.dataoffset is not None:
+        kind = series.dtype.newbyteorder(tif.byteorder)
+        mapped = tif.filehandle.memmap_array(kind, series.shape, series.dataoffset)
+    if mapped is not None and tif.byteorder == _NATIVE:
+        return mapped
     import dask.array as da
 
-    if series.dataoffset is not None:  # ImageJ writes big-endian: swap bytes when a plane is read
+    if mapped is not None:  # ImageJ writes big-endian: swap bytes when a plane is read
         chunks = (1,) * (series.ndim - 2) + series.shape[-2:]
-        mapped = tifffile.memmap(path, series=number, mode="r")
         return da.from_array(Native(mapped), chunks=chunks, name=False)
     planes = len(series.pages)
     page: tuple[int, ...] = series.shape

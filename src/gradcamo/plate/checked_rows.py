@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,21 +13,17 @@ from gradcamo.settings import PlateSettings
 def open_plate(
     plate: str | Path | pd.DataFrame,
     settings: PlateSettings | None = None,
-    on_read: Callable[[int, int], Any] | None = None,
 ) -> pd.DataFrame:
     """The plate's rows: of a CSV, an OME-Zarr plate, a folder of named files, or as given.
-
-    ``on_read`` is called with how many stacks were looked at, and of how many.
 
     Raises
     ------
     GradcamoError
         If it or a table of its cells cannot be read, it is no plate as `read_plate` has it (a stack
-        or an image twice, a name spelled in two ways), labels have another size than their stack, a
-        column has the name of one that the audit adds, or nothing has the control's treatment.
+        or an image twice, a name spelled in two ways), a column has the name of one that the audit
+        adds, or nothing has the control's treatment.
     """
     from gradcamo.columns import CELL_COLUMNS
-    from gradcamo.files.misfits import refuse_misfits
     from gradcamo.files.plate_checks import checked
     from gradcamo.files.plates import plate_as_told
     from gradcamo.files.spellings import meant
@@ -50,7 +44,6 @@ def open_plate(
             f"the plate has the columns {', '.join(taken)}, which the table of cells has of its "
             "own: rename them"
         )
-    refuse_misfits(rows, on_read)
     if settings.control is not None:
         names = [name for name, _ in treatments_of(rows, "the plate")]
         if settings.control not in names:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcamo.auditing.causal import causal_settings, refuse_unasked
 from gradcamo.auditing.matching import refuse_unfit
 from gradcamo.errors import GradcamoError
 from gradcamo.files.many import each
+from gradcamo.files.misfits import misfit_of_row
 from gradcamo.plate.tasks import StackJob, as_plates_say
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gradcamo.causal.bank import DonorBank
     from gradcamo.datatypes import ZStack
     from gradcamo.networks.checkpoint import Checkpoint
@@ -19,20 +22,29 @@ if TYPE_CHECKING:
 LOOKED_AT = 3
 
 
-def refused(
+class Header(NamedTuple):
+    """What the files of a stack say: why its labels do not fit, why a run would fail on it, both
+    empty if nothing speaks against it, and the bytes that it takes in memory."""
+
+    misfit: str = ""
+    refused: str = ""
+    bytes_held: int = 0
+
+
+def look_at(
+    rows: pd.DataFrame,
     jobs: Sequence[StackJob],
     checkpoint: Checkpoint,
     on_read: Callable[[int, int], Any] | None = None,
     bank: DonorBank | None = None,
-) -> dict[str, str]:
-    """By name, the stacks that cannot be opened, or whose channels or planes do not fit, and why.
+) -> list[Header]:
+    """What the headers of the stacks say, each opened once, as the run opens them.
 
-    Images, and labels where there are some, are opened as the run opens them. Damage inside of
-    them is found when they are decoded, in the run. ``on_read`` is called with how many are
-    opened, and of how many.
+    Damage inside of them is found when they are decoded, in the run. ``rows`` of the plate are
+    those of the jobs; ``on_read`` is called with how many are opened, and of how many.
     """
-    found = each(lambda job: _refused(job, checkpoint, bank), jobs, on_read)
-    return {job.name: said for job, said in zip(jobs, found, strict=True) if said}
+    both = zip((row for _, row in rows.iterrows()), jobs, strict=True)
+    return each(lambda one: _look_at(*one, checkpoint, bank), both, on_read)
 
 
 def refuse_misfit(
@@ -74,20 +86,28 @@ def _misfit(job: StackJob, checkpoint: Checkpoint, bank: DonorBank | None) -> st
     return ""
 
 
-def _refused(job: StackJob, checkpoint: Checkpoint, bank: DonorBank | None) -> str:
+def _look_at(
+    row: pd.Series, job: StackJob, checkpoint: Checkpoint, bank: DonorBank | None
+) -> Header:
+    from gradcamo.cells.windows import bytes_held
+    from gradcamo.files.gaps import has_gaps
     from gradcamo.files.labels import open_labels
     from gradcamo.files.stacks import read_stack
     from gradcamo.files.told import told
     from gradcamo.segmentation.planes import choose_channels
 
-    settings = job.folder.settings
+    settings, misfit, refused, size = job.folder.settings, "", "", 0
     try:
         stack = read_stack(job.row)
-        _refuse(stack, job, checkpoint, bank)
+        size = bytes_held(stack)
         if job.labels:
-            open_labels(job.labels, told(job.row, "labels_axes") or None)
-        else:
+            labels = open_labels(job.labels, told(job.row, "labels_axes") or None)
+            misfit = misfit_of_row(row, labels.shape, stack.shape[1:])
+        _refuse(stack, job, checkpoint, bank)
+        if not job.labels:
             choose_channels(stack, settings.segment)
     except (GradcamoError, OSError) as error:
-        return as_plates_say(str(error))
-    return ""
+        refused = as_plates_say(str(error))
+    if misfit and has_gaps(job.labels):  # a run finds that when it puts them together
+        misfit, refused = "", refused or misfit
+    return Header(misfit, refused, size)

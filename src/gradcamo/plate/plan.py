@@ -13,12 +13,12 @@ import pandas as pd
 from gradcamo.auditing.causal import passes
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.files.landing import refuse_full
-from gradcamo.files.stamp import size_of
+from gradcamo.files.misfits import refuse_found
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
-from gradcamo.plate.headers import refused
-from gradcamo.plate.jobs import PICTURE_BYTES, REPORT_BYTES, largest, least_bytes, stack_jobs
+from gradcamo.plate.headers import look_at
+from gradcamo.plate.jobs import PICTURE_BYTES, REPORT_BYTES, least_bytes, stack_jobs
 from gradcamo.plate.run import bank_of
 from gradcamo.plate.run_summary import PlateProgress, counting
 from gradcamo.plate.tasks import StackJob
@@ -111,13 +111,17 @@ def plan_plate(
         bank = bank_of(checkpoint, settings)
     donors = bank.hash if bank and settings.causal else ""
     folder = PlateFolder(Path(out).absolute(), network.hash, settings, donors).with_layer(network)
-    rows = open_plate(plate, settings, counting("holding labels against stacks", progress))
+    rows = open_plate(plate, settings)
     refuse_other_spellings(rows, network, "the plate")
     jobs = stack_jobs(rows, folder)
-    left = [job for job in jobs if not folder.landed(job.name, job.inputs)]
+    places = [i for i, job in enumerate(jobs) if not folder.landed(job.name, job.inputs)]
+    left = [jobs[i] for i in places]
     refuse_full(folder.out, least_bytes(left, settings))
     start = time.monotonic()
-    bad = refused(left, network, counting("opening", progress), bank)
+    opening = counting("opening", progress)
+    headers = look_at(rows.iloc[places], left, network, opening, bank)
+    refuse_found(header.misfit for header in headers)
+    bad = {job.name: it.refused for job, it in zip(left, headers, strict=True) if it.refused}
     failing = [f"{name} would fail: {said}" for name, said in bad.items()]
     sound = [job for job in left if job.name not in bad]
     unlabelled = [job for job in left if job.labels is None]
@@ -140,13 +144,14 @@ def plan_plate(
             f"about {swaps:,.0f} whole cells are asked causally, {passes(settings.draws)} passes "
             "each"
         )
-    room = largest(left) + (bank.nbytes // 2 if bank else 0)
+    room = max((header.bytes_held for header in headers), default=0)
+    room += bank.nbytes // 2 if bank else 0
     workers = min(len(left) or 1, local_workers(room, settings.workers, settings.audit.device))
-    read = sum(size_of(job.image) for job in left)
+    read = sum(job.image_bytes for job in left)
     features = network.layers[folder.settings.audit.layer or network.layer].channels
     written = cells * (4 * features + ROW_BYTES) * 3  # per stack, and twice as a whole
     written += len(left) * settings.thumbnails * PICTURE_BYTES + REPORT_BYTES
-    written += LABELS_SHARE * sum(size_of(job.image) for job in unlabelled)
+    written += LABELS_SHARE * sum(job.image_bytes for job in unlabelled)
     return PlatePlan(
         stacks=len(jobs),
         landed=len(jobs) - len(left),

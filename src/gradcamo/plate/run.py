@@ -111,10 +111,12 @@ def plate_steps(
     bank: DonorBank | None = None,
 ) -> Generator[PlateProgress, None, PlateSummary]:
     """`audit_plate` step by step; its return value is the summary. Closing it stops the run."""
+    from gradcamo.files.misfits import refuse_misfits
     from gradcamo.networks.resolve import as_checkpoint
 
     settings = settings or PlateSettings()
     rows = open_plate(plate, settings)
+    refuse_misfits(rows)
     network = as_checkpoint(checkpoint, "an audit of a plate")
     refuse_other_spellings(rows, network, "the plate")
     if settings.causal and bank is None:

@@ -63,6 +63,11 @@ class StackJob:
         """The stack as `read_stack` and `read_labels` take it."""
         return {"image": self.image, "labels": self.labels, **self.told}
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of all files of its image."""
+        return int(self.inputs["image"][1])
+
 
 @dataclass(frozen=True)
 class Outcome:
