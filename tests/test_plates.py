@@ -1,6 +1,8 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 import zarr
@@ -14,6 +16,7 @@ from gradcamo.files.titles import stack_title
 from gradcamo.files.treatments import treatment_of_cells
 from gradcamo.files.wells import well_place
 from gradcamo.plate.checked_rows import open_plate
+from gradcamo.plate.reading import PlateResults
 
 HEADER = "image,labels,plate,well,site,treatment,dose µM,batch\n"
 LINES = [
@@ -176,13 +179,56 @@ def test_an_image_that_is_a_link_keeps_the_name_it_was_given(folder):
     (stacks / "a.tif").symlink_to(kept)
     (folder / "linked").symlink_to(stacks)
     (image, *_) = read_plate(write(folder, *LINES))["image"]
-    assert image == str(stacks.resolve() / "a.tif")
+    assert image == str(stacks / "a.tif")
     assert read_stack(image).source.endswith("a.tif")
     (image, *_) = read_plate(write(folder, LINES[0].replace("stacks/a.", "linked/a.")))["image"]
-    assert image == str(stacks.resolve() / "a.tif")
+    assert image == str(folder / "linked" / "a.tif")
     (stacks / "d.tif").symlink_to(kept)  # which is the same image
     with pytest.raises(GradcamoError, match=r"same image in rows 2, 3 .*a\.tif and .*d\.tif"):
         read_plate(write(folder, LINES[0], LINES[1].replace("b.tif", "d.tif")))
+
+
+def test_a_folder_that_is_a_link_keeps_the_name_it_was_given(files, zarr_plate, tmp_path):
+    here = tmp_path / "links"
+    here.mkdir()
+    (here / "plate 7").symlink_to(files)
+    plate = read_plate(here / "plate 7")
+    assert set(plate["plate"]) == {"plate 7"}
+    assert plate["image"].str.startswith(f"{here / 'plate 7'}/").all()
+    assert set(read_plate(here / "plate 7" / ".")["plate"]) == {"plate 7"}
+    assert set(read_plate(here / "plate 7" / ".." / files.name)["plate"]) == {files.name}
+    (here / "dose.ome.zarr").symlink_to(zarr_plate)
+    assert read_plate(here / "dose.ome.zarr")["image"][0].startswith(f"{here / 'dose.ome.zarr'}/")
+
+
+def test_results_are_called_as_their_folder_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert PlateResults(Path(), pd.DataFrame(), False).name == tmp_path.name
+
+
+def test_paths_of_a_table_count_from_its_link_or_from_what_it_leads_to(folder):
+    """A link in the user's folder leads to the table; one of git-annex to a nameless object."""
+    plate, here = write(folder, *LINES), folder / "here"
+    here.mkdir()
+    (here / "mine.csv").symlink_to(plate)
+    assert list(read_plate(here / "mine.csv")["image"]) == list(read_plate(plate)["image"])
+    (here / "stacks").symlink_to(folder / "stacks")
+    (image, *_) = read_plate(here / "mine.csv")["image"]
+    assert image == str(here / "stacks" / "a.tif")
+    (here / "stacks").unlink()
+    shutil.rmtree(folder / "stacks")
+    with pytest.raises(GradcamoError, match=rf"{here}/stacks/a\.tif.* relative to it"):
+        read_plate(here / "mine.csv")
+
+
+def test_what_is_there_twice_is_named_once_with_its_rows(folder):
+    again = [LINES[0], LINES[1].replace("b.tif", "a.tif"), LINES[2].replace("c.tif", "a.tif")]
+    with pytest.raises(GradcamoError) as error:
+        read_plate(write(folder, *again))
+    assert str(error.value) == (
+        f"{folder / 'plate.csv'} has the same image in rows 2, 3, 4 "
+        f"({folder / 'stacks' / 'a.tif'}): each stack has one row; name its own image in each"
+    )
 
 
 @pytest.mark.parametrize("name", ["image", "plate", "well", "site", "treatment"])

@@ -238,7 +238,7 @@ def test_axes_that_no_file_says_are_asked_for(load, window, tmp_path, qtbot):
     ("harm", "said"),
     [
         ("missing", r"well B03, site 2.*lacks plane 3 of channel 2"),
-        ("twice", r"the same plate, well and site .*B03, 2; 2 such rows.*copy_B03_s2"),
+        ("twice", r"the same plate, well and site .*B03, 2: .*copy_B03_s2"),
         ("both", "holds files of .*ImageXpress.*CellVoyager|CellVoyager and ImageXpress"),
     ],
     ids=["missing", "twice", "both"],

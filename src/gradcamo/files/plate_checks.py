@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -38,23 +38,24 @@ def checked(
     for name in REQUIRED:
         empty = table.index[table[name].isna() | (table[name] == "")]
         if len(empty) and name not in may_be_empty:
-            raise GradcamoError(f"{source} has no {name} in {rows(empty)}: fill it in")
+            raise GradcamoError(f"{source} has no {name}{_in_rows(empty, source)}: fill it in")
     table = _as_text(table, source)
     one_file = table[["image"]].map(os.path.realpath)  # whatever links lead there
-    for names, what, known in (
-        (STACK, "the same plate, well and site", table),
-        (["image"], "the same image", one_file),
+    for names, what, known, cure in (
+        (STACK, "the same plate, well and site", table, "number the sites apart"),
+        (["image"], "the same image", one_file, "name its own image in each"),
     ):
         twice = table[known.duplicated(names, keep=False)]
         twice = twice.loc[known.loc[twice.index].sort_values(names, kind="stable").index]
         if len(twice):
             same = known.loc[twice.index, names]
             first = twice[(same == same.iloc[0]).all(axis=1)]
-            files = " and ".join(dict.fromkeys(first["image"][:2]))
-            which = "" if names == ["image"] else ", ".join(map(str, first[names].iloc[0])) + "; "
+            files = " and ".join(dict.fromkeys(first["image"]))
+            which = "" if names == ["image"] else ", ".join(map(str, same.iloc[0])) + ": "
+            others = f"; {len(twice) - len(first)} more rows are such" * (len(twice) > len(first))
             raise GradcamoError(
-                f"{source} has {what} in {rows(first.index)} ({which}{len(twice)} such rows), "
-                f"{files}: each stack has one row; number the sites apart"
+                f"{source} has {what}{_in_rows(first.index, source)} ({which}{files}{others}): "
+                f"each stack has one row; {cure}"
             )
     paths = [name for name in PATHS if name in table]
     gone = [(i, value) for name in paths for i, value in table[name].items() if value]
@@ -69,6 +70,11 @@ def checked(
         )
     refuse_two_spellings(table, source)
     return table
+
+
+def _in_rows(index: Iterable[int], source: str | Path) -> str:
+    """Where it stands in a table; the files of a folder stand in none."""
+    return "" if Path(source).is_dir() else f" in {rows(index)}"
 
 
 def _as_text(table: pd.DataFrame, source: str | Path) -> pd.DataFrame:

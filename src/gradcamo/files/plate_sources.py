@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import islice
@@ -17,6 +16,7 @@ from gradcamo.files.channel_names import names_text
 from gradcamo.files.folder_summary import in_words
 from gradcamo.files.layouts.recognise import recognise
 from gradcamo.files.layouts.rules import StackFiles, check_stacks, row_letters
+from gradcamo.files.links import as_named
 from gradcamo.files.patterns import checked_pattern, has_tokens
 from gradcamo.files.plate_checks import STACK
 from gradcamo.files.plate_layouts import LayoutColumns, laid_out
@@ -83,7 +83,7 @@ def folder_steps(
     root = Path(folder)
     if not root.is_dir():
         raise GradcamoError(f"there is no folder {folder}: check the path")
-    root = root.resolve()
+    root = as_named(root)
     found = yield from recognise(root, pattern)
     yield f"{found.name}: {len(found.stacks):,} stacks, is each of them complete"
     for stack in found.stacks:
@@ -135,7 +135,7 @@ def _label_names(root: Path, labels: str, stacks: list[StackFiles]) -> list[str]
             f"name: it names {', '.join(sorted(known - {'folder'}))}"
         )
     names = [pattern.fill(stack.values) for stack in stacks]
-    return [os.path.normpath(root / name) for name in names]
+    return [str(as_named(root / name)) for name in names]
 
 
 def _first_readable(
@@ -215,7 +215,7 @@ def plate_from_zarr(
     """
     from gradcamo.files.omezarr import ome_metadata
 
-    path = Path(path).resolve()
+    path = as_named(path)
     plate = ome_metadata(path).plate if path.is_dir() else None
     if plate is None:
         raise GradcamoError(

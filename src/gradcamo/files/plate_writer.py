@@ -14,6 +14,7 @@ from gradcamo.datatypes import ZStack
 from gradcamo.errors import GradcamoError
 from gradcamo.files.labels import write_labels
 from gradcamo.files.landing import landing
+from gradcamo.files.links import as_named
 from gradcamo.files.stacks import read_stack, write_stack
 
 
@@ -59,8 +60,8 @@ def write_plate(folder: str | Path, stacks: Sequence[LabelledStack]) -> Iterator
             write_stack(image, entry.stack)
         rows.append(
             {
-                "image": str(image.resolve()),
-                "labels": str(labels.resolve()),
+                "image": str(as_named(image)),
+                "labels": str(as_named(labels)),
                 "plate": entry.plate,
                 "well": entry.well.strip(),
                 "site": str(number),

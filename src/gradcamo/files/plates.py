@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
+from gradcamo.files.gaps import is_there
+from gradcamo.files.links import as_named
 from gradcamo.files.omezarr import is_zarr
 from gradcamo.files.plate_checks import PATHS, REQUIRED, checked
 from gradcamo.files.plate_layouts import LayoutColumns
@@ -36,7 +38,8 @@ def read_plate(
     path : path
         A CSV with the columns image, plate, well, site, treatment, optionally labels, cells (a
         CSV of label, treatment for single cells), axes, channel_names, spacing_um and any others;
-        paths in it are relative to it and may have gaps, as in `read_stack`.
+        paths in it are relative to it (of a link: to the link, where nothing lies there to the
+        table that it leads to) and may have gaps, as in `read_stack`.
         Or a folder of files, whose layout is recognised, or an OME-Zarr plate.
     pattern : str, optional
         How the files of a folder are named, such as ``"{well}_s{site}_z{z}_{channel}.tif"``. By
@@ -61,7 +64,8 @@ def read_plate(
     -------
     DataFrame
         One row per stack, every value as the text that stands in the file (``"02"``, ``"0.06"``),
-        missing ones as empty text, paths absolute.
+        missing ones as empty text, paths absolute, as they were
+        named: links are kept.
 
     Raises
     ------
@@ -110,17 +114,20 @@ def _steps(
 
 def _from_csv(path: Path) -> pd.DataFrame:
     table = read_text_table(path, REQUIRED)
-    for name in PATHS:
-        if name in table:
-            folder = path.parent.resolve()
-            table[name] = [str(_named(folder / value)) if value else "" for value in table[name]]
+    names = [name for name in PATHS if name in table]
+    folder = _folder_of(path, [value for name in names for value in table[name] if value])
+    for name in names:
+        table[name] = [str(as_named(folder / value)) if value else "" for value in table[name]]
     return checked(table, path).reset_index(drop=True)
 
 
-def _named(path: Path) -> Path:
-    """A path without links, but by the name that it was given: what a link leads to may have one
-    that nobody chose."""
-    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
+def _folder_of(path: Path, values: Sequence[str]) -> Path:
+    """The folder that a table's paths count from: its own; of a link the table's that it leads to,
+    where something lies there and nothing beside the link."""
+    values = [value for value in values if not Path(value).is_absolute()]
+    folders = [path.parent, path.resolve().parent] if path.is_symlink() else [path.parent]
+    found = (at for at in folders if any(is_there(at / value) for value in values))
+    return next(found, path.parent)
 
 
 def plate_as_told(path: str | Path, settings: FolderSettings) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from gradcamo.auditing.causal import passes
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.files.landing import refuse_full
+from gradcamo.files.links import as_named
 from gradcamo.files.misfits import refuse_found
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.estimate import sample_stacks
@@ -110,7 +111,7 @@ def plan_plate(
     if settings.causal and bank is None:
         bank = bank_of(checkpoint, settings)
     donors = bank.hash if bank and settings.causal else ""
-    folder = PlateFolder(Path(out).absolute(), network.hash, settings, donors).with_layer(network)
+    folder = PlateFolder(as_named(out), network.hash, settings, donors).with_layer(network)
     rows = open_plate(plate, settings)
     refuse_other_spellings(rows, network, "the plate")
     jobs = stack_jobs(rows, folder)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from gradcamo.cells.table import whole
 from gradcamo.errors import GradcamoError
+from gradcamo.files.links import as_named
 from gradcamo.files.store import read_table
 from gradcamo.plate.folder import short_hash, stack_name
 
@@ -33,7 +34,7 @@ class PlateResults:
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return as_named(self.folder).name
 
     @property
     def recipe(self) -> dict[str, Any]:

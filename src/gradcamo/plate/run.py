@@ -17,6 +17,7 @@ import pandas as pd
 from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import refuse_full
+from gradcamo.files.links import as_named
 from gradcamo.logs import hand_on
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import PlateFolder, load_named
@@ -255,7 +256,7 @@ def open_folder(
 ) -> PlateFolder:
     """The folder of results, made if missing, with checkpoint and donors in it for the workers."""
     donors = bank.hash if bank is not None and settings.causal else ""
-    folder = PlateFolder(Path(out).absolute(), checkpoint.hash, settings, donors)
+    folder = PlateFolder(as_named(out), checkpoint.hash, settings, donors)
     folder = replace(folder.with_layer(checkpoint), known=known_splits(checkpoint))
     if not _holds(folder.checkpoint, checkpoint.load, "network"):
         checkpoint.save(folder.checkpoint)

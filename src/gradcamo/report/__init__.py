@@ -14,6 +14,7 @@ from gradcamo.auditing.cautions import cautions
 from gradcamo.errors import GradcamoError
 from gradcamo.files.beside_csv import changed
 from gradcamo.files.landing import landing
+from gradcamo.files.links import as_named
 from gradcamo.files.seal import check_seal
 from gradcamo.files.store import TABLE_SUFFIXES, read_table
 from gradcamo.report.causal_section import causal_section, readable, told_in
@@ -58,7 +59,7 @@ def write_report(source: str | Path, out: str | Path) -> Path:
             f"{source} holds no cells.parquet: expected a folder that 'gradcamo plate' wrote, or "
             "give the path of a table of cells"
         )
-    return _write(out, read_table(table_path), source, _failed(source), source.name)
+    return _write(out, read_table(table_path), source, _failed(source), as_named(source).name)
 
 
 def write_plate_report(folder: Path, failed: Mapping[str, str], new: Path) -> Path:

@@ -51,8 +51,7 @@ def recognise(files: Sequence[str], root: Path) -> Layout | None:
 
 def _plate(folder: str, root: Path) -> str:
     parts = [part for part in folder.split("/") if part and part != "Images"]
-    name = root.resolve()
-    return parts[-1] if parts else (name.parent if name.name == "Images" else name).name
+    return parts[-1] if parts else (root.parent if root.name == "Images" else root).name
 
 
 def _take_index(path: Path, stacks: Sequence[StackFiles]) -> None:

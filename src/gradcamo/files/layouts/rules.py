@@ -189,7 +189,7 @@ def by_folder(stacks: Iterable[StackFiles]) -> dict[str, list[StackFiles]]:
 
 def folder_name(values: Mapping[str, str], root: Path) -> str:
     """The folder that a stack's files lie in, by its own name."""
-    return values.get("folder", "").rstrip("/").rpartition("/")[2] or root.resolve().name
+    return values.get("folder", "").rstrip("/").rpartition("/")[2] or root.name
 
 
 def without(files: Iterable[str], regex: re.Pattern[str]) -> tuple[list[str], list[str]]:
