@@ -108,6 +108,6 @@ def _look_at(
             choose_channels(stack, settings.segment)
     except (GradcamoError, OSError) as error:
         refused = as_plates_say(str(error))
-    if misfit and has_gaps(job.labels):  # a run finds that when it puts them together
+    if misfit and has_gaps(str(job.labels)):  # a run finds that when it puts them together
         misfit, refused = "", refused or misfit
     return Header(misfit, refused, size)
