@@ -23,7 +23,7 @@ from gradcamo import CausalSettings, CellCrops, CropSettings, DonorBank, Gradcam
 from gradcamo.causal.attention import causal_batches
 from gradcamo.causal.donors import Donors, Place
 from gradcamo.causal.game import Asked, composites, drawn_pairs, play
-from gradcamo.causal.inputs import Case, as_rows, intensities
+from gradcamo.causal.inputs import Case, Inputs, as_rows, intensities
 from gradcamo.causal.question import question
 from gradcamo.causal.regions import raw_cell
 from gradcamo.causal.shares import Margins, columns, shapley
@@ -682,6 +682,32 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     small.network.forward = narrow
     found = gc.causal_attention(stack, labels, small, bank, CausalSettings(draws=1))
     np.testing.assert_allclose(found["causal_effect"], expected["causal_effect"], atol=1e-5)
+
+
+@pytest.mark.parametrize("asking", [play, calls])
+def test_one_cell_is_laid_out_at_a_time_however_many_are_asked(asking, monkeypatch):
+    alive, most, wide = weakref.WeakSet(), [0], Inputs.wide
+
+    def counted(self, rows):
+        resized = wide(self, rows)
+        alive.add(resized)
+        most[0] = max(most[0], len(alive))
+        return resized
+
+    monkeypatch.setattr(Inputs, "wide", counted)
+    checkpoint = resnet()
+    bank = crowd_bank(checkpoint)
+    donors = Donors(bank, asks(checkpoint), torch.device("cpu"), 8)
+    assert most[0] <= 2  # a donor that ends is there while the next one begins, not eight
+    most[0] = 0
+    stack, labels = crowd(1, size=(88, 240), n=24)
+    crops = CellCrops(stack, labels, checkpoint.crop)
+    whole = np.flatnonzero(crops.scorable)
+    assert len(whole) > 8  # more than a batch
+    cells = (Asked(raw_cell(crops, i), Place("another")) for i in whole)
+    settings = CausalSettings(draws=2)
+    assert len(list(asking(cells, donors, asks(checkpoint), settings))) == len(whole)
+    assert 4 <= most[0] <= 6  # a crop, its three regions of a draw, and what is about to end
 
 
 def test_a_transformer_is_asked_like_any_network():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -69,23 +69,24 @@ def play(
     between : called before each crop that passes; an exception that it raises ends the games
     """
 
-    def told(mixes: Iterable[Mix]) -> Iterator[Mix]:
-        for mix in mixes:
-            between()
-            yield mix
+    def told(mix: Mix) -> Mix:
+        between()
+        return mix
 
     coming = iter(cells)
     batch_size = settings.batch_size or usual_batch_size(donors.device)
+    how = (donors.inputs, question, batch_size)
     while group := list(islice(coming, batch_size)):
-        cases = [case_of(donors, asked.cell) for asked in group]
-        how = (donors.inputs, question, batch_size)
-        real = scores(told(case.real() for case in cases), *how)
+        # a cell laid out takes many times its crop: one is at a time, twice
+        real = scores((told(case_of(donors, asked.cell).real()) for asked in group), *how)
         plans = [
-            _plan(donors, question, settings, asked, case, z)
-            for asked, case, z in zip(group, cases, list(real), strict=True)
+            _plan(donors, question, settings, asked, z)
+            for asked, z in zip(group, list(real), strict=True)
         ]
+        group.clear()
         ready = [plan for plan in plans if isinstance(plan, _Plan)]
-        answers = scores(told(mix for plan in ready for mix in plan.mixes(donors)), *how)
+        mixes = chain.from_iterable(plan.mixes(donors) for plan in ready)
+        answers = scores(map(told, mixes), *how)
         for plan in plans:
             yield plan if isinstance(plan, Played) else plan.played(answers)
 
@@ -130,7 +131,7 @@ class _Plan(NamedTuple):
     """A cell, its classes, and the pairs of each draw of both pools."""
 
     asked: Asked
-    case: Case
+    present: int
     scores: np.ndarray
     k: int
     r: int
@@ -142,28 +143,29 @@ class _Plan(NamedTuple):
     @property
     def coalitions(self) -> list[int]:
         """Those that differ; players without voxels change nothing."""
-        present = self.case.present
+        present = self.present
         return [s for s in range(EVERYONE) if s & ~present == 0 and s != present]
 
     def mixes(self, donors: Donors) -> Iterator[Mix]:
         """Every composite of the game, draw by draw."""
+        case = case_of(donors, self.asked.cell)
         for pool, draws in enumerate(self.pairs):
             for pairs in draws:
-                yield from self.draw(donors, pairs, self.with_limits and pool == CONTRAST)
+                yield from self._draw(case, donors, pairs, self.with_limits and pool == CONTRAST)
 
-    def draw(self, donors: Donors, pairs: list[Pair], limited: bool) -> Iterator[Mix]:
-        kinds = self.case.kinds.view(donors.inputs.shape)
+    def _draw(self, case: Case, donors: Donors, pairs: list[Pair], limited: bool) -> Iterator[Mix]:
+        kinds = case.kinds.view(donors.inputs.shape)
         found = fill(kinds, donors.on_device, pairs, self.asked.cell.spacing)
-        own = self.case.kinds == OWN
+        own = case.kinds == OWN
         self.unfilled.append(float(found.nearest[own].float().mean()))
-        return self.case.swapped(donors.voxels(found.source), self.coalitions, limited)
+        return case.swapped(donors.voxels(found.source), self.coalitions, limited)
 
     def played(self, answers: Iterator[np.ndarray]) -> Played:
         """The game, once the network has said its part."""
         n_draws, n_classes = len(self.pairs[0]), len(self.scores)
         logits = np.empty((2, n_draws, 8, n_classes))
         limited = np.full((n_draws, 2, n_classes), np.nan)
-        present = self.case.present
+        present = self.present
         for pool in (CONTRAST, SAME):
             for d in range(n_draws):
                 said = {present: self.scores}
@@ -192,7 +194,6 @@ def _plan(
     question: Question,
     settings: CausalSettings,
     asked: Asked,
-    case: Case,
     z: np.ndarray,
 ) -> _Plan | Played:
     """What a cell's game takes; or why there is none."""
@@ -211,4 +212,4 @@ def _plan(
                 return Played(asked.cell, z, k, r, found)
             pairs[n].append(found)
     limits = settings.limits and settings.draws > 1
-    return _Plan(asked, case, z, k, r, real, pairs, limits, [])
+    return _Plan(asked, asked.cell.present, z, k, r, real, pairs, limits, [])

@@ -12,7 +12,7 @@ straight into the network's batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -110,19 +110,27 @@ class Inputs:
         *depth, height, width = self.input_size
         return torch.empty((n, *depth, height, width * self.channels), device=self.device)
 
-    def batch(self, mixes: Sequence[Mix], room: Tensor) -> Tensor:
-        """Mixes as a batch (n, C, *input_size). It holds until the next one."""
-        x = room[: len(mixes)]
-        for mix, place in zip(mixes, x, strict=True):
-            if self._along_z is None:
-                place.copy_(mix.planes(slice(1))[0])
-            elif self.device.type == "cpu":
-                self._blend(mix, place)
-            else:
-                whole = mix.planes(slice(None)).flatten(1)
-                torch.mm(self._along_z, whole, out=place.flatten(1))
-        x = x.unflatten(-1, (-1, self.channels)).movedim(-1, 1)
+    def batch(self, mixes: Iterable[Mix], room: Tensor) -> Tensor:
+        """Mixes, at most as many as there is room for, as a batch (n, C, *input_size).
+
+        It holds until the next one. One mix is asked for after the other, and none is kept.
+        """
+        n = 0
+        for mix in mixes:
+            self._lay(mix, room[n])
+            n += 1
+            del mix  # before the next one is made
+        x = room[:n].unflatten(-1, (-1, self.channels)).movedim(-1, 1)
         return x.contiguous() if self.device.type == "cuda" else x
+
+    def _lay(self, mix: Mix, place: Tensor) -> None:
+        if self._along_z is None:
+            place.copy_(mix.planes(slice(1))[0])
+        elif self.device.type == "cpu":
+            self._blend(mix, place)
+        else:
+            whole = mix.planes(slice(None)).flatten(1)
+            torch.mm(self._along_z, whole, out=place.flatten(1))
 
     def _blend(self, mix: Mix, place: Tensor) -> None:
         """Along z, two planes at a time, which stay in a processor's cache."""
@@ -205,11 +213,6 @@ class Case:
             if len(member):
                 low[p], high[p] = values[member].aminmax(dim=0)
         return Limits(low, high)
-
-    @property
-    def present(self) -> int:
-        """The coalition of all players that the cell has."""
-        return sum(1 << p for p, member in enumerate(self.members) if len(member))
 
     def real(self) -> Mix:
         """The crop as it is."""

@@ -59,23 +59,28 @@ def _logits(
 
     coming = iter(mixes)
     batch_size = 1 if trial and trial.one_by_one else batch_size
-    waiting = list(islice(coming, batch_size))
     room: Tensor | None = None
-    while waiting:
-        part = waiting[:batch_size]
-        try:
-            room = inputs.room(len(part)) if room is None or len(room) < len(part) else room
-            x = inputs.batch(part, room)
-            if trial and trial.alone(work, x, x, batch_size) and len(part) > 1:
-                batch_size = 1
-                continue
-            found = batch_logits(x, checkpoint, inputs.device)
+    while True:
+        try:  # before inputs are made, which are large and come but once
+            room = inputs.room(batch_size) if room is None else room[:batch_size]
         except OutOfMemoryError:
-            batch_size, room = smaller_batch(len(part), "cell"), None
+            batch_size = smaller_batch(batch_size, "cell")
             continue
-        yield found
-        waiting = waiting[len(part) :]
-        waiting += islice(coming, max(0, batch_size - len(waiting)))
+        x = inputs.batch(islice(coming, batch_size), room)
+        if not len(x):
+            return
+        while len(x):
+            part = x[:batch_size]
+            try:
+                if trial and trial.alone(work, part, part, batch_size) and len(part) > 1:
+                    batch_size = 1
+                    continue
+                found = batch_logits(part, checkpoint, inputs.device)
+            except OutOfMemoryError:
+                batch_size = smaller_batch(len(part), "cell")
+                continue
+            yield found
+            x = x[len(part) :]
 
 
 def batch_logits(x: Tensor, checkpoint: Checkpoint, device: torch.device) -> np.ndarray:

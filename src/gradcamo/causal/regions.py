@@ -31,6 +31,11 @@ class RawCell(NamedTuple):
     spacing: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     @property
+    def present(self) -> int:
+        """The coalition of all players that the cell has."""
+        return sum(1 << p for p in range(len(PLAYERS)) if (self.kinds == p + 1).any())
+
+    @property
     def volumes(self) -> np.ndarray:
         """Each player's share of the crop's voxels inside the stack, (3,)."""
         counts = np.bincount(self.kinds.ravel(), minlength=4)[1:]

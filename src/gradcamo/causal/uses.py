@@ -7,7 +7,7 @@ the draws. A region that the network does not use leaves it at chance, 1 / K.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,10 @@ import pandas as pd
 from gradcamo.causal.donors import Donors
 from gradcamo.causal.fill import Pair, fill
 from gradcamo.causal.game import Asked, case_of, drawn_pairs
-from gradcamo.causal.inputs import Case, Mix
+from gradcamo.causal.inputs import Mix
 from gradcamo.causal.passes import scores
 from gradcamo.causal.question import Question
+from gradcamo.causal.regions import RawCell
 from gradcamo.columns import ONLY_COLUMNS
 from gradcamo.networks.infer import usual_batch_size
 from gradcamo.settings import CausalSettings
@@ -50,18 +51,15 @@ def calls(
     coming = iter(cells)
     batch_size = settings.batch_size or usual_batch_size(donors.device)
     while group := list(islice(coming, batch_size)):
-        plans = [
-            (asked, case_of(donors, asked.cell), _drawn(donors, asked, settings.seed))
-            for asked in group
-        ]
+        plans = [(asked, _drawn(donors, asked, settings.seed)) for asked in group]
         answers = scores(
-            (mix for asked, case, drawn in plans for mix in _mixes(donors, asked, case, drawn)),
+            chain.from_iterable(_mixes(donors, asked, drawn) for asked, drawn in plans),
             donors.inputs,
             question,
             batch_size,
         )
-        for asked, case, drawn in plans:
-            kept = _kept(case)
+        for asked, drawn in plans:
+            kept = _kept(asked.cell)
             means = np.zeros((len(kept), len(donors.classes)))
             for _ in drawn:
                 means += [next(answers) / len(drawn) for _ in kept]
@@ -70,8 +68,8 @@ def calls(
             yield Called(asked.cell.label, tuple(names))
 
 
-def _kept(case: Case) -> list[int]:
-    return [s for s in KEPT if s & case.present == s]
+def _kept(cell: RawCell) -> list[int]:
+    return [s for s in KEPT if s & cell.present == s]
 
 
 def _drawn(donors: Donors, asked: Asked, seed: int) -> list[list[Pair]]:
@@ -88,11 +86,15 @@ def _drawn(donors: Donors, asked: Asked, seed: int) -> list[list[Pair]]:
     return drawn
 
 
-def _mixes(donors: Donors, asked: Asked, case: Case, drawn: Sequence[list[Pair]]) -> Iterator[Mix]:
+def _mixes(donors: Donors, asked: Asked, drawn: Sequence[list[Pair]]) -> Iterator[Mix]:
+    """The composites of a cell, which is laid out while they are made."""
+    if not drawn:
+        return
+    case = case_of(donors, asked.cell)
     kinds = case.kinds.view(donors.inputs.shape)
     for pairs in drawn:
         found = fill(kinds, donors.on_device, pairs, asked.cell.spacing)
-        yield from case.swapped(donors.voxels(found.source), _kept(case))
+        yield from case.swapped(donors.voxels(found.source), _kept(asked.cell))
 
 
 def uses_table(cells: pd.DataFrame, classes: int) -> pd.DataFrame:
