@@ -1,5 +1,7 @@
 """Windows of stacks that are not held in memory are those of NumPy, and files are read once."""
 
+import tracemalloc
+
 import dask.array as da
 import numpy as np
 import psutil
@@ -143,6 +145,24 @@ def test_small_stacks_are_held_and_large_ones_are_not(field):
     assert held(large) is large
     assert bytes_held(lazy) == stack.data.nbytes
     assert bytes_held(large) == 500_000_000 + 4 * 105 * 1527 * 1528
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "packed.tif"])
+def test_a_stack_that_comes_into_memory_is_there_once(name, tmp_path):
+    data = np.random.default_rng(0).integers(0, 999, (2, 24, 300, 310), np.uint16)
+    if name == "packed.tif":
+        about = {"ome": True, "metadata": {"axes": "CZYX"}}
+        tifffile.imwrite(tmp_path / name, data, compression="zlib", **about)
+    else:
+        write_stack(tmp_path / name, ZStack(data, ("a", "b")))
+    stack = gc.read_stack(tmp_path / name)
+    tracemalloc.start()
+    read = stack.in_memory().data
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(read, data)
+    assert type(read) is np.ndarray
+    assert data.nbytes <= peak < 1.7 * data.nbytes  # some chunks are on their way in
 
 
 def test_constant_channels_are_found_chunk_by_chunk():

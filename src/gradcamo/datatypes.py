@@ -157,7 +157,11 @@ class ZStack:
 
     def in_memory(self) -> ZStack:
         """The same stack with its voxels loaded."""
-        return replace(self, data=np.asarray(self.data))
+        if not hasattr(self.data, "store"):
+            return replace(self, data=np.asarray(self.data))
+        voxels = np.empty(self.shape, self.data.dtype)
+        self.data.store(voxels, lock=False)  # a Dask array that is computed is there twice
+        return replace(self, data=voxels)
 
     def select(self, channels: tuple[str, ...]) -> ZStack:
         """The named channels, in the order asked for.
