@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import dask
 import dask.array as da
 import numpy as np
 import psutil
@@ -156,13 +157,15 @@ def test_a_stack_that_comes_into_memory_is_there_once(name, tmp_path):
     else:
         write_stack(tmp_path / name, ZStack(data, ("a", "b")))
     stack = gc.read_stack(tmp_path / name)
+    np.asarray(stack.data[:, :1])  # what reads it is imported
     tracemalloc.start()
-    read = stack.in_memory().data
+    with dask.config.set(scheduler="synchronous"):  # else as many chunks as threads are on the way
+        read = stack.in_memory().data
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(read, data)
     assert type(read) is np.ndarray
-    assert data.nbytes <= peak < 1.7 * data.nbytes  # some chunks are on their way in
+    assert data.nbytes <= peak < 1.7 * data.nbytes  # a chunk is on its way in
 
 
 def test_constant_channels_are_found_chunk_by_chunk():
