@@ -150,12 +150,12 @@ def test_small_stacks_are_held_and_large_ones_are_not(field):
 
 @pytest.mark.parametrize("name", ["a.ome.zarr", "packed.tif"])
 def test_a_stack_that_comes_into_memory_is_there_once(name, tmp_path):
-    data = np.random.default_rng(0).integers(0, 999, (2, 24, 300, 310), np.uint16)
+    data = np.random.default_rng(0).integers(0, 999, (4, 48, 300, 310), np.uint16)
     if name == "packed.tif":
         about = {"ome": True, "metadata": {"axes": "CZYX"}}
         tifffile.imwrite(tmp_path / name, data, compression="zlib", **about)
     else:
-        write_stack(tmp_path / name, ZStack(data, ("a", "b")))
+        write_stack(tmp_path / name, ZStack(data, tuple("abcd")))
     stack = gc.read_stack(tmp_path / name)
     np.asarray(stack.data[:, :1])  # what reads it is imported
     tracemalloc.start()
@@ -165,7 +165,7 @@ def test_a_stack_that_comes_into_memory_is_there_once(name, tmp_path):
     tracemalloc.stop()
     np.testing.assert_array_equal(read, data)
     assert type(read) is np.ndarray
-    assert data.nbytes <= peak < 1.7 * data.nbytes  # a chunk is on its way in
+    assert data.nbytes <= peak < 1.5 * data.nbytes  # a chunk is on its way in
 
 
 def test_constant_channels_are_found_chunk_by_chunk():
