@@ -103,8 +103,8 @@ def _no_verdict(asked: pd.DataFrame, told: int, uses: pd.DataFrame | None) -> st
     if other:
         why.append(
             f"{other:,} of {counted(len(asked), 'cell')} asked are called otherwise than the "
-            "treatment that was asked for, so that no prediction is shared out; ask for what cells "
-            "are called (--target predicted)"
+            "treatment that was asked for, so that no prediction is shared out; leave the target "
+            "(--target) out to ask of each what it is called"
         )
     return f"No verdict: {'; '.join(why)}."
 
