@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 import tifffile
+import zarr
 from test_auditing import checkpoint  # noqa: F401
 
 import gradcamo as gc
@@ -146,6 +147,13 @@ def test_small_stacks_are_held_and_large_ones_are_not(field):
     assert held(large) is large
     assert bytes_held(lazy) == stack.data.nbytes
     assert bytes_held(large) == 500_000_000 + 4 * 105 * 1527 * 1528
+
+
+def test_a_zarr_array_that_is_handed_over_comes_into_memory(tmp_path):
+    data = np.random.default_rng(0).integers(0, 999, (2, 3, 8, 9), np.uint16)
+    held = zarr.open_array(str(tmp_path / "a.zarr"), mode="w", shape=data.shape, dtype=data.dtype)
+    held[:] = data
+    np.testing.assert_array_equal(ZStack(held, ("a", "b")).in_memory().data, data)
 
 
 @pytest.mark.parametrize("name", ["a.ome.zarr", "packed.tif"])

@@ -157,7 +157,7 @@ class ZStack:
 
     def in_memory(self) -> ZStack:
         """The same stack with its voxels loaded."""
-        if not hasattr(self.data, "store"):
+        if not hasattr(self.data, "dask"):
             return replace(self, data=np.asarray(self.data))
         voxels = np.empty(self.shape, self.data.dtype)
         self.data.store(voxels, lock=False)  # a Dask array that is computed is there twice

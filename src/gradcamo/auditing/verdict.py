@@ -69,7 +69,7 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
         return []
     asked, told = table[asked_causally(table)], table[told_causally(table)]
     if 2 * len(told) < len(asked):
-        return [_no_verdict(asked, len(told), uses), *_outlines(asked, "")]
+        return [_no_verdict(asked, uses), *_outlines(asked, "")]
     by = [_APART[region] for region in _named_regions(told[list(CAUSAL_SHARES)].mean())]
     owes, fills = (
         told[list(names)].mean().map(percent).tolist() for names in (CAUSAL_SHARES, VOLUME_SHARES)
@@ -90,10 +90,11 @@ def causal_verdict(table: pd.DataFrame, uses: pd.DataFrame | None = None) -> lis
     ]
 
 
-def _no_verdict(asked: pd.DataFrame, told: int, uses: pd.DataFrame | None) -> str:
+def _no_verdict(asked: pd.DataFrame, uses: pd.DataFrame | None) -> str:
     """Why most cells have no shares: another class was asked for, or swaps take nothing."""
-    other = int((asked["predicted"] != asked["causal_target"]).sum())
-    nothing = len(asked) - told - other
+    silent = asked[~told_causally(asked)]
+    other = int((silent["predicted"] != silent["causal_target"]).sum())
+    nothing = len(silent) - other
     why = []
     if nothing:
         why.append(
