@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 SCREEN := xvfb-run -a -s "-screen 0 1600x1000x24"
-# one process a core, each with one thread; a file's tests share what they set up
+# one process a core, each with one thread; a file's tests share what they set up; a process that
+# dies ends the run, as pytest-xdist may wait for ever for one that takes its place
 ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-import threading
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QWidget
 
-from gradcamo.docks.parts.worker import NAME, Job
+from gradcamo.docks.parts.threads import working
+from gradcamo.docks.parts.worker import Job
 
 # before napari is imported: neither read nor write anybody's settings
 os.environ["NAPARI_CONFIG"] = ""
@@ -24,7 +24,7 @@ def _fresh_home(qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # what docks remember
     gc.freeze()  # a closing window collects garbage: what was imported need not be looked at
     yield
-    for thread in jobs():
+    for thread in working():
         thread.join(20)
 
 
@@ -36,11 +36,6 @@ def pytest_runtest_protocol(item):
     finally:
         if item.get_closest_marker("gui"):  # pytest asks for tests of other folders, too
             gc.collect()
-
-
-def jobs() -> list[threading.Thread]:
-    """The threads that work beside windows."""
-    return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
 @pytest.fixture

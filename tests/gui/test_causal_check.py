@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import docked, jobs, scored_label
+from conftest import docked, scored_label
 from qtpy.QtCore import QEvent
 
 import gradcamo as gc
@@ -27,6 +27,7 @@ from gradcamo.docks.panels.cells.swapped_crops_dock import SHOWN, SwappedCropsDo
 from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.panels.steps.workbench import Workbench
+from gradcamo.docks.parts.threads import working
 from gradcamo.docks.state.results import Results
 from gradcamo.docks.work import autosave
 from gradcamo.docks.work.export import Request, prepare
@@ -315,9 +316,9 @@ def test_donors_being_made_are_left_at_once(
     qtbot.waitUntil(going.is_set, timeout=30_000)
     explain.causal.progress.cancel.click()
     wait_for(qtbot, audited)
-    assert jobs()  # the stack is still being read
+    assert working()  # the stack is still being read
     read.set()
-    qtbot.waitUntil(lambda: not jobs(), timeout=30_000)
+    qtbot.waitUntil(lambda: not working(), timeout=30_000)
     assert not kept.is_set()  # it ended at its next word, and wrote nothing
     assert not list(tmp_path.glob("*.npz"))
 

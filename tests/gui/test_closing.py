@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import docked, jobs, scored_label
+from conftest import docked, scored_label
 
 from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
 from gradcamo.docks.panels.training.layers_dock import LayersDock
+from gradcamo.docks.parts.threads import working
 from gradcamo.files.kept import read_kept
 from gradcamo.networks.bundled import BUNDLED
 from gradcamo.networks.checkpoint import Checkpoint
@@ -28,7 +29,7 @@ def closed(viewer, qtbot, job, steps: int) -> list:
     job.stepped.connect(later.append)
     viewer.window.close()  # as the cross in its corner does
     qtbot.waitUntil(lambda: not job.running, timeout=MINUTES)
-    qtbot.waitUntil(lambda: not jobs(), timeout=MINUTES)
+    qtbot.waitUntil(lambda: not working(), timeout=MINUTES)
     return later
 
 

@@ -8,7 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from conftest import docked, jobs
+from conftest import docked
 from qtpy.QtCore import Qt
 from small_training import same_weights
 
@@ -18,6 +18,7 @@ from gradcamo.docks.panels.steps.explain import ExplainDock
 from gradcamo.docks.panels.steps.model import ModelDock
 from gradcamo.docks.panels.training.stack_table import SPLIT, TREATMENT, WELL
 from gradcamo.docks.panels.training.train_dock import TrainDock
+from gradcamo.docks.parts.threads import working
 from gradcamo.networks.checkpoint import Checkpoint
 from gradcamo.progress import TrainingProgress
 
@@ -123,7 +124,7 @@ def test_a_window_closed_in_the_middle_keeps_the_best_weights(ready, viewer, qtb
     press(qtbot, ready.begin)
     qtbot.waitUntil(lambda: len(second) > 0, timeout=MINUTES)
     viewer.close()
-    qtbot.waitUntil(lambda: not jobs(), timeout=MINUTES)
+    qtbot.waitUntil(lambda: not working(), timeout=MINUTES)
     assert Checkpoint.load(tmp_path / "model.safetensors").recipe["ended"] == "stopped"
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 import warnings
+import weakref
+from functools import partial
 
 import pytest
-from conftest import jobs
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject
 
+from gradcamo.docks.parts.threads import let_go, working
 from gradcamo.docks.parts.worker import Job
+from gradcamo.docks.parts.writer import Writer
 from gradcamo.errors import GradcamoError, GradcamoWarning
 
 pytestmark = pytest.mark.gui
@@ -140,7 +143,35 @@ def test_the_thread_of_a_job_that_is_deleted_ends_with_its_step(qtbot):
     qtbot.waitUntil(lambda: len(done) > 2, timeout=30_000)
     owner.deleteLater()
     del owner
-    qtbot.waitUntil(lambda: not jobs(), timeout=30_000)
+    qtbot.waitUntil(lambda: not working(), timeout=30_000)
+
+
+def a_job(where):
+    """A job whose steps alone refer to what stands for a window."""
+
+    def steps(thing):
+        yield id(thing)
+
+    thing, job = QObject(), Job()
+    weakref.finalize(thing, lambda: where.append(threading.current_thread()))
+    job.start(partial(steps, thing))
+
+
+def a_writer(where):
+    writer = Writer()
+    weakref.finalize(writer, lambda: where.append(threading.current_thread()))
+    writer.put("marks", lambda: time.sleep(0.1))
+
+
+@pytest.mark.parametrize("beside", [a_job, a_writer])
+def test_what_a_thread_refers_to_last_is_destroyed_by_the_gui_thread(qapp, beside):
+    where = []
+    beside(where)
+    for thread in (*working(), *working("gradcamo-autosave")):
+        thread.join(30)
+    let_go()
+    QCoreApplication.processEvents()  # what the job had said is dropped with it
+    assert where == [threading.main_thread()]
 
 
 def test_warnings_of_jobs_side_by_side_arrive_and_so_do_those_that_follow(qtbot):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import threading
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
-from gradcamo.docks.parts.worker import NAME
+from gradcamo.docks.parts.threads import let_go, working
 
 EVERY_MS = 250
 """With Python's thresholds old objects are looked at twice a minute at most."""
@@ -36,10 +35,11 @@ class GarbageCollection(QObject):
     def _end(self) -> None:
         """A script may go on without windows, and what still works may outlive them."""
         self._timer.stop()
-        if all(thread.name != NAME for thread in threading.enumerate()):
+        if not working():
             gc.set_threshold(*self._usual)
 
     def _collect(self) -> None:
+        let_go()
         for generation in (2, 1, 0):
             if gc.get_count()[generation] > self._usual[generation]:
                 gc.collect(generation)

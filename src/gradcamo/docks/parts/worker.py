@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from gradcamo.docks.parts.threads import begin
 from gradcamo.errors import GradcamoError
 
-NAME = "gradcamo-job"
+
+class _Voice(QObject):
+    """What a thread speaks with: it has no parent, so that no window takes it along."""
+
+    told = Signal(object, object)  # what happened in the thread, and with what
 
 
 class Job(QObject):
@@ -20,14 +25,14 @@ class Job(QObject):
 
     ``stepped`` brings every item, ``failed`` the exception, and ``ended`` always comes last, with
     True when the iterator ran to its end. One job runs one iterator at a time. Python waits for
-    the thread before it ends, and warnings take the way that they take everywhere.
+    the thread before it ends, and warnings take the way that they take everywhere. A job that is
+    deleted stops after the present step.
     """
 
     began = Signal()
     stepped = Signal(object)
     failed = Signal(object)
     ended = Signal(bool)
-    _told = Signal(object, object)  # what happened in the thread, and with what
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -35,7 +40,9 @@ class Job(QObject):
         self.seconds_per_step: float | None = None
         self._last_step = 0.0
         self._stop, self._abandoned = threading.Event(), threading.Event()
-        self._told.connect(self._on_told)
+        self._voice = _Voice()
+        self._voice.told.connect(self._on_told)
+        self.destroyed.connect(partial(_leave, self._stop, self._abandoned))
 
     @property
     def cancelling(self) -> bool:
@@ -60,11 +67,11 @@ class Job(QObject):
         self._stop.clear()
         self._abandoned.clear()
         self.began.emit()
-        threading.Thread(target=self._run, args=(steps, gentle), name=NAME).start()
+        begin(partial(self._run, steps, gentle))
 
     def tell(self, item: Any) -> None:
         """Bring an item out of the midst of a step, for work that calls back."""
-        self._told.emit("step", item)
+        self._voice.told.emit("step", item)
 
     def cancel(self) -> None:
         """Stop after the step that is being worked on; what came before is kept."""
@@ -81,13 +88,12 @@ class Job(QObject):
         ends = self._abandoned if gentle else self._stop
         try:
             for item in steps():
-                self._told.emit("step", item)
+                self._voice.told.emit("step", item)
                 if ends.is_set():
                     break
-            self._told.emit("end", True)
+            self._voice.told.emit("end", True)
         except BaseException as error:  # a library may end its process: that ends the job alone
-            with suppress(RuntimeError):  # deleted with its window: nobody waits any more
-                self._told.emit("error", error)
+            self._voice.told.emit("error", error)
 
     def _on_told(self, what: str, item: Any) -> None:
         if what == "step":
@@ -99,3 +105,8 @@ class Job(QObject):
             self.failed.emit(item)
         self.running = False
         self.ended.emit(what == "end" and not self.cancelling)
+
+
+def _leave(stop: threading.Event, abandoned: threading.Event, *_: QObject) -> None:
+    stop.set()
+    abandoned.set()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 
 from qtpy.QtCore import QObject, Signal
 
+from gradcamo.docks.parts.threads import begin
+
 
 class Writer(QObject):
     """Runs what it is given in the order of time; of a kind, only the newest that waits.
 
-    The thread is no daemon: Python ends after it, so that what was put is written.
+    Python ends after the thread, so that what was put is written. It has no parent: a window that
+    goes may not take it along while its thread speaks.
     """
 
     failed = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._lock = threading.Lock()
         self._waiting: dict[str, Callable[[], object]] = {}
         self._thread: threading.Thread | None = None
@@ -33,8 +35,7 @@ class Writer(QObject):
             self._waiting.pop(kind, None)
             self._waiting[kind] = write
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="gradcamo-autosave")
-                self._thread.start()
+                self._thread = begin(self._run, "gradcamo-autosave")
 
     def wait(self) -> None:
         """Come back when all is written; not to be called from the window."""
@@ -52,5 +53,4 @@ class Writer(QObject):
             try:
                 write()
             except Exception as error:
-                with contextlib.suppress(RuntimeError):  # the window is gone
-                    self.failed.emit(error)
+                self.failed.emit(error)

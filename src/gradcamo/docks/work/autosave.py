@@ -41,7 +41,7 @@ class Autosave(QObject):
         self._silent = False
         self._again = False
         self.looking = Job(session)
-        self.writing = Writer(self)
+        self.writing = Writer()
         session.labels_changed.connect(self._look)
         session.stack_changed.connect(self._look)
         session.auditing.stepped.connect(self._on_stepped)

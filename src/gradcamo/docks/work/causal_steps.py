@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from gradcamo.docks.parts.worker import NAME, Job
+from gradcamo.docks.parts.threads import begin
+from gradcamo.docks.parts.worker import Job
 from gradcamo.settings import AuditSettings, SwapSettings
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def left_on_cancel(work: Callable[[Callable[[str, int, int], None]], T], tell: T
         except Exception as error:
             brought.put((None, error))
 
-    threading.Thread(target=run, name=NAME).start()
+    begin(run)
     while True:
         try:
             value, error = brought.get(timeout=OFTEN)

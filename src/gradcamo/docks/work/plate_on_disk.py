@@ -43,7 +43,7 @@ class PlateOnDisk(QObject):
         self.table: pd.DataFrame | None = None
         self.found: pd.DataFrame | None = None
         self.reading, self.opening, self.saving = Job(session), Job(session), Job(session)
-        self._writing = Writer(self)
+        self._writing = Writer()
         self._writing.failed.connect(self.failed)
         self.reading.stepped.connect(self._on_read)
         self.reading.ended.connect(self._on_end)
