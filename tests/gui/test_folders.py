@@ -378,6 +378,15 @@ def test_a_folder_is_audited_as_it_was_told(viewer, window, tmp_path, scheduler,
     assert (tmp_path / "out" / "report.html").is_file()
     assert len(window.plate.results.cells) == 6
     qtbot.waitUntil(lambda: not run.audit.job.running, timeout=20_000)
+    another = Path(shutil.copytree(PLATES / "plane_files", tmp_path / "another"))
+    for image in another.rglob("*.tiff"):
+        image.write_bytes(image.read_bytes() + b" ")
+    with qtbot.waitSignal(dock.plate.reading.ended, timeout=20_000):
+        dock.load(another)
+    with qtbot.waitSignal(run.audit.job.ended, timeout=20_000):
+        run.audit.start(tmp_path / "out", scheduler, umap_cells=0)
+    assert "holds the results of another plate, 2 stacks such as" in run.message.text()
+    pd.testing.assert_frame_equal(gc.read_table(tmp_path / "out" / "cells.parquet"), cells)
 
 
 @pytest.mark.shown

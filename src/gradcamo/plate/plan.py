@@ -15,6 +15,7 @@ from gradcamo.auditing.matching import refuse_other_spellings
 from gradcamo.files.landing import refuse_full
 from gradcamo.files.links import as_named
 from gradcamo.files.misfits import refuse_found
+from gradcamo.plate.belonging import refuse_another_plate
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.estimate import sample_stacks
 from gradcamo.plate.folder import PlateFolder
@@ -101,7 +102,7 @@ def plan_plate(
     Raises
     ------
     GradcamoError
-        If the plate or the checkpoint cannot be read.
+        If the plate or the checkpoint cannot be read, or the folder holds results of another plate.
     """
     from gradcamo.networks.resolve import as_checkpoint
     from gradcamo.plate.cluster import local_workers
@@ -113,6 +114,7 @@ def plan_plate(
     donors = bank.hash if bank and settings.causal else ""
     folder = PlateFolder(as_named(out), network.hash, settings, donors).with_layer(network)
     rows = open_plate(plate, settings)
+    refuse_another_plate(rows, out)
     refuse_other_spellings(rows, network, "the plate")
     jobs = stack_jobs(rows, folder)
     places = [i for i, job in enumerate(jobs) if not folder.landed(job.name, job.inputs)]

@@ -19,6 +19,7 @@ from gradcamo.errors import GradcamoError
 from gradcamo.files.landing import refuse_full
 from gradcamo.files.links import as_named
 from gradcamo.logs import hand_on
+from gradcamo.plate.belonging import refuse_another_plate
 from gradcamo.plate.checked_rows import open_plate
 from gradcamo.plate.folder import PlateFolder, load_named
 from gradcamo.plate.headers import refuse_misfit
@@ -81,7 +82,8 @@ def audit_plate(
     ------
     GradcamoError
         If the plate or checkpoint cannot be read, no scheduler answers, or the folder cannot be
-        written. A stack that fails is named in the summary and stops nothing.
+        written, or holds results of another plate. A stack that fails is named in the summary and
+        stops nothing.
 
     Examples
     --------
@@ -117,6 +119,7 @@ def plate_steps(
 
     settings = settings or PlateSettings()
     rows = open_plate(plate, settings)
+    refuse_another_plate(rows, out)
     refuse_misfits(rows)
     network = as_checkpoint(checkpoint, "an audit of a plate")
     refuse_other_spellings(rows, network, "the plate")
