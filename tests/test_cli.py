@@ -1,6 +1,7 @@
 """The command line says what it takes, does what the library does, and fails in one line."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def test_every_setting_is_a_flag_with_the_settings_own_help(command, model):
             flag = f"--{name}-{part}" if part else f"--{name}"
             assert flag.replace("_", "-") in shown
             assert inner.description.split()[0] in shown
+
+
+@pytest.mark.parametrize("width", ["80", "100"])
+def test_help_says_all_that_it_has_to_say(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", width)
+    for command in ([], *([name] for name in main.commands)):
+        shown = run(*command, "--help").output
+        assert "..." not in re.sub(r"(INTEGER|FLOAT|ARGS\])\.\.\.", "", shown), command
+        assert "[default: ]" not in " ".join(shown.split()), command
+        assert max(map(len, shown.splitlines())) <= 80
+    listed = " ".join(run("--help").output.partition("Commands:")[2].split())
+    for command in main.commands.values():
+        assert " ".join(command.help.partition("\n\n")[0].split()) in listed
 
 
 def test_flags_left_out_leave_the_default():

@@ -67,6 +67,13 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with its whole first sentence, which click would cut to one line."""
+        told = {name: self.commands[name] for name in self.list_commands(ctx)}
+        whole = max(len(command.help or "") for command in told.values())
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told[name].get_short_help_str(whole)) for name in told])
+
 
 def _of_system(error: OSError, ctx: click.Context) -> str:
     """Which file the system would not give, and why."""

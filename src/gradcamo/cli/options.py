@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -100,7 +100,7 @@ def _is_model(annotation: Any) -> bool:
 
 def _option(name: str, info: FieldInfo) -> Callable:
     default = info.get_default(call_default_factory=True)
-    shown = "" if default is None else f"  [default: {_shown(default)}]"
+    shown = "" if default in (None, ()) else f"  [default: {_shown(default)}]"
     flag = _flag([name])
     if info.annotation is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=_help(info) + shown)
@@ -129,7 +129,8 @@ def _type(info: FieldInfo) -> dict[str, Any]:
         if Ellipsis in parts:
             metavar = "NAME,NAME…" if parts[0] is str else "NUMBER,NUMBER…"
             return {"type": _Names(), "metavar": metavar}
-        return {"type": parts[0], "nargs": len(parts)}
+        kind = get_args(parts[0])[0] if get_origin(parts[0]) is Annotated else parts[0]
+        return {"type": kind, "nargs": len(parts)}
     return {"type": annotation}
 
 
