@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 
 import gradcamo as gc
+from gradcamo.cli.commands import main
 from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.kept_plates import keep_told, kept_told
 from gradcamo.files.plates import untold_plate
@@ -485,3 +487,37 @@ def test_the_layouts_of_the_page_are_recognised_as_it_says(tmp_path):
         said = labels.format(well=well, site=site, z="{z}")
         assert plate["labels"][0] == str(folder.resolve() / said)
         assert gc.read_labels(plate.iloc[0]).shape == (1, 8, 8)
+
+
+def notes(*args):
+    """What `gradcamo table` says is not known."""
+    result = CliRunner().invoke(main, ["table", *map(str, args)])
+    assert result.exit_code == 0, result.output
+    return [line for line in result.stderr.splitlines() if line.startswith("Note: ")]
+
+
+def test_what_a_folder_does_not_tell_is_said_with_the_flag_that_does(tmp_path):
+    stack = np.zeros((2, 4, 64, 64), np.uint16)
+    for well in ("D02", "E02"):
+        tifffile.imwrite(tmp_path / f"{well}_s1.tif", stack)
+    axes, labels, treatments = notes(tmp_path)
+    assert re.search(r"channels and voxel size are not known: .*\(--axes", axes)
+    assert "no label images are used: name their files with --labels, such as" in labels
+    assert "--layout" in treatments
+    told = (tmp_path, "--axes", "CZYX")
+    size, _, _ = notes(*told)
+    assert "not known along z, y, x: say it with --spacing" in size
+    told += ("--spacing", "?,0.3,0.3")
+    assert "not known along z: say it with --spacing" in notes(*told)[0]
+    told = (*told[:-1], "1,0.3,0.3")
+    assert len(notes(*told)) == 2
+    for well in ("D02", "E02"):
+        tifffile.imwrite(tmp_path / f"{well}_s1_labels.tif", stack[0])
+    labels, _ = notes(*told)
+    assert "are used, though 2 lie there: name their files" in labels
+    told += ("--labels", "{well}_s{site}_labels.tif")
+    (treatments,) = notes(*told)
+    (tmp_path / "layout.csv").write_text("well,treatment\nD02,control\nE02,drug\n")
+    told += ("--layout", tmp_path / "layout.csv")
+    assert notes(*told, "-o", tmp_path / "plate.csv") == []
+    assert notes(tmp_path / "plate.csv") == []  # a table says what it says

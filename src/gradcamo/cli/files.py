@@ -21,6 +21,7 @@ def table(folder: Path, out: Path | None, settings: s.FolderSettings) -> None:
 
     The table is what the other commands take for a plate; further columns may be added to it.
     """
+    from gradcamo.files.folder_summary import untold
     from gradcamo.files.landing import landing, refuse_unwritable
     from gradcamo.files.plates import plate_as_told
 
@@ -30,12 +31,12 @@ def table(folder: Path, out: Path | None, settings: s.FolderSettings) -> None:
     click.echo(rows.attrs.get("recognised", f"{len(rows)} stacks"))
     if out is None:
         click.echo(rows.head(8).to_string(index=False, max_colwidth=60))
-        return
-    with landing(out) as scratch:
-        rows.to_csv(scratch, index=False)
-    click.echo(f"written to {out}")
-    if not rows["treatment"].any():
-        click.echo("Note: no treatments are known; name a --layout, or type them in", err=True)
+    else:
+        with landing(out) as scratch:
+            rows.to_csv(scratch, index=False)
+        click.echo(f"written to {out}")
+    for note in untold(rows):
+        click.echo(f"Note: {note}", err=True)
 
 
 @click.command()

@@ -33,7 +33,10 @@ def train(plate: Path, out: Path, resume: bool, settings: s.TrainSettings) -> No
 @click.argument("plate", metavar="PLATE", type=click.Path(path_type=Path))
 @NETWORK
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="bank to write (default: beside the checkpoint)"
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="bank to write (default: beside the checkpoint)",
 )
 @settings_options(s.DonorSettings)
 def donors(plate: Path, checkpoint_path: Path, out: Path | None, settings: s.DonorSettings) -> None:

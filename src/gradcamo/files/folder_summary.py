@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from gradcamo.datatypes import unknown_axes
 from gradcamo.files.channel_names import names_of, pairs_of
-from gradcamo.files.voxel_size import filled
+from gradcamo.files.voxel_size import filled, spacing_of
 from gradcamo.words import counted
 
 if TYPE_CHECKING:
@@ -39,6 +41,41 @@ def in_words(table: pd.DataFrame) -> str:
     return (
         f"{found['layout']}: {', '.join(filter(None, parts))}"
         f"{'; left out: ' + ', '.join(left) if left else ''}"
+    )
+
+
+def untold(table: pd.DataFrame) -> list[str]:
+    """What neither the files of a folder nor its owner told, and the flag that tells it."""
+    found = table.attrs.get("found")
+    if not found:
+        return []
+    said = []
+    if found["unread"]:
+        said.append(f"channels and voxel size are not known: {found['unread']}")
+    elif axes := unknown_axes(spacing_of(known) if (known := spacing_in(table)) else None):
+        said.append(
+            f"the voxel size is not known along {axes}: say it with --spacing, z,y,x in µm, such "
+            "as --spacing 0.6,0.35,0.35"
+        )
+    if "labels" not in table or not table["labels"].any():
+        said.append(_no_labels(found))
+    if not table["treatment"].any():
+        said.append(
+            "no treatments are known: name a CSV of well, treatment with --layout, or type them "
+            "into the table that -o writes"
+        )
+    return said
+
+
+def _no_labels(found: Mapping[str, Any]) -> str:
+    without = "without labels 'gradcamo plate' segments the cells itself"
+    if found["layout"] == "OME-Zarr plate":
+        return f"there are no label images in the plate; {without}"
+    there = found["left_out"].get("label images", 0)
+    lie = f", though {there:,} lie{'s' * (there == 1)} there" if there else ""
+    return (
+        f"no label images are used{lie}: name their files with --labels, such as "
+        "--labels '{well}_s{site}_labels.tif'; " + without
     )
 
 
