@@ -765,10 +765,41 @@ def test_fields_without_cells_and_with_partial_cells_alone_are_results(plate, mo
     assert audit_stack(jobs[2]).reason == ""
     summary = audit_plate(rows.iloc[:3], model, tmp_path / "out", SETTINGS)
     assert summary.computed == 0
+    assert summary.exit_status == 0
+    (said,) = [text for text in summary.cautions if "no cells" in text]
+    assert said.startswith(f"1 of 3 stacks holds no cells ({stack_name(rows.loc[0])}): look at")
     table = read_table(tmp_path / "out/cells.parquet")
     assert (table["image"] == rows["image"][1]).sum() == 1
     cells = np.unique(gc.read_labels(rows["labels"][2]))
     assert (table["image"] == rows["image"][2]).sum() == np.count_nonzero(cells)
+
+
+def test_a_plate_without_any_cell_says_so_and_fails(plate, model, tmp_path):
+    rows = gc.read_plate(copy_plate(plate, tmp_path / "plate")).iloc[:3]
+    for labels in rows["labels"]:
+        write_labels(labels, np.zeros_like(gc.read_labels(labels)))
+    out = tmp_path / "out"
+    folder = open_folder(gc.Checkpoint.load(model), out, SETTINGS)
+    assert [audit_stack(job).reason for job in stack_jobs(rows, folder)] == ["", "", ""]
+    summary = audit_plate(rows, model, out, SETTINGS, "tcp://nobody-is-needed:1")
+    assert (summary.cells, summary.failed, summary.exit_status) == (0, {}, 1)
+    assert json.loads((out / "summary.json").read_text())["exit_status"] == 1
+    names = ", ".join(stack_name(row) for _, row in rows.iterrows())
+    said = f"none of the 3 stacks holds a cell ({names}): look at their labels"
+    assert f"caution: {said}" in str(summary)
+    assert f"N{said[1:]}" in (out / "report.html").read_text(encoding="utf-8")
+    assert read_table(out / "cells.parquet").attrs["recipe"]["cautions"] == list(summary.cautions)
+
+
+def test_a_plate_whose_cells_are_all_partial_says_so(plate, model, tmp_path):
+    rows = gc.read_plate(copy_plate(plate, tmp_path / "plate")).iloc[:1]
+    edge = np.zeros_like(gc.read_labels(rows["labels"][0]))
+    edge[2:4, :9, 40:60], edge[2:4, 40:60, :9] = 5, 7
+    write_labels(rows["labels"][0], edge)
+    folder = open_folder(gc.Checkpoint.load(model), tmp_path / "out", SETTINGS)
+    assert audit_stack(stack_jobs(rows, folder)[0]).cells == 2
+    summary = audit_plate(rows, model, tmp_path / "out", SETTINGS, "tcp://nobody-is-needed:1")
+    assert "none of the 2 cells is whole: all are cut by the y or x" in str(summary)
 
 
 def test_cells_treated_otherwise_than_their_stack_are_told_apart(

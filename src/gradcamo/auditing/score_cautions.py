@@ -27,6 +27,7 @@ def verdicts(
     seen = inside[scored(inside)]
     said = [
         one_class(inside, recipe, limits),
+        _all_partial(table, inside),
         unscored(inside, seen, limits),
         _unreachable(inside, recipe.get("settings", {}).get("cutoff"), limits),
         _at_chance(seen, limits),
@@ -57,6 +58,15 @@ def one_class(
         f"all {len(called):,} cells are called {called['predicted'].iloc[0]}, with a median "
         f"confidence of {confidence:.2f} where guessing has {chance:.2f}: the network hardly tells "
         "its classes apart; is it trained, and were its crops prepared like these?"
+    )
+
+
+def _all_partial(table: pd.DataFrame, inside: pd.DataFrame) -> str | None:
+    if table.empty or len(inside):
+        return None
+    return (
+        f"none of the {len(table):,} cells is whole: all are cut by the y or x border of their "
+        "stack, and not scored"
     )
 
 

@@ -42,7 +42,8 @@ def plate(
 ) -> None:
     """Audit every stack of PLATE: a CSV, an OME-Zarr plate, or a folder of named files.
 
-    The exit status is 1 if any stack is missing from the table, or a dry run finds one that would.
+    The exit status is 1 if any stack is missing from the table, none has a cell, or a dry run
+    finds one that would be missing.
     """
     from gradcamo.auditing.causal import find_bank
 

@@ -24,11 +24,11 @@ def gather_stacks(
 
     Rows carry the plate's columns; a column ``split`` says which wells the network was trained
     on, where that is known (`splits_of`). ``facts`` of the recipe are what the stacks' own recipes
-    give rise to say, and the treatments of cells that they lack.
+    give rise to say, the treatments of cells that they lack, and which stacks have none.
     """
     from gradcamo.files.treatments import treatment_of_cells
 
-    tables, profiles, said, exposures = [], [], [], []
+    tables, profiles, said, exposures, empty = [], [], [], [], []
     recipes: list[Mapping[str, Any]] = []
     done = set(landed)
     if (split := splits_of(plate, folder)).any():
@@ -38,6 +38,8 @@ def gather_stacks(
         if name not in done:
             continue
         stack = read_profiles(folder.cells(name))
+        if stack.table.empty:
+            empty.append(name)
         recipes.append(stack.recipe)
         exposures.append((row, stack.recipe.get("causal", {})))
         carried = row.drop(["labels", "cells"], errors="ignore")
@@ -64,6 +66,8 @@ def gather_stacks(
     if asked := [how for _, how in exposures if how]:  # a field without cells has none
         recipe["causal"] = {k: v for k, v in asked[0].items() if k != "medians"}
         said += exposure_cautions(exposures)
+    if empty:
+        said.append(_without_cells(empty, len(recipes)))
     recipe["settings"] = folder.settings.audit.model_dump()
     recipe["plate"] = folder.settings.model_dump(mode="json", exclude={"audit"})
     recipe["stacks"] = len(done)
@@ -75,6 +79,18 @@ def gather_stacks(
     }
     recipe["input_files"] = [str(image) for image in plate["image"]]
     return cells, np.concatenate(profiles), recipe
+
+
+def _without_cells(names: Sequence[str], of: int) -> str:
+    """What to say of stacks that hold no cell."""
+    listed = ", ".join(names[:6]) + " …" * (len(names) > 6)
+    said = f"{len(names)} of {of} stacks {'holds' if len(names) == 1 else 'hold'} no cells"
+    if len(names) == of:
+        said = f"none of the {of} stacks holds a cell"
+    return (
+        f"{said} ({listed}): look at their labels, or segment them with another model, diameter or "
+        "channel"
+    )
 
 
 def _pictured(labels: pd.Series, thumbnails: Path) -> pd.Series:

@@ -76,7 +76,8 @@ def audit_plate(
     Returns
     -------
     PlateSummary
-        What the run came to; ``exit_status`` is 0 if every stack is in the table.
+        What the run came to; ``exit_status`` is 0 if every stack is in the table, and the
+        table has cells.
 
     Raises
     ------

@@ -68,8 +68,8 @@ class PlateSummary:
 
     @property
     def exit_status(self) -> int:
-        """0: every stack is in the table; 1: some are not, or the run was stopped."""
-        return int(bool(self.failed or self.missing or self.trouble))
+        """0: every stack is in the table; 1: some are not, none has a cell, or it was stopped."""
+        return int(bool(self.failed or self.missing or self.trouble or not self.cells))
 
     def __str__(self) -> str:
         landed = self.stacks - len(self.failed) - len(self.missing)
