@@ -6,6 +6,8 @@ import time
 
 import pytest
 from conftest import docked, scored_label
+from qtpy.QtCore import QCoreApplication
+from qtpy.QtGui import QCloseEvent, QHideEvent, QShowEvent
 
 from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
@@ -21,16 +23,18 @@ MINUTES = 300_000
 
 
 def closed(viewer, qtbot, job, steps: int) -> list:
-    """Close the window after so many steps; what the job brought from then on."""
-    seen, later = [], []
+    """Close the window after so many steps; what the thread brought from then on, unheard."""
+    seen, told = [], []
     job.stepped.connect(seen.append)
     qtbot.waitUntil(lambda: len(seen) >= steps, timeout=MINUTES)
     assert job.running
-    job.stepped.connect(later.append)
+    job._voice.told.connect(lambda what, item: told.append((what, item)))
     viewer.window.close()  # as the cross in its corner does
+    seen.clear()
     qtbot.waitUntil(lambda: not job.running, timeout=MINUTES)
     qtbot.waitUntil(lambda: not working(), timeout=MINUTES)
-    return later
+    assert seen == []
+    return [item for what, item in told if what == "step"]
 
 
 @pytest.mark.shown
@@ -77,3 +81,17 @@ def test_scoring_the_layers_ends_too(session, small_plate, viewer, qtbot):
     dock.start()
     later = closed(viewer, qtbot, dock.job, 1)
     assert all(step.result is None for step in later)
+
+
+@pytest.mark.shown
+def test_a_window_that_is_hidden_after_closing_was_refused_works_when_it_is_back(
+    session, viewer, qtbot
+):
+    window = viewer.window._qt_window
+    QCoreApplication.sendEvent(window, QCloseEvent())  # to filters; napari's answer is no matter
+    QCoreApplication.sendEvent(window, QHideEvent())
+    assert session.signalsBlocked()
+    QCoreApplication.sendEvent(window, QShowEvent())
+    with qtbot.waitSignal(session.loading.ended, timeout=30_000):
+        session.loading.start(lambda: iter([]))
+    assert not session.signalsBlocked()

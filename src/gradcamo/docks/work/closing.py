@@ -29,6 +29,15 @@ class Closing(QObject):
         if event.type() == QEvent.Type.Close:  # napari may ask, and the user may say no
             self._asked = True
         elif event.type() == QEvent.Type.Hide and self._asked and not event.spontaneous():
-            for job in (*self.session.findChildren(Job), *watched.findChildren(Job)):
-                job.abandon()
+            self._hush(watched, True)
+        elif event.type() == QEvent.Type.Show and self._asked:  # hidden after a no, and back
+            self._asked = False
+            self._hush(watched, False)
         return False
+
+    def _hush(self, window: QObject, hush: bool) -> None:
+        """Leave what runs and say nothing more: those that would listen go in any order."""
+        for job in (*self.session.findChildren(Job), *window.findChildren(Job)):
+            job.abandon()
+            job.blockSignals(hush)
+        self.session.blockSignals(hush)
