@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import tifffile
 import zarr
 
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.labels import read_labels
 from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
 from gradcamo.files.plates import read_plate
@@ -332,6 +333,47 @@ def test_a_layout_and_labels_complete_a_folder(files):
     layout.write_text("well,treatment\nD02,control\n")
     with pytest.raises(GradcamoError, match="no treatment for the wells B10"):
         plate_from_folder(files, layout=layout)
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        ("well,treatment\nD2,control\nB10,drug\n", None),
+        ("well,treatment\nD2,control\nB10,drug\nC7,\n", None),  # a row for a well left empty
+        ("well,treatment\nD2,control\nB10,drug\nC7,drug\nA01,drug\n", r"2 wells \(C7, A01\)"),
+        (
+            "plate,well,treatment\nrun7,D2,c\nrun7,B10,d\nrun8,D2,c\nrun8,A1,d\n",
+            r"1 plate \(run8\)",
+        ),
+        (
+            "plate,well,treatment\nrun7,D2,c\nrun7,B10,d\nrun7,A1,d\nrun8,D2,c\n",
+            r"1 well \(A1\) and 1 plate \(run8\)",
+        ),
+        (
+            "well,site,treatment\nD2,1,c\nD2,2,c\nD2,10,c\nB10,1,d\nB10,2,d\nB10,10,d\nB10,3,d\n",
+            r"1 site \(B10 3\)",
+        ),
+    ],
+)
+def test_wells_of_a_layout_that_the_folder_lacks_are_said(files, layout, said, recwarn):
+    path = files.parent / "layout.csv"
+    path.write_text(layout)
+    plate = plate_from_folder(files, layout=path)
+    assert len(plate) == 6
+    notes = [str(one.message) for one in recwarn if "layout.csv" in str(one.message)]
+    assert plate.attrs["found"]["notes"] == notes
+    assert bool(notes) == bool(said)
+    if said:
+        assert re.search(
+            rf"layout\.csv names {said}, of which .*{files.name} has no stack$", notes[0]
+        )
+
+
+def test_wells_that_an_ome_zarr_plate_lacks_are_said(zarr_plate, tmp_path):
+    (tmp_path / "l.csv").write_text("well,treatment\nB03,drug\nD02,control\nH12,drug\n")
+    with pytest.warns(GradcamoWarning, match=r"names 1 well \(H12\), of which"):
+        plate = plate_from_zarr(zarr_plate, layout=tmp_path / "l.csv")
+    assert "H12" in plate.attrs["found"]["notes"][0]
 
 
 def test_patterns_may_span_folders_and_name_further_columns(files):

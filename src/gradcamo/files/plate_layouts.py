@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from gradcamo.errors import GradcamoError
+from gradcamo.errors import GradcamoError, GradcamoWarning
 from gradcamo.files.plate_checks import PATHS, STACK, checked
 from gradcamo.files.spellings import refuse_spellings
 from gradcamo.files.text_tables import read_text_table, refuse_separator, rows
 from gradcamo.files.told import TOLD
 from gradcamo.files.wells import well_name
+from gradcamo.words import counted
 
 _WELL = ("well", "well_position", "well_id", "well_name", "wellposition", "position")
 _TREATMENT = (
@@ -35,26 +37,35 @@ def laid_out(
     layout: str | Path | None,
     source: Path,
     columns: LayoutColumns | None = None,
-) -> pd.DataFrame:
-    """Stacks with the treatments of a layout, in the order of a plate.
+) -> tuple[pd.DataFrame, list[str]]:
+    """Stacks with the treatments of a layout, in the order of a plate; what the layout has beside.
+
+    Treated wells of the layout that have no stack are warned of, and returned in words.
 
     Raises
     ------
     GradcamoError
         If the layout lacks columns or a well, or names a well twice.
     """
+    notes: list[str] = []
     if layout is None:
         table = table.assign(treatment=table.get("treatment", ""))
     else:
-        table = _merged(table, layout, columns or LayoutColumns())
+        table, beside = _merged(table, layout, columns or LayoutColumns())
+        notes = [f"{layout} names {beside}, of which {source} has no stack"] * bool(beside)
+    for note in notes:
+        warnings.warn(note, GradcamoWarning, stacklevel=2)
     order = table.assign(number=pd.to_numeric(table["site"], errors="coerce"))
     table = order.sort_values(["plate", "well", "number", "site"]).drop(columns="number")
     first = ["image", *(["labels"] if "labels" in table else []), *STACK, "treatment"]
     table = table[[*first, *(name for name in table if name not in first)]]
-    return checked(table.reset_index(drop=True), source, may_be_empty=("treatment",))
+    return checked(table.reset_index(drop=True), source, may_be_empty=("treatment",)), notes
 
 
-def _merged(table: pd.DataFrame, layout: str | Path, columns: LayoutColumns) -> pd.DataFrame:
+def _merged(
+    table: pd.DataFrame, layout: str | Path, columns: LayoutColumns
+) -> tuple[pd.DataFrame, str]:
+    """Stacks with what the layout says of them, and what it names that has no stack."""
     wells = _read(layout, columns)
     keys = ["place"]
     if "plate" in wells:
@@ -78,6 +89,7 @@ def _merged(table: pd.DataFrame, layout: str | Path, columns: LayoutColumns) -> 
             "rename them"
         )
     table = table.assign(place=table["well"].map(well_name))
+    beside = _beside(wells, table, keys)
     table = table.merge(wells.drop(columns="well"), "left", on=keys).drop(columns="place")
     lost = table[table["treatment"].isna()]["well"].unique()
     if len(lost):
@@ -86,7 +98,28 @@ def _merged(table: pd.DataFrame, layout: str | Path, columns: LayoutColumns) -> 
             f"{' …' if len(lost) > 8 else ''}: add them; it has "
             f"{', '.join(wells['place'].unique()[:8])}{' …' if len(wells) > 8 else ''}"
         )
-    return table
+    return table, beside
+
+
+def _beside(wells: pd.DataFrame, table: pd.DataFrame, keys: list[str]) -> str:
+    """Wells, or their sites, and whole plates that were treated and have no stack, in words."""
+    treated = wells[wells["treatment"] != ""]
+    plates: list[str] = []
+    if "plate" in keys:
+        of_others = ~treated["plate"].isin(table["plate"])
+        plates = list(treated.loc[of_others, "plate"].unique())
+        treated = treated[~of_others]
+    there = set(table[keys].itertuples(index=False, name=None))
+    lacking = [row not in there for row in treated[keys].itertuples(index=False, name=None)]
+    shown = [*(["plate"] if table["plate"].nunique() > 1 and "plate" in keys else []), "well"]
+    shown += ["site"] if "site" in keys else []
+    names = list(treated.loc[lacking, shown].agg(" ".join, axis=1)) if any(lacking) else []
+    found = (("site" if "site" in keys else "well", names), ("plate", plates))
+    return " and ".join(
+        f"{counted(len(which), what)} ({', '.join(which[:8])}{' …' * (len(which) > 8)})"
+        for what, which in found
+        if which
+    )
 
 
 def _read(layout: str | Path, columns: LayoutColumns) -> pd.DataFrame:

@@ -95,7 +95,7 @@ def folder_steps(
     table = pd.DataFrame(rows).astype(str)
     if labels is not None:
         table["labels"] = _label_names(root, labels, found.stacks)
-    table = laid_out(table, layout, root, columns)
+    table, beside = laid_out(table, layout, root, columns)
     first, why = _first_readable(table["image"], axes)
     of = {stack.name: stack for stack in found.stacks}
     said = pd.DataFrame([_said(of[name], found.prefix, first) for name in table["image"]])
@@ -103,14 +103,14 @@ def folder_steps(
     left_out = dict(found.left_out)
     if labels is not None:
         left_out.pop("label images", None)
-    _note(table, found.name, first, why, left_out, notes)
+    _note(table, found.name, first, why, left_out, [*notes, *beside])
     return table
 
 
-def note_first(table: pd.DataFrame, layout: str) -> None:
+def note_first(table: pd.DataFrame, layout: str, notes: Sequence[str] = ()) -> None:
     """Note channels, planes and voxel size of the first stack in a plate's attributes."""
     rows = (row for _, row in table.iterrows())
-    _note(table, layout, *_first_readable(rows), {})
+    _note(table, layout, *_first_readable(rows), {}, notes)
 
 
 def _complete(stack: StackFiles, root: Path) -> None:
@@ -241,8 +241,8 @@ def plate_from_zarr(
     table = pd.DataFrame(found, columns=["image", "labels", *STACK, "acquisition"])
     if table["acquisition"].nunique() < 2:
         table = table.drop(columns="acquisition")
-    table = laid_out(table, layout, path, columns)
-    note_first(table, "OME-Zarr plate")
+    table, beside = laid_out(table, layout, path, columns)
+    note_first(table, "OME-Zarr plate", beside)
     return table
 
 
