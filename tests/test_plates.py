@@ -66,6 +66,36 @@ def test_a_plate_saved_by_a_spreadsheet_reads_alike(folder):
     assert read_plate(folder / "excel.csv").equals(plain)
 
 
+def test_a_plate_in_parquet_reads_like_its_csv(folder):
+    path = write(folder, *LINES)
+    plain, text = read_plate(path), pd.read_csv(path, dtype=str, keep_default_na=False)
+    text.to_parquet(folder / "text.parquet")
+    assert read_plate(folder / "text.parquet").equals(plain)
+    typed = text.assign(
+        site=[1, 2, 1], batch=pd.Series([7, 8, None]), labels=text["labels"].replace("", None)
+    )
+    typed["dose µM"] = [0.0, 0.06, 1000.0]
+    typed.set_index("well").to_parquet(folder / "typed.parquet")  # an index is a column, too
+    plate = read_plate(folder / "typed.parquet")
+    assert (
+        plate[list(plain)]
+        .drop(columns=["dose µM", "batch"])
+        .equals(plain.drop(columns=["dose µM", "batch"]))
+    )
+    assert list(plate["dose µM"]) == ["0", "0.06", "1000"]
+    assert list(plate["batch"]) == ["7", "8", ""]
+    typed.drop(columns="site").to_parquet(folder / "lacking.parquet")
+    with pytest.raises(GradcamoError, match=r"lacking\.parquet lacks the columns site \(it has im"):
+        read_plate(folder / "lacking.parquet")
+    damaged = folder / "damaged.parquet"
+    damaged.write_bytes((folder / "text.parquet").read_bytes()[:-200])
+    with pytest.raises(GradcamoError, match=r"damaged\.parquet cannot be read as Parquet.*or save"):
+        read_plate(damaged)
+    text.iloc[:0].to_parquet(folder / "empty.parquet")
+    with pytest.raises(GradcamoError, match=r"empty\.parquet has no rows"):
+        read_plate(folder / "empty.parquet")
+
+
 def test_missing_columns_are_named_beside_those_found(folder):
     path = write(folder, "a,b\n", header="image,well\n")
     with pytest.raises(GradcamoError, match=r"lacks the columns plate, site, treatment.*it has im"):

@@ -36,8 +36,9 @@ def read_plate(
     Parameters
     ----------
     path : path
-        A CSV with the columns image, plate, well, site, treatment, optionally labels, cells (a
-        CSV of label, treatment for single cells), axes, channel_names, spacing_um and any others;
+        A CSV, or a Parquet file, with the columns image, plate, well, site, treatment, optionally
+        labels, cells (a table of label, treatment for single cells), axes, channel_names,
+        spacing_um and any others;
         paths in it are relative to it (of a link: to the link, where nothing lies there to the
         table that it leads to) and may have gaps, as in `read_stack`.
         Or a folder of files, whose layout is recognised, or an OME-Zarr plate.
@@ -106,13 +107,13 @@ def _steps(
                 f"{path} is a table, which names its images and treatments itself: {given[0]}=… is "
                 "for a folder of files"
             )
-        return _from_csv(path)
+        return _from_table(path)
     if is_zarr(path):
         return plate_from_zarr(path, labels, layout, columns)
     return (yield from folder_steps(path, pattern, labels, layout, axes, columns))
 
 
-def _from_csv(path: Path) -> pd.DataFrame:
+def _from_table(path: Path) -> pd.DataFrame:
     table = read_text_table(path, REQUIRED)
     names = [name for name in PATHS if name in table]
     folder = _folder_of(path, [value for name in names for value in table[name] if value])

@@ -1,4 +1,4 @@
-"""CSV tables with every value as the text that stands in the file."""
+"""CSV and Parquet tables with every value as the text that stands in the file, or would."""
 
 from __future__ import annotations
 
@@ -14,18 +14,23 @@ from gradcamo.errors import GradcamoError
 
 
 def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
-    """A CSV with every value as text, spaces around it removed.
+    """A CSV, or a Parquet file, with every value as text, spaces around it removed.
 
     Its index counts the rows from the first line on, blank ones too, as `rows` expects it.
 
     Raises
     ------
     GradcamoError
-        If the file is missing, no CSV, lacks a required column, or a row has too many values.
+        If the file is missing, neither CSV nor Parquet, lacks a required column, or a row has too
+        many values.
     """
     path = Path(path)
     if not path.is_file():
         raise GradcamoError(f"there is no table {path}: check the path")
+    if _is_parquet(path):
+        typed = _from_parquet(path)
+        _refuse_header([str(name) for name in typed], required, path)
+        return typed
     lines: list[list[str]] = []
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -44,13 +49,7 @@ def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
         ) from error
     numbered = [(i, line) for i, line in enumerate(lines, -1) if line not in ([], [""])]
     header = numbered[0][1] if numbered else []
-    if missing := [name for name in required if name not in header]:
-        refuse_separator(header, path)
-        raise GradcamoError(
-            f"{path} lacks the columns {', '.join(missing)} (it has {', '.join(header)}): add them"
-        )
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
-        raise GradcamoError(f"{path} has the columns {', '.join(repeated)} twice: rename them")
+    _refuse_header(header, required, path)
     width = len(header)
     if long := [(i, len(line)) for i, line in numbered if any(line[width:])]:
         raise GradcamoError(
@@ -59,6 +58,55 @@ def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
         )
     table = [(line + [""] * width)[:width] for _, line in numbered[1:]]
     return pd.DataFrame(table, [i for i, _ in numbered[1:]], header, dtype=str)
+
+
+def _refuse_header(header: list[str], required: Sequence[str], path: Path) -> None:
+    if missing := [name for name in required if name not in header]:
+        refuse_separator(header, path)
+        raise GradcamoError(
+            f"{path} lacks the columns {', '.join(missing)} (it has {', '.join(header)}): add them"
+        )
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise GradcamoError(f"{path} has the columns {', '.join(repeated)} twice: rename them")
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:  # said when it is read
+        return False
+
+
+def _from_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        read = pq.read_table(path)
+        columns = [
+            [as_text(value).strip() for value in column.to_pylist()] for column in read.columns
+        ]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        raise GradcamoError(
+            f"{path} cannot be read as Parquet ({first}): it may be damaged; make it again, or "
+            "save the table as UTF-8 CSV"
+        ) from error
+    return pd.DataFrame(list(zip(*columns, strict=True)), None, read.column_names, dtype=str)
+
+
+def as_text(value: Any) -> str:
+    """A value of a typed table as a CSV would hold it; empty where it is missing.
+
+    >>> as_text(0.06), as_text(7.0), as_text(None), as_text("02")
+    ('0.06', '7', '', '02')
+    """
+    if value is None or value is pd.NA or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():  # whole numbers where some are missing
+        return str(int(value))
+    return str(value)
 
 
 def refuse_separator(header: Iterable[Any], path: str | Path) -> None:

@@ -21,6 +21,7 @@ from gradcamo.files.single_cells.endings import (
     is_packed,
     suffix_of,
 )
+from gradcamo.files.text_tables import as_text
 
 
 class File(Protocol):
@@ -126,7 +127,7 @@ class _Parquet:
 
         with telling_damage(self._path), pq.ParquetFile(self._path) as file:
             table = file.read(columns=list(names)).to_pandas(ignore_metadata=True)
-        return pd.DataFrame({name: [_text(v) for v in table[name]] for name in names}, dtype=str)
+        return pd.DataFrame({name: [as_text(v) for v in table[name]] for name in names}, dtype=str)
 
     def rows(self, rows: np.ndarray) -> pd.DataFrame:
         import pyarrow as pa
@@ -149,11 +150,3 @@ def _deep(kind: Any) -> bool:
     import pyarrow.types as t
 
     return t.is_nested(kind) or t.is_binary(kind) or t.is_large_binary(kind)
-
-
-def _text(value: Any) -> str:
-    if value is None or value is pd.NA or value != value:
-        return ""
-    if isinstance(value, float) and value.is_integer():  # whole numbers where some are missing
-        return str(int(value))
-    return str(value)
