@@ -7,16 +7,21 @@ import pandas as pd
 import pytest
 from conftest import docked
 from napari.utils.theme import get_theme
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QTableWidget, QTableWidgetItem
 
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
-from gradcamo.docks.panels.plates.palette import Colours
+from gradcamo.docks.panels.plates.palette import PALETTE, Colours
+from gradcamo.docks.panels.plates.plate_dock import WellDelegate
 from gradcamo.docks.panels.plates.scatter import PointPlot
 from gradcamo.docks.panels.steps.histogram import ScoreHistogram
 from gradcamo.docks.panels.steps.workbench import Workbench
+from gradcamo.docks.panels.training import train_plate
 from gradcamo.docks.panels.training.curves import TrainingCurves
 from gradcamo.docks.parts.plot import Plot
-from gradcamo.docks.parts.tint import BAD, FAINT, GOOD, WARN, legible
+from gradcamo.docks.parts.tint import BAD, FAINT, GOOD, LINE, PAPER, WARN, fill, in_theme
+from gradcamo.docks.parts.widgets import Message
 
 pytestmark = pytest.mark.gui
 
@@ -33,12 +38,54 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.shown
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_inks_stand_out_from_the_theme(theme, viewer):
-    viewer.theme = theme
-    background = get_theme(theme).background.as_hex()
-    assert all(contrast(legible(ink), background) >= 4.5 for ink in (GOOD, WARN, BAD, FAINT))
+@pytest.mark.parametrize("name", ["dark", "light"])
+def test_inks_stand_out_from_whatever_they_are_written_on(name):
+    theme = get_theme(name)
+    window, table = (QColor(*c.as_rgb_tuple()[:3]) for c in (theme.background, theme.foreground))
+    other = [round((127 * 24 + c * (255 - 24)) / 255) for c in table.getRgb()[:3]]  # every 2nd row
+    for paper in (window, table, QColor(*other), QColor(in_theme(PAPER, name))):
+        for ink in (GOOD, WARN, BAD, FAINT):
+            assert contrast(in_theme(ink, name), paper.name()) >= 4.5
+    chosen = QColor(*theme.highlight.as_rgb_tuple()[:3])
+    assert contrast(QColor(*theme.text.as_rgb_tuple()[:3]).name(), chosen.name()) >= 4.5
+
+
+@pytest.mark.parametrize("colour", sorted({*PALETTE, *train_plate.COLOURS.values()}))
+def test_words_stand_out_from_the_colour_of_a_treatment_or_a_split(colour):
+    item = QTableWidgetItem()
+    fill(item, colour)
+    assert item.background().color() == QColor(colour)
+    assert contrast(item.foreground().color().name(), colour) >= 4.5
+
+
+def test_a_chosen_well_is_ringed_and_keeps_its_treatments_colour(viewer, qtbot):
+    wells = docked(viewer, QTableWidget(1, 2))
+    wells.setItemDelegate(WellDelegate(wells))
+    for column in range(2):
+        wells.setItem(0, column, QTableWidgetItem())
+        fill(wells.item(0, column), GOOD)
+    wells.setCurrentCell(0, 1)
+    picture = wells.viewport().grab().toImage()
+    for column, edge in enumerate((GOOD, LINE)):
+        box = wells.visualItemRect(wells.item(0, column))
+        assert picture.pixelColor(box.center()).name() == GOOD
+        assert picture.pixelColor(box.topLeft() + QPoint(1, 1)).name() == edge
+
+
+def test_a_filter_is_ringed_while_it_fails_and_no_longer(audited, viewer, qtbot):
+    cells = docked(viewer, CellsDock)
+    for text, ringed in (("grad_camo <", True), ("grad_camo < 1", False)):
+        cells.toolbar.filter.setText(text)
+        assert (BAD in cells.toolbar.filter.styleSheet()) == ringed
+
+
+def test_words_are_read_in_the_theme_of_the_window_that_they_stand_in(make_napari_viewer, qtbot):
+    dark, light = make_napari_viewer(), make_napari_viewer()  # the later one is napari's current
+    light.theme = "light"
+    for viewer in (dark, light):
+        message = docked(viewer, Message())
+        message.say("a warning", WARN)
+        assert in_theme(WARN, viewer.theme) in message.styleSheet()
 
 
 @pytest.mark.shown
@@ -46,14 +93,22 @@ def test_messages_and_numbers_follow_another_theme(audited, viewer, qtbot):
     bench, cells = Workbench(viewer), CellsDock(viewer)
     for dock in (bench, cells):
         docked(viewer, dock)
+    label = int(audited.results.table.index[audited.results.table["touches_border"]][0])
+    audited.choose(label, "table")
     inks = {}
     for theme in ("dark", "light", "dark"):
         viewer.theme = theme
+        cells.model.marked.clear()
         seen = [bench.load.message.styleSheet(), bench.steps[0].state.styleSheet()]
-        assert all(legible(GOOD) in sheet for sheet in seen)
-        label = int(audited.results.table.index[audited.results.table["touches_border"]][0])
-        brush = cells.model._ink(cells.model.index(cells.model.row_of(label), 1))
-        assert brush.color() == QColor(legible(FAINT))
+        assert all(in_theme(GOOD, theme) in sheet for sheet in seen)
+        assert in_theme(FAINT, theme) in bench.review.card.legend.text()
+        number = cells.model.index(cells.model.row_of(label), 1)
+        ink = cells.model.data(number, Qt.ItemDataRole.ForegroundRole)
+        assert ink.color() == QColor(in_theme(FAINT, theme))
+        cells.model.marked.add(label)  # drawn as napari draws what is selected
+        assert cells.model.data(number, Qt.ItemDataRole.ForegroundRole) is None
+        paper = cells.model.data(number, Qt.ItemDataRole.BackgroundRole)
+        assert paper.color() == QColor(*get_theme(theme).highlight.as_rgb_tuple()[:3])
         inks[theme] = seen
     assert inks["dark"] != inks["light"]
 

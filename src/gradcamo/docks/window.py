@@ -17,7 +17,7 @@ from gradcamo.docks.canvas.layer_list import LayerList
 from gradcamo.docks.canvas.selected import SelectedOutlines
 from gradcamo.docks.canvas.sites import Sites
 from gradcamo.docks.parts.garbage import collect_in_gui_thread
-from gradcamo.docks.parts.tint import tint_again
+from gradcamo.docks.parts.tint import follow_theme
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.state.session import Session
 from gradcamo.docks.work.audits import Audits
@@ -87,7 +87,7 @@ class Window:
     def _on_theme(self, _: Any) -> None:
         window = getattr(self.viewer, "window", None)
         if window is not None:
-            tint_again(window._qt_window)
+            follow_theme(window._qt_window)
 
 
 _WINDOWS: weakref.WeakKeyDictionary[ViewerModel, Window] = weakref.WeakKeyDictionary()

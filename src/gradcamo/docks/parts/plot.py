@@ -18,8 +18,8 @@ class Plot(pg.PlotWidget):
 
     def follow_theme(self) -> None:
         """Draw in the colours of the theme; called again when it is another."""
-        self.setBackground(legible(PAPER))
+        self.setBackground(legible(PAPER, self))
         for side in ("left", "bottom"):
             axis = self.getAxis(side)
-            axis.setPen(legible(INK))
-            axis.setTextPen(legible(INK))
+            axis.setPen(legible(INK, self))
+            axis.setTextPen(legible(INK, self))

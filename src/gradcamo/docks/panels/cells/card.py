@@ -41,10 +41,16 @@ class CellCard(QWidget):
             box.addWidget(part)
         for text in (self.title, self.legend):
             text.setWordWrap(True)
-        self.show_cell(None)
+        self._shown: tuple[Any, int] = (None, 0)
+        self.follow_theme()
+
+    def follow_theme(self) -> None:
+        """Say it in the colours of the theme."""
+        self.show_cell(*self._shown)
 
     def show_cell(self, row: Any, unscored: int = 0) -> None:
         """Show a row of the table, that a cell has none, or that there is no cell."""
+        self._shown = row, unscored
         scored = row is not None and bool(np.isfinite(row["grad_camo"]))
         self.bars.setVisible(scored or (row is not None and is_answered(row)))
         self.bars.show_row(row)
@@ -69,7 +75,7 @@ class CellCard(QWidget):
             self._hint("In pieces of which its crop holds none: not scored. Check its label.")
             return
         if is_answered(row):
-            self.legend.setText(_both(row))
+            self.legend.setText(_both(row, legible(FAINT, self)))
         elif scored:
             self.legend.setText(_map_alone(row))
         else:
@@ -81,7 +87,7 @@ class CellCard(QWidget):
             self.doubts.say("\n".join(doubts), WARN)
 
     def _hint(self, text: str) -> None:
-        self.legend.setText(f"<span style='color:{legible(FAINT)}'>{text}</span>")
+        self.legend.setText(f"<span style='color:{legible(FAINT, self)}'>{text}</span>")
 
 
 def _map_alone(row: Any) -> str:
@@ -92,11 +98,10 @@ def _map_alone(row: Any) -> str:
     return "&nbsp; ".join(parts)
 
 
-def _both(row: Any) -> str:
+def _both(row: Any, faint: str) -> str:
     """A line a region: its share of the map, of the prediction and of the crop."""
     volumes = [row[name] for name in VOLUMES]
     volumes.append(1 - sum(volumes))
-    faint = legible(FAINT)
     lines = [
         f"<tr style='color:{faint}'><td></td>"
         + "".join(f"<td align='right'>&nbsp;&nbsp;{of}</td>" for of in ("map", "owes", "fills"))

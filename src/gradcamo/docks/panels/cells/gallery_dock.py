@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from gradcamo.cells.table import whole
 from gradcamo.columns import meaning, title
 from gradcamo.docks.parts.preferences import keep, recall
-from gradcamo.docks.parts.tint import WARN, legible
+from gradcamo.docks.parts.tint import LINE, PAPER, WARN, legible, style
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.thumbnails import Thumbnails
@@ -42,9 +42,10 @@ FIRST = (
     "causal_background",
     "confidence",
 )
-STYLE = """
-QListView::item { padding: 2px; border-radius: 3px; border: 2px solid transparent; }
-QListView::item:selected { border: 2px solid #ffffff; background: #3d6f91; }
+STYLE = f"""
+QListView {{ background: {PAPER}; }}
+QListView::item {{ padding: 2px; border-radius: 3px; border: 2px solid transparent; }}
+QListView::item:selected {{ border: 2px solid {LINE}; }}
 """
 
 
@@ -94,7 +95,7 @@ class GalleryModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DecorationRole:
             return self._pictures.picture(int(self.labels[row])) or self._blank
         if role == Qt.ItemDataRole.ForegroundRole and self._flagged[row]:
-            return QColor(legible(WARN))
+            return QColor(legible(WARN, self))
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"cell {self.labels[row]}" + (", flagged" if self._flagged[row] else "")
         return None
@@ -126,7 +127,7 @@ class GalleryDock(QWidget):
         self.view.setIconSize(QSize(SIZE, SIZE))
         self.view.setGridSize(QSize(SIZE + 12, SIZE + 30))
         self.view.setMinimumHeight(SIZE + 40)
-        self.view.setStyleSheet(STYLE)
+        style(self.view, STYLE)
         self.view.setToolTip(
             "the middle plane of each cell with its heatmap; click to choose it, with Shift or "
             "Ctrl several. Names of flagged cells are orange"

@@ -99,9 +99,9 @@ class ShareBars(QWidget):
                 painter.setPen(self.palette().windowText().color())
                 middle = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
                 painter.drawText(QRectF(0, top, left, HEIGHT), middle, name)
-            painter.fillRect(box, QColor(legible(EMPTY)))
+            painter.fillRect(box, QColor(legible(EMPTY, self)))
             paint_shares(painter, box, shares)
-            painter.setPen(QPen(QColor(legible(LINE)), 2))
+            painter.setPen(QPen(QColor(legible(LINE, self)), 2))
             for tick in self.ticks():
                 x = left + int(width * tick)
                 painter.drawLine(x, top - 3, x, top + HEIGHT + 2)

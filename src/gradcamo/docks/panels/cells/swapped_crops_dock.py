@@ -22,7 +22,7 @@ from superqt.utils import signals_blocked
 from gradcamo.colours import BACKGROUND, NEIGHBOURS, OWN
 from gradcamo.docks.panels.cells.cell_dock import CellDock
 from gradcamo.docks.parts.preferences import ask_path
-from gradcamo.docks.parts.tint import FAINT, GOOD, legible
+from gradcamo.docks.parts.tint import GOOD
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.docks.work.causal_steps import until_stopped
@@ -242,9 +242,7 @@ def _chips(coalition: int) -> str:
 
 
 def _chip(colour: str, real: bool) -> str:
-    if real:
-        return f"<span style='color:{colour}'>■</span>"
-    return f"<span style='color:{legible(FAINT)}'>□</span>"
+    return f"<span style='color:{colour}'>■</span>" if real else "□"
 
 
 def _described(made: SwappedCrops, pool: int, coalition: int) -> str:

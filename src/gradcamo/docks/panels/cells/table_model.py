@@ -11,7 +11,7 @@ from qtpy.QtGui import QBrush, QColor, QFont
 
 from gradcamo.columns import CAUSAL_COLUMNS, CAUSAL_SHARES, KNOWN, SHARES, meaning, title
 from gradcamo.docks.panels.cells.shown_columns import ShownColumns
-from gradcamo.docks.parts.tint import FAINT, WARN, legible
+from gradcamo.docks.parts.tint import FAINT, WARN, highlight, legible
 from gradcamo.words import number
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 ROOT = QModelIndex()
 Index = QModelIndex | QPersistentModelIndex
-MARKED = QBrush(QColor("#646b73"))
 
 BARS = {"grad_camo": SHARES, "causal_own": CAUSAL_SHARES}
 """Columns whose number is drawn with a bar of these shares."""
@@ -195,7 +194,8 @@ class CellTableModel(QAbstractTableModel):
             if role == Qt.ItemDataRole.ToolTipRole:
                 return "the labels in its crop were edited since it was scored: audit it again"
         if role == Qt.ItemDataRole.BackgroundRole and self.marked:
-            return MARKED if self.label_at(index.row()) in self.marked else None
+            chosen = self.label_at(index.row()) in self.marked
+            return QBrush(highlight(self)) if chosen else None
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
@@ -223,12 +223,15 @@ class CellTableModel(QAbstractTableModel):
 
     def _ink(self, index: Index) -> QBrush | None:
         row = self._order[index.row()]
-        if self.label_at(index.row()) in self.stale:
-            return QBrush(QColor(legible(FAINT)))
+        label = self.label_at(index.row())
+        if label in self.marked:  # as Qt draws what is selected
+            return None
+        if label in self.stale:
+            return QBrush(QColor(legible(FAINT, self)))
         if "touches_border" in self._rows() and self._column("touches_border")[row]:
-            return QBrush(QColor(legible(FAINT)))
+            return QBrush(QColor(legible(FAINT, self)))
         if self._columns[index.column()] == "grad_camo" and self._column("flagged")[row]:
-            return QBrush(QColor(legible(WARN)))
+            return QBrush(QColor(legible(WARN, self)))
         return None
 
     def _arrange(self) -> None:

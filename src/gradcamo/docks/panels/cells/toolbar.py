@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from gradcamo.columns import KNOWN, meaning, title
 from gradcamo.docks.canvas.keys import KEYS
 from gradcamo.docks.parts.preferences import keep, recall
-from gradcamo.docks.parts.tint import BAD
+from gradcamo.docks.parts.tint import BAD, style
 from gradcamo.docks.parts.widgets import Message
 from gradcamo.errors import GradcamoError
 
@@ -91,7 +91,7 @@ class CellsToolbar(QWidget):
     def kept(self, table: pd.DataFrame) -> np.ndarray | None:
         """Rows that the filter lets pass; None without a filter that can be understood."""
         text = self.filter.text().strip()
-        self.filter.setStyleSheet("")
+        style(self.filter, "")
         if not text or not len(table):
             return None
         from gradcamo.profiles.conditions import rows_where
@@ -99,7 +99,7 @@ class CellsToolbar(QWidget):
         try:
             return rows_where(table, text)
         except GradcamoError as error:  # half a filter, while it is typed
-            self.filter.setStyleSheet(f"QLineEdit {{ border: 1px solid {BAD}; }}")
+            style(self.filter, f"QLineEdit {{ border: 1px solid {BAD}; }}")
             self.state.say(f"filter: {error}", BAD)
             return None
 

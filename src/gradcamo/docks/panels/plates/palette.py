@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from gradcamo.docks.canvas.colouring import FLAGGED, PASSING, SCORE_COLORMAP, STEPS, UNSCORED
+from gradcamo.docks.parts.tint import ink_on
 from gradcamo.profiles.doses import in_dose_order
 
 # Okabe and Ito's without black, then lighter ones; told apart with every common colour vision
@@ -107,10 +108,11 @@ class Legend(QWidget):
             self.bar.show_range(title, colours.low, colours.high)
             return
         entries = (
-            f"<span style='color:{ink.name()}'>⬤</span>&nbsp;{name or 'none'}"
+            f"<span style='background-color:{ink.name()}; color:{ink_on(ink).name()}'>"
+            f"&nbsp;{name or 'none'}&nbsp;</span>"
             for name, ink in zip(colours.names, colours.inks, strict=False)
         )
-        self.names.setText(f"{title}: " + "&nbsp;&nbsp; ".join(entries))
+        self.names.setText(f"{title}: " + " ".join(entries))
 
 
 class _Bar(QWidget):

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFileDialog,
     QHeaderView,
     QPushButton,
+    QStyle,
+    QStyledItemDelegate,
     QTableWidget,
     QTableWidgetItem,
     QWidget,
@@ -26,7 +28,7 @@ from gradcamo.docks.parts.drops import TakesDrops
 from gradcamo.docks.parts.path_line import PathLine
 from gradcamo.docks.parts.preferences import ask_path
 from gradcamo.docks.parts.steps import scrolling_column
-from gradcamo.docks.parts.tint import GOOD
+from gradcamo.docks.parts.tint import GOOD, LINE, fill, legible
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.window import window_of
 from gradcamo.files.wells import well_place
@@ -35,6 +37,18 @@ from gradcamo.words import counted
 if TYPE_CHECKING:
     import napari
     import pandas as pd
+
+
+class WellDelegate(QStyledItemDelegate):
+    """Rings the chosen well, whose treatment keeps its colour."""
+
+    def paint(self, painter: QPainter, option: Any, index: Any) -> None:
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        option.state &= ~QStyle.StateFlag.State_Selected
+        super().paint(painter, option, index)
+        if chosen:
+            painter.setPen(QPen(QColor(legible(LINE, self)), 2))
+            painter.drawRect(option.rect.adjusted(1, 1, -1, -1))
 
 
 class PlateDock(TakesDrops, Dock):
@@ -57,6 +71,7 @@ class PlateDock(TakesDrops, Dock):
         self.site = QComboBox()
         self.site.setToolTip("the site that a double click on a well opens")
         self.wells = QTableWidget()
+        self.wells.setItemDelegate(WellDelegate(self.wells))
         self.wells.setMinimumHeight(190)
         self.wells.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.wells.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -129,7 +144,7 @@ class PlateDock(TakesDrops, Dock):
             sites = counted(int(stacks[well["well"]]), "site")
             item = QTableWidgetItem(treatment or sites)
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-            item.setForeground(QColor(PALETTE[treatments.index(treatment) % len(PALETTE)]))
+            fill(item, PALETTE[treatments.index(treatment) % len(PALETTE)])
             item.setToolTip(f"{well['well']}: {treatment or 'no treatment'}, {sites}")
             letter, number = places[well["well"]]
             place = rows.index(letter), columns.index(number)

@@ -108,8 +108,8 @@ class PointPlot(Plot):
 
     def follow_theme(self) -> None:
         super().follow_theme()
-        self.box.line.setPen(legible(LINE), width=1.5)
-        self.points.setPen(legible(FAINT), width=0.5)  # yellow can be seen on white, too
+        self.box.line.setPen(legible(LINE, self), width=1.5)
+        self.points.setPen(legible(FAINT, self), width=0.5)  # yellow can be seen on white, too
         self._ink_ring()
 
     def show_points(self, places: np.ndarray, colours: Colours | None) -> None:
@@ -141,7 +141,7 @@ class PointPlot(Plot):
 
     def _ink_ring(self) -> None:
         many = len(self.ring.data) > MANY  # rings would hide what they surround
-        self.ring.setPen(legible(LINE), width=1 if many else 2)
+        self.ring.setPen(legible(LINE, self), width=1 if many else 2)
 
     def _on_click(self, event: Any) -> None:
         if event.button() != Qt.MouseButton.LeftButton or not len(self.places):

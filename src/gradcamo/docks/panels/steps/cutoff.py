@@ -54,9 +54,9 @@ class PassingBars(QWidget):
             short = measure.elidedText(name, Qt.TextElideMode.ElideRight, left - 8)
             painter.drawText(QRectF(0, top, left - 6, self.ROW), middle, short)
             bar = QRectF(left, top + 5, max(self.width() - left - right, 20), self.ROW - 10)
-            painter.fillRect(bar, QColor(legible(EMPTY)))
+            painter.fillRect(bar, QColor(legible(EMPTY, self)))
             bar.setWidth(bar.width() * part / max(cells, 1))
-            painter.fillRect(bar, QColor(legible(GOOD)))
+            painter.fillRect(bar, QColor(legible(GOOD, self)))
             text = f"{part:,} of {cells:,}"
             box = QRectF(self.width() - right, top, right, self.ROW)
             painter.drawText(box, middle | Qt.AlignmentFlag.AlignRight, text)

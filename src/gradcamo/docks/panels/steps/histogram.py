@@ -39,10 +39,10 @@ class ScoreHistogram(Plot):
 
     def follow_theme(self) -> None:
         super().follow_theme()
-        self._line.setPen(legible(LINE), width=2)
-        self._line.setHoverPen(legible(WARN), width=3)
-        self._applied.setPen(legible(FAINT), width=1, style=Qt.PenStyle.DashLine)
-        self._bars.setOpts(pen=legible(INK))
+        self._line.setPen(legible(LINE, self), width=2)
+        self._line.setHoverPen(legible(WARN, self), width=3)
+        self._applied.setPen(legible(FAINT, self), width=1, style=Qt.PenStyle.DashLine)
+        self._bars.setOpts(pen=legible(INK, self))
 
     def show_scores(self, scores: np.ndarray, top: float) -> None:
         """Draw scores; ``top`` is the upper end of the colour scale."""

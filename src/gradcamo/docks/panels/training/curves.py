@@ -48,14 +48,14 @@ class TrainingCurves(QWidget):
         for plot in (self.loss, self.accuracy):
             plot.follow_theme()
         for what, curve in self.curves.items():
-            colour = legible(COLOURS[what.partition("_")[0]])
+            colour = legible(COLOURS[what.partition("_")[0]], self)
             curve.setPen(colour, width=2)
             curve.setSymbolBrush(colour)
-        faint = QColor(legible(GOOD))
+        faint = QColor(legible(GOOD, self))
         faint.setAlpha(FAINTLY)
         self.batches.setPen(faint, width=1)
         for _, label in self.legend.items:
-            label.setText(label.text, color=legible(INK))
+            label.setText(label.text, color=legible(INK, self))
 
     def clear(self) -> None:
         """Forget the training before."""

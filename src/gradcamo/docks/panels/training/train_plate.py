@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -19,10 +18,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from gradcamo.docks.panels.training import curves
 from gradcamo.docks.panels.training.stack_table import StackTable
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.preferences import ask_path
-from gradcamo.docks.parts.tint import GOOD, WARN
+from gradcamo.docks.parts.tint import FAINT, GOOD, WARN, fill
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.parts.worker import Job
 from gradcamo.settings import TrainSettings
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from gradcamo.docks.window import Window
     from gradcamo.training.cell_index import SplitPreview
 
-COLOURS = {"train": GOOD, "validation": "#009e73", "test": WARN}
+COLOURS = {**curves.COLOURS, "test": FAINT}
+USED_FOR = 2  # of the columns: train, validation or test
 
 
 class TrainPlate(Dock):
@@ -173,8 +174,9 @@ class TrainPlate(Dock):
             for column, text in enumerate((well["well"], well["treatment"], well["split"], count)):
                 item = QTableWidgetItem(str(text))
                 item.setToolTip(f"{well['plate']} {well['well']}: {well['stacks']} stacks")
-                item.setForeground(QColor(COLOURS[well["split"]]))
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+                if column == USED_FOR:
+                    fill(item, COLOURS[well["split"]])
                 self.wells.setItem(number, column, item)
         self.ready = preview.about is not None
         if preview.about is None:
