@@ -360,6 +360,12 @@ def test_a_network_in_memory_needs_its_bank_named(trained):
         bank_of(trained[0], PlateSettings(causal=True))
 
 
+REMEDY = (
+    "Donors from more wells and images help: make a bank of a plate that has them (gradcamo "
+    "donors), and name it (--donors)"
+)
+
+
 def test_what_causal_columns_do_not_say_is_said():
     table = pd.DataFrame(
         {
@@ -380,7 +386,7 @@ def test_what_causal_columns_do_not_say_is_said():
         "(causal_against > 0.2)",
         "in 1 of 3 cells asked causally a region is read through the brightness of all others, "
         "to which crops are rescaled (causal_limits > 0.25)",
-        "1 cell could not be asked causally: there is no other training well of x",
+        "1 cell could not be asked causally: there is no other training well of x. " + REMEDY,
     ]
     limits = CautionSettings(unfilled=0.06, against=0.3, through_limits=0.26)
     assert len(causal_cautions(table, limits)) == 1
@@ -403,14 +409,16 @@ def test_why_cells_were_not_asked_is_said_in_one_line():
         return line
 
     one, other, third = few.format("a", 9), few.format("a", 8), few.format("b", 9)
-    assert said(one, one, one, one) == f"4 cells could not be asked causally: {one}"
+    assert said(one, one, one, one) == f"4 cells could not be asked causally: {one}. {REMEDY}"
     assert said(one, other, one, "it was not asked") == (
-        "3 cells could not be asked causally: too few donors of a are left"
+        f"3 cells could not be asked causally: too few donors of a are left. {REMEDY}"
     )
     assert said(one, third, other, "") == (
         "3 cells could not be asked causally: too few donors of a are left (2); "
-        "too few donors of b are left (1)"
+        f"too few donors of b are left (1). {REMEDY}"
     )
+    none = "its crop holds none of it"  # which no donor mends
+    assert said(none, none, none, none) == f"4 cells could not be asked causally: {none}"
 
 
 def test_another_exposure_than_the_donors_is_said():

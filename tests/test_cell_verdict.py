@@ -84,7 +84,7 @@ def test_a_cell_without_an_answer_says_why():
     few = "too few donors of control are left: 2 from 1 image where 3 from 2 are needed"
     assert cell_verdict(row(nothing, causal_reason=few)) == (
         f"Not asked: {few}. Donors from more wells and images help: make a bank of a plate that "
-        "has them."
+        "has them (gradcamo donors), and name it (--donors)."
     )
     assert cell_verdict({"causal_reason": "it was not asked"}) == ""
     assert cell_verdict({"grad_camo": 0.4}) == ""

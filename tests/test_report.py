@@ -352,6 +352,7 @@ def test_causal_tables_count_asked_right_and_answered_cells(page):
     text = js(page, "document.getElementById('causal').innerText")
     lacking = (table["causal_reason"] == "there is no other training well of x").sum()
     assert f"{lacking}: there is no other training well of x" in text
+    assert "Donors from more wells and images help: make a bank" in text
     assert "over 4 draws" in text
     assert "was not asked" not in text
     both = told[told["grad_camo"].notna()]

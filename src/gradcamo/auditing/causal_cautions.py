@@ -67,7 +67,18 @@ def _not_asked(table: pd.DataFrame) -> list[str]:
         why = counts.index[0]
     else:
         why = "; ".join(f"{reason} ({n:,})" for reason, n in counts.items())
-    return [f"{counted(len(reasons), 'cell')} could not be asked causally: {why}"]
+    said = f"{counted(len(reasons), 'cell')} could not be asked causally: {why}"
+    return [f"{said}. {cure}" if (cure := remedy(reasons)) else said]
+
+
+def remedy(reasons: Iterable[str]) -> str:
+    """What to do where cells could not be asked for want of donors, as a sentence less its stop."""
+    if not any("donor" in reason or "training well" in reason for reason in reasons):
+        return ""
+    return (
+        "Donors from more wells and images help: make a bank of a plate that has them (gradcamo "
+        "donors), and name it (--donors)"
+    )
 
 
 def exposure_cautions(

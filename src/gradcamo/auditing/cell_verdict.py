@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcamo.auditing.causal import NOT_DRAWN
-from gradcamo.auditing.causal_cautions import doubts
+from gradcamo.auditing.causal_cautions import doubts, remedy
 from gradcamo.auditing.verdict import REGIONS as OF_ALL
 from gradcamo.columns import CAUSAL_SHARES, SHARES, VOLUME_SHARES
 from gradcamo.settings import CautionSettings
@@ -50,7 +50,7 @@ def cell_verdict(row: Mapping[str, Any] | pd.Series) -> str:
     if reason == NOT_DRAWN:
         return ""
     if reason:
-        return f"Not asked: {reason}.{_remedy(reason)}"
+        return f"Not asked: {reason}." + (f" {cure}." if (cure := remedy([reason])) else "")
     if not is_answered(row):
         return f"No answer: {_silence(row)}."
     owes = np.array([row[name] for name in CAUSAL_SHARES], float)
@@ -113,10 +113,3 @@ def _silence(row: Mapping[str, Any] | pd.Series) -> str:
     if clear:
         return f"{swapped} make it surer of {row['causal_target']}, by {by} logits"
     return f"{swapped} take away {by} logits, which cannot be told from nothing"
-
-
-def _remedy(reason: str) -> str:
-    """What to do where donors are missing."""
-    if "donor" not in reason and "training well" not in reason:
-        return ""
-    return " Donors from more wells and images help: make a bank of a plate that has them."

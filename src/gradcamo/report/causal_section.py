@@ -9,6 +9,7 @@ import pandas as pd
 
 from gradcamo.auditing.agreement import agreement
 from gradcamo.auditing.causal import NOT_DRAWN
+from gradcamo.auditing.causal_cautions import remedy
 from gradcamo.auditing.verdict import causal_verdict
 from gradcamo.cells.table import asked_causally, checked, scored, told_causally, whole
 from gradcamo.columns import CAUSAL_SHARES, VOLUME_SHARES
@@ -70,6 +71,7 @@ def causal_section(
         "verdict": causal_verdict(table, uses),
         "treatments": _by_treatment(inside, treatment[inside.index], told[inside.index]),
         "not_asked": [(why, int(n)) for why, n in lacking.items()],
+        "remedy": remedy(str(why) for why in lacking.index),
         "uses": None if uses is None or uses.empty else _uses(uses),
         "agreement": agreement(table).said,
         "draws": int(table["causal_draws"].max()),
