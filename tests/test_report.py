@@ -409,6 +409,74 @@ def test_the_page_fits_a_phone_and_a_tablet(browser, plate, width, request):
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.parametrize("width", [390, 1200])
+def test_charts_are_drawn_once_as_wide_as_their_room(browser, folder, width):
+    noted = (
+        "window.earlier = []; new MutationObserver((seen) => window.earlier.push(...seen"
+        ".filter((one) => one.oldValue && one.target.matches('.main-svg'))"
+        ".map((one) => [one.target.closest('.plot').id, Number(one.oldValue)])))"
+        ".observe(document, { subtree: true, attributes: true, attributeFilter: ['width'],"
+        " attributeOldValue: true })"
+    )
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": noted})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    try:
+        browser.get((folder / "report.html").as_uri())
+        drawn = js(
+            browser,
+            "[...document.querySelectorAll('.plot > .plot-container')].map(p => "
+            "[p.parentElement.id, p.querySelector('.main-svg').getBoundingClientRect().width,"
+            " p.parentElement.getBoundingClientRect().width])",
+        )
+        assert len(drawn) == 7
+        assert [name for name, chart, room in drawn if abs(chart - room) > 1] == []
+        now = {name: chart for name, chart, _ in drawn}
+        earlier = js(browser, "window.earlier")
+        assert [(name, old) for name, old in earlier if abs(old - now[name]) > 1] == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+def luminance(colour) -> float:
+    """Relative luminance of an RGB colour, WCAG 2."""
+    c = np.asarray(colour, float) / 255
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_figures_can_be_read_on_every_bar_and_well(browser, tmp_path):
+    table = asked(cells())
+    few = table["causal_own"].notna() & (table["treatment"] == "control")  # whose bars are pale
+    table.loc[few & (few.cumsum() > 2), ["causal_own", "causal_effect"]] = np.nan
+    write_table(table, tmp_path / "cells.parquet", {"settings": {"cutoff": 0.3}})
+    browser.get(write_report(tmp_path, tmp_path / "report.html").as_uri())
+    bars = js(
+        browser,
+        "[...document.querySelectorAll('.barlayer .point')].filter(p => p.querySelector('text'))"
+        ".map(p => [getComputedStyle(p.querySelector('text')).fill,"
+        " ...[getComputedStyle(p.querySelector('path'))].flatMap(s => [s.fill, s.opacity])])",
+    )
+    assert {opacity for *_, opacity in bars} == {"1", "0.4"}
+    for ink, ground, opacity in bars:
+        ink, ground = ([int(n) for n in re.findall(r"\d+", c)[:3]] for c in (ink, ground))
+        shown = float(opacity) * np.array(ground) + (1 - float(opacity)) * 255
+        light, dark = sorted((luminance(ink), luminance(shown)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, opacity)
+    wells = js(
+        browser,
+        "[...document.querySelectorAll('.heatmap-label text')].map(t => [getComputedStyle(t).fill,"
+        " getComputedStyle(t).textShadow])",
+    )
+    assert len(wells) == 6
+    for ink, halo in wells:
+        assert ink == "rgb(0, 0, 0)"
+        assert "rgb(255, 255, 255)" in halo
+
+
 def test_a_page_without_causal_columns_says_nothing_of_them(browser, tmp_path):
     write_table(cells(), tmp_path / "cells.csv")
     browser.get(write_report(tmp_path / "cells.csv", tmp_path / "report.html").as_uri())

@@ -11,6 +11,7 @@
   const layout = (extra) => ({ margin: { l: 60, r: 20, t: 20, b: 50 }, paper_bgcolor: "#fff",
     plot_bgcolor: "#fff", font: { family: "inherit", size: 13 }, hoverlabel: { align: "left" },
     ...extra });
+  const HALO = Array(4).fill("0 0 2px #fff").join(", "); // black can be read on any colour then
   const percent = (share) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "–");
   let step = Number(byId("cutoff").value);
 
@@ -54,7 +55,7 @@
         xgap: 3, ygap: 3, coloraxis: "coloraxis", hoverongaps: false,
         text: grid((w) => (value(w) === null ? "–" : value(w).toFixed(2))
           + (columns.length * plates.length > 8 ? "" : ` · ${w.treatment}`), ""),
-        texttemplate: "%{text}",
+        texttemplate: "%{text}", textfont: { color: "#000", shadow: HALO },
         customdata: grid((w) => `${w.plate ? `${w.plate}, ` : ""}well ${w.well}, ${w.treatment}<br>`
           + `median score ${w.median === null ? "–" : w.median.toFixed(2)}<br>`
           + `${passing(w.at_least)} of ${w.cells} cells pass`),
@@ -124,7 +125,8 @@
       y: share.values,
       marker: { color: share.colour, opacity: part.cells.map((n) => (n < FEW ? 0.4 : 1)) },
       text: share.values.map((v) => (v === null || v < 0.05 ? "" : percent(v))),
-      textposition: "inside", insidetextanchor: "middle",
+      textposition: "inside", insidetextanchor: "start", // in the middle a mark would cross it
+      insidetextfont: { color: "#000" },
       customdata: part.cells.map((n, i) => `${name(i)}, ${n.toLocaleString("en")} cells`),
       hovertemplate: "%{customdata}: %{y:.1%}<extra>%{fullData.name}</extra>" }));
     if (part.line) {
@@ -149,11 +151,10 @@
   function drawBudgets() {
     if (!data.budgets.length) return;
     const budget = data.budgets[Number(byId("budget-by").value)];
+    byId("cause").hidden = !budget.cause; // both share the room, so before either is drawn
     budgetOf(show("budget"), budget, "mean share of attention", "chance");
     if (!budget.cause) return;
-    byId("cause").hidden = false;
     budgetOf(byId("causal-budget"), budget, "mean share of the prediction", "volume");
-    Plotly.Plots.resize(byId("budget")); // it has less room now
   }
 
   function drawAgreement() {
