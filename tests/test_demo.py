@@ -8,7 +8,7 @@ from gradcamo.samples.design import PlateDesign
 
 
 @pytest.mark.slow
-def test_the_demo_ends_with_a_table_two_pictures_and_a_few_true_lines(tmp_path):
+def test_the_demo_ends_with_a_table_two_pictures_a_report_and_a_few_true_lines(tmp_path):
     design = PlateDesign(field_px=128, cells_per_field=8, rows=("D", "E"), sites=1, planes=9)
     said = []
     cells = run_demo(tmp_path, gui=False, say=said.append, design=design)
@@ -22,5 +22,8 @@ def test_the_demo_ends_with_a_table_two_pictures_and_a_few_true_lines(tmp_path):
     passing = int((written["grad_camo"] >= 0.25).sum())
     whole = int((~written["touches_border"]).sum())
     assert any(f"{passing} of {whole} whole cells" in s for s in said)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{passing} of {whole} whole cells" in page
+    assert any(str(tmp_path / "report.html") in s for s in said)
     shares = written.loc[scored, ["grad_camo", "neighbour_share", "background_share"]]
     assert (shares.sum(axis=1) - 1).abs().max() < 1e-4

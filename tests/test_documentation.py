@@ -7,9 +7,12 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import gradcamo
 from gradcamo.cli.commands import main
+from gradcamo.samples.design import PlateDesign
+from gradcamo.samples.plate import make_plate
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,6 +60,16 @@ def test_the_commands_on_the_pages_are_understood(line):
         command.make_parser(click.Context(command)).parse_args(arguments)
     except click.UsageError as error:
         pytest.fail(f"{line}: {error.format_message()}")
+
+
+@pytest.mark.slow
+def test_the_first_numbers_of_the_readme_are_those_of_the_command_above_them(tmp_path, monkeypatch):
+    blocks = re.findall(r"^```\n(.*?)^```", PAGES[0].read_text(encoding="utf-8"), re.M | re.S)
+    i, line = next((i, b) for i, b in enumerate(blocks) if "demo/plate" in b)
+    make_plate(tmp_path / "demo/plate", PlateDesign(rows=("E",), columns=("02",), sites=1))
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, shlex.split(line)[1:])
+    assert blocks[i + 1] in result.output
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

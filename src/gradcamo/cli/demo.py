@@ -1,4 +1,4 @@
-"""The whole chain on the built-in plate: make, segment, audit, draw, say what was found."""
+"""The whole chain on the built-in plate: make, segment, audit, draw, report, say what was found."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def run_demo(
     track: Callable[[Iterable, str, int], Iterator] = lambda steps, what, total: iter(steps),
     design: PlateDesign | None = None,
 ) -> pd.DataFrame:
-    """Make the built-in plate, segment, audit every stack, and write table and pictures.
+    """Make the built-in plate, segment, audit every stack, and write table, pictures and report.
 
     Parameters
     ----------
-    out : folder for the plate, ``cells.csv``, ``heatmaps.png`` and ``scores.png``
+    out : folder for the plate, ``cells.csv``, ``heatmaps.png``, ``scores.png`` and ``report.html``
     segment_all : segment every stack with Cellpose; by default two, the generator's own labels
         serve for the rest
     gui : open napari at the end where there is a display
@@ -47,6 +47,7 @@ def run_demo(
     from gradcamo.files.store import write_table
     from gradcamo.networks.bundled import BUNDLED
     from gradcamo.networks.checkpoint import Checkpoint
+    from gradcamo.report import write_report
 
     plate = read_plate(_make(design, out / "plate", track))
     say(f"plate: {len(plate)} stacks in {out / 'plate'}")
@@ -75,6 +76,7 @@ def run_demo(
         say(f"caution: {caution}")
     say(f"table    {out / 'cells.csv'}")
     say(f"pictures {out / 'heatmaps.png'}, {out / 'scores.png'}")
+    say(f"report   {write_report(out, out / 'report.html')}, opens in any browser")
     if gui and has_display():
         say("opening napari: click a cell to see where the network looks")
         _open_napari(plate.loc[chosen].iloc[-1], out)

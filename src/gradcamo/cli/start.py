@@ -17,12 +17,12 @@ from gradcamo.cli.terminal import track
     **FOLDER,
     default=Path("demo"),
     show_default=True,
-    help="folder for the plate, the table and the pictures",
+    help="folder for the plate, the table, the pictures and the report",
 )
 @click.option("--gui/--no-gui", default=True, help="open napari at the end, if there is a display")
 @click.option("--segment-all", is_flag=True, help="segment every stack with Cellpose, not two")
 def demo(out: Path, gui: bool, segment_all: bool) -> None:
-    """Run the whole chain on the built-in plate."""
+    """Run the whole chain on the built-in plate, from stacks to a report."""
     from gradcamo.cli.demo import run_demo
 
     run_demo(out, segment_all=segment_all, gui=gui, say=click.echo, track=track)
