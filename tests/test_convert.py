@@ -1,5 +1,8 @@
 """Stacks and plates written anew, and what is said about files on the command line."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -36,6 +39,21 @@ def test_a_stack_that_is_written_reads_alike(tmp_path, name, spacing):
     assert again.spacing_um == (spacing and pytest.approx(spacing))
     np.testing.assert_array_equal(again.data, STACK.data)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("plate/r02c03f01p{z}-ch{channel}.tiff", "r02c03f01"),
+        ("plate/4711_E02_s2.ome.tif", "4711_E02_s2"),
+        ("there.zarr", "there"),
+        ("", ""),
+    ],
+)
+def test_a_copy_in_ome_zarr_is_called_as_what_its_files_share(tmp_path, source, name):
+    gc.write_stack(tmp_path / "a.ome.zarr", replace(STACK, source=source))
+    about = json.loads((tmp_path / "a.ome.zarr" / "zarr.json").read_text())["attributes"]["ome"]
+    assert about["multiscales"][0]["name"] == name
 
 
 def test_an_ome_zarr_takes_its_labels_in_and_is_never_overwritten(tmp_path):

@@ -18,6 +18,8 @@ from gradcamo.docks.panels.cells.cells_dock import CellsDock
 from gradcamo.docks.panels.plates.figures_dock import FiguresDock
 from gradcamo.docks.panels.plates.palette import Colours
 from gradcamo.docks.panels.plates.profile_map_dock import ProfileMapDock
+from gradcamo.docks.panels.steps.stack_choice import StackChoice
+from gradcamo.docks.panels.training.stack_table import STACK, WELL, StackTable
 from gradcamo.docks.window import window_of
 
 pytestmark = pytest.mark.gui
@@ -163,6 +165,10 @@ def test_the_map_of_a_plate_opens_the_stack_of_a_point(plate_map, viewer, result
     qtbot.waitUntil(lambda: session.cell != 0, timeout=60_000)
     assert session.cell == cells.at[row, "label"]
     assert session.stack.source == cells.at[row, "image"]
+    assert StackChoice(window_of(viewer)).currentText() == "E03 site 1"
+    table = StackTable()
+    table.add(viewer)
+    assert [table.item(0, column).text() for column in (STACK, WELL)] == ["E03 site 1", "E03"]
     opened = session.results.table
     expected = whole[whole["well"] == "E03"].set_index("label")
     for column in ("grad_camo", "predicted", "treatment", "well"):

@@ -12,6 +12,8 @@ from gradcamo.files.patterns import without_gaps
 if TYPE_CHECKING:
     import pandas as pd
 
+_ENDING = re.compile(r"(\.ome)?\.[A-Za-z]\w*$")
+
 
 def stack_title(image: str | Path, row: Mapping[Any, Any] | pd.Series | None = None) -> str:
     """Well and site of a stack where a table says them, else the name of its file.
@@ -42,8 +44,19 @@ def stack_title(image: str | Path, row: Mapping[Any, Any] | pd.Series | None = N
     shared = without_gaps(path.name)
     if shared == path.name:
         return shared or str(image)
-    shared = re.sub(r"(\.ome)?\.\w+$", "", shared).strip("-_. ")
+    shared = _ENDING.sub("", shared).strip("-_. ")
     return shared or stack_title(path.parent)
+
+
+def plain_title(image: str | Path) -> str:
+    """The title of a stack without the ending of its file: how a copy in another format is called.
+
+    Examples
+    --------
+    >>> plain_title("plate/4711_E02_s2.ome.tif"), plain_title("plate/r02c03f01p{z}-ch{channel}.tif")
+    ('4711_E02_s2', 'r02c03f01')
+    """
+    return _ENDING.sub("", stack_title(image))
 
 
 def _word(row: Any, name: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from gradcamo.datatypes import Spacing, ZStack
 from gradcamo.errors import GradcamoError
+from gradcamo.files.titles import plain_title
 from gradcamo.files.wells import well_place
 
 VERSION = "0.5"
@@ -66,7 +67,7 @@ def write_image(folder: Path, stack: ZStack, labels: np.ndarray | None = None) -
     _write_level(image, stack.data, stack.spacing_um)
     channels = [{"label": name, "active": True} for name in stack.channels]
     about: dict[str, Any] = {
-        **_multiscales("CZYX", stack.spacing_um, Path(stack.source).stem),
+        **_multiscales("CZYX", stack.spacing_um, plain_title(stack.source)),
         "omero": {"channels": channels},
     }
     image.attrs["ome"] = about

@@ -83,8 +83,9 @@ def source_of(layer: Any) -> str:
 
 
 def name_of(stack: Sequence[Image]) -> str:
-    """How a stack of open layers is called."""
-    return stack_title(source_of(stack[0])) or plain_name(stack[0].name)
+    """How a stack of open layers is called: by well and site, where a table said them."""
+    first = stack[0]
+    return first.metadata.get("title") or stack_title(source_of(first)) or plain_name(first.name)
 
 
 def path_of(layer: Any) -> str | None:

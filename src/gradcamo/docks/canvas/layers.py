@@ -24,13 +24,17 @@ OUTLINE_NAME = "chosen cell"
 
 
 def show_stack(
-    viewer: ViewerModel, stack: ZStack, limits: Sequence[tuple[float, float]]
+    viewer: ViewerModel, stack: ZStack, limits: Sequence[tuple[float, float]], title: str = ""
 ) -> dict[str, Image]:
-    """One image layer per channel, coloured by stain, scaled in µm."""
-    return {
-        keywords["name"]: viewer.add_image(data, **keywords)
-        for data, keywords in channel_layers(stack, limits)
-    }
+    """One image layer per channel, coloured by stain, scaled in µm; each knows the stack's title.
+
+    Layers are called as channels are: a network's channels are found by these names.
+    """
+    shown = {}
+    for data, keywords in channel_layers(stack, limits):
+        keywords["metadata"]["title"] = title  # here from the start: listeners read it
+        shown[keywords["name"]] = viewer.add_image(data, **keywords)
+    return shown
 
 
 def show_labels(

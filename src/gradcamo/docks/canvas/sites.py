@@ -23,6 +23,7 @@ from gradcamo.docks.canvas.layers import (
 )
 from gradcamo.errors import GradcamoError
 from gradcamo.files.misfits import refuse_misfit
+from gradcamo.files.titles import stack_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,7 @@ class Site:
     labels: np.ndarray | None = None
     path: Path | None = None  # of the labels
     told: Mapping[str, str] = field(default_factory=dict)  # what no file says
+    title: str = ""  # how it is called: by well and site, where a table says them
 
 
 def read_site(
@@ -70,7 +72,8 @@ def read_site(
         if not row.get("well") or str(error).startswith(where):
             raise
         raise type(error)(f"{where}{error}") from error
-    return replace(site, told=said_of(row) | ({"axes": axes} if axes else {}))
+    known = said_of(row) | ({"axes": axes} if axes else {})
+    return replace(site, told=known, title=stack_title(row["image"], row))
 
 
 def _read(row: dict[str, Any], labels: Path | None, axes: str | None) -> Site:
@@ -118,7 +121,7 @@ class Sites(Follower):
             _check_shape(site.labels, site.stack, site.path)
             self._leave_labels(viewer)
         # before others go: napari may draw at any moment, and not without an image
-        layers = show_stack(viewer, site.stack, site.limits)
+        layers = show_stack(viewer, site.stack, site.limits, site.title)
         self._leave_stack(viewer)
         self.remove(replaced)
         for name, layer in layers.items():

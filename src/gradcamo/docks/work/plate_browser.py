@@ -13,6 +13,7 @@ from gradcamo.docks.canvas.sites import Sites, read_site
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.docks.parts.worker import Job
 from gradcamo.files.kept import Kept
+from gradcamo.files.titles import stack_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,7 @@ class PlateBrowser(QObject):
             yield image, label, read_site(cell, path), checkpoint, results
 
         self.opening.start(steps)
-        self.said.emit(f"opening {cell['well']} site {cell['site']} …")
+        self.said.emit(f"opening {stack_title(image, cell)} …")
 
     def _on_read(self, item: tuple) -> None:
         self.results, self._labels = item

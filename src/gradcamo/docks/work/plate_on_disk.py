@@ -104,13 +104,6 @@ class PlateOnDisk(QObject):
         self.opening.start(steps)
         self.said.emit(f"opening {stack_title(row['image'], row)} …")
 
-    def title_of(self, image: str) -> str:
-        """How a stack is called: by well and site, where it is one of this plate."""
-        if self.table is None:
-            return stack_title(image)
-        rows = self.table[self.table["image"] == image]
-        return stack_title(image, rows.iloc[0] if len(rows) else None)
-
     def save_table(self, path: str | Path) -> None:
         """Write the table of all stacks as CSV, with what was told.
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from gradcamo.docks.canvas.layer_origins import name_of, open_images, stacks_in
 from gradcamo.docks.parts.widgets import notify
 from gradcamo.errors import GradcamoError
+from gradcamo.files.titles import stack_title
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -38,7 +39,8 @@ class StackChoice(QComboBox):
         self._others = stacks_in(images)
         self.clear()
         if session.stack is not None:
-            self.addItem(self._window.on_disk.title_of(session.image))
+            shown = [*session.channel_layers.values()]  # none while another stack comes
+            self.addItem(name_of(shown) if shown else stack_title(session.image))
         self.addItems([name_of(stack) for stack in self._others])
         self.setCurrentIndex(-1 if session.stack is None else 0)
         self.setEnabled(self.count() > 0)

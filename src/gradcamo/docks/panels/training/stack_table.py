@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -13,9 +12,8 @@ from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetIte
 from superqt.utils import signals_blocked
 
 from gradcamo.datatypes import ZStack
-from gradcamo.docks.canvas.layer_origins import may_hold_cells, open_images, stacks_in
+from gradcamo.docks.canvas.layer_origins import may_hold_cells, name_of, open_images, stacks_in
 from gradcamo.docks.canvas.layers import stack_from_layers
-from gradcamo.files.titles import stack_title
 
 if TYPE_CHECKING:
     import napari
@@ -53,9 +51,9 @@ class StackTable(QTableWidget):
         """Add the stacks of a viewer that have labels and are not listed; how many these were."""
         found = labelled_stacks(viewer)
         known = {stack.source for stack in self._stacks}
-        fresh = [(stack, labels) for stack, labels in found if stack.source not in known]
-        for stack, labels in fresh:
-            self._append(stack, labels)
+        fresh = [one for one in found if one.stack.source not in known]
+        for one in fresh:
+            self._append(one)
         self._propose()
         return len(fresh)
 
@@ -87,18 +85,18 @@ class StackTable(QTableWidget):
         item = self.item(row, column)
         return "" if item is None else item.text()
 
-    def _append(self, stack: ZStack, labels: list[tuple[str, np.ndarray]]) -> None:
+    def _append(self, one: OpenStack) -> None:
         row = self.rowCount()
-        self._stacks.append(stack)
-        self._labels.append(labels)
+        self._stacks.append(one.stack)
+        self._labels.append(one.labels)
         with signals_blocked(self):
             self.insertRow(row)
-            name = QTableWidgetItem(stack_title(stack.source))
-            name.setToolTip(stack.source)
+            name = QTableWidgetItem(one.title)
+            name.setToolTip(one.stack.source)
             name.setFlags(name.flags() & ~Qt.ItemFlag.ItemIsEditable)
             self.setItem(row, STACK, name)
-            self.setCellWidget(row, LABELS, _box([text for text, _ in labels]))
-            self.setItem(row, WELL, QTableWidgetItem(_well_in(stack.source) or str(row + 1)))
+            self.setCellWidget(row, LABELS, _box([text for text, _ in one.labels]))
+            self.setItem(row, WELL, QTableWidgetItem(_well_in(one.title) or str(row + 1)))
             self.setItem(row, TREATMENT, QTableWidgetItem(""))
             splits = _box(SPLITS)
             splits.setToolTip("cells of one well are all trained on or all held out for the test")
@@ -130,17 +128,25 @@ class StackTable(QTableWidget):
                 self._choice(row, SPLIT).setCurrentText(split)
 
 
-def labelled_stacks(viewer: napari.Viewer) -> list[tuple[ZStack, list[tuple[str, np.ndarray]]]]:
+class OpenStack(NamedTuple):
+    """A stack that is open, how it is called, and names and voxels of the labels of its shape."""
+
+    stack: ZStack
+    title: str
+    labels: list[tuple[str, np.ndarray]]
+
+
+def labelled_stacks(viewer: napari.Viewer) -> list[OpenStack]:
     """The stacks of a viewer with the labels of their shape, those in their order first."""
     images = [layer for layer in open_images(viewer) if layer.ndim == 3]
     labels = [layer for layer in viewer.layers if may_hold_cells(layer)]
-    found: list[tuple[ZStack, list[tuple[str, np.ndarray]]]] = []
+    found: list[OpenStack] = []
     taken: dict[tuple[int, ...], int] = {}
     for number, channels in enumerate(stacks_in(images), 1):
         stack = stack_from_layers(channels)
-        source = stack.source
-        if source in {known.source for known, _ in found}:
-            source = f"{source} ({number})"
+        source, title = stack.source, name_of(channels)
+        if source in {known.stack.source for known in found}:
+            source, title = f"{source} ({number})", f"{title} ({number})"
         shape = stack.shape[1:]
         fitting = [layer for layer in labels if tuple(layer.data.shape) == shape]
         if fitting:
@@ -148,12 +154,12 @@ def labelled_stacks(viewer: napari.Viewer) -> list[tuple[ZStack, list[tuple[str,
             taken[shape] += 1
             fitting = fitting[first:] + fitting[:first]
             choices = [(layer.name, layer.data) for layer in fitting]
-            found.append((replace(stack, source=source), choices))
+            found.append(OpenStack(replace(stack, source=source), title, choices))
     return found
 
 
-def _well_in(source: str) -> str:
-    match = re.search(r"(?<![A-Za-z0-9])([A-P]\d{1,2})(?![0-9])", Path(source).name)
+def _well_in(title: str) -> str:
+    match = re.search(r"(?<![A-Za-z0-9])([A-P]\d{1,2})(?![0-9])", title)
     return match[1] if match else ""
 
 
