@@ -802,7 +802,7 @@ def test_nan_in_a_crop_is_named():
     bank = crowd_bank(checkpoint, dtype=np.float32)
     stack, labels = crowd(1, dtype=np.float32)
     stack.data[1] = np.nan
-    with pytest.raises(GradcamoError, match=r"channel ER: \d+ NaN"):
+    with pytest.raises(GradcamoError, match=r"channel ER, Z 0, 1.*: \d+ NaN"):
         gc.causal_attention(stack, labels, checkpoint, bank)
 
 

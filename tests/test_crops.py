@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gradcamo import CellCrops, CropSettings, GradcamoError, ZStack
-from gradcamo.cells.crops import window_start
+from gradcamo.causal.regions import raw_cell
+from gradcamo.cells.crops import crop_image, window_start
 from gradcamo.cells.extents import cell_extents
 from gradcamo.cells.rescaling import rescale
+from gradcamo.views import plane_view
 
 
 def brute_force_crop(stack, labels, label, size):
@@ -261,13 +263,37 @@ def test_a_constant_channel_rescales_to_zero():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_bad_intensities_are_refused_with_file_channel_and_count(field, bad):
+@pytest.mark.parametrize("how", ["min-max", "percentile"])
+def test_bad_intensities_are_refused_with_file_channel_planes_and_count(field, bad, how):
     stack, labels = field
     data = stack.data.astype(np.float32)
-    data[1, 2, 24, 30:33] = bad
+    data[1, 2, 24, 30:33], data[1, 4, 24, 30] = bad, bad
+    named = ZStack(data, stack.channels, source="D02.tif")
+    said = r"D02\.tif, channel actin, Z 2, 4: 4 NaN or infinite"
+    for planes in (None, 3, 9):  # windows that begin with plane 0, 1, and outside the stack
+        crops = CellCrops(named, labels, CropSettings(planes=planes, rescale=how))
+        row = crops.table["label"].tolist().index(7)
+        told = said if planes != 3 else r"channel actin, Z 2: 3 NaN"
+        assert crops.start(row)[0] == {None: 0, 3: 1, 9: -2}[planes]
+        with pytest.raises(GradcamoError, match=told):
+            _ = crops[row].image
+        with pytest.raises(GradcamoError, match=told):
+            crop_image(named, crops.start(row), crops.settings)
+        with pytest.raises(GradcamoError, match=told):
+            raw_cell(crops, row)
+    y, x = crops.start(row)[1:]
+    with pytest.raises(GradcamoError, match=r"actin, Z 4: 1 NaN"):
+        plane_view(named, labels, 7, 4, (0, y, x), crops.window[1:])
+
+
+def test_intensities_further_apart_than_floating_point_tells_are_refused(field):
+    stack, labels = field
+    data = stack.data.astype(np.float32)
+    data[1, 2, 24, 30:32] = 3e38, -3e38
     crops = CellCrops(ZStack(data, stack.channels, source="D02.tif"), labels)
-    with pytest.raises(GradcamoError, match=r"D02\.tif, channel actin: 3 NaN"):
-        _ = crops[0].image
+    told = r"D02\.tif, channel actin: intensities from -3e\+38 to 3e\+38 .* than float32 tells"
+    with pytest.raises(GradcamoError, match=told):
+        _ = crops[crops.table["label"].tolist().index(7)].image
 
 
 def test_labels_that_do_not_fit_are_refused_naming_both_sides(field):

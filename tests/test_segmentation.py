@@ -122,7 +122,7 @@ def test_a_stack_without_cells_gives_labels_without_cells():
 def test_intensities_that_are_not_finite_are_refused_with_channel_and_count():
     data = np.ones((2, 2, 64, 64), np.float32)
     data[1, 0, 0, :3] = [np.nan, np.inf, -np.inf]
-    with pytest.raises(GradcamoError, match="channel SYTO14 has 3 NaN"):
+    with pytest.raises(GradcamoError, match="channel SYTO14, Z 0: 3 NaN"):
         next(segment_planes(ZStack(data, ("Hoechst", "SYTO14")), SETTINGS))
 
 

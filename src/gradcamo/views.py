@@ -114,7 +114,8 @@ def plane_view(
 
     first, *yx = start
     part = inside(stack.data[:, plane], yx, size_yx)
-    image = padded(rescale(part, stack.channels.__getitem__, stack.source), yx, size_yx)
+    scaled = rescale(part, stack.channels.__getitem__, stack.source, plane=plane)
+    image = padded(scaled, yx, size_yx)
     found = padded(inside(labels[plane], yx, size_yx), yx, size_yx)
     mean = image.mean(0)
     heat = np.zeros(size_yx, np.float32)

@@ -65,8 +65,8 @@ def raw_cells(crops: CellCrops, rows: Iterable[int]) -> Iterator[RawCell]:
     """
     size, stack, ids = crops.window, crops.stack, crops.table["label"].to_numpy()
     for i, image in crops.parts(rows):
-        refuse_unbounded(image, stack.channels.__getitem__, stack.source)
         start, label = crops.start(i), int(ids[i])
+        refuse_unbounded(image, stack.channels.__getitem__, stack.source, max(start[0], 0))
         labels = inside(crops.labels, start, size)
         kinds = np.where(labels == 0, np.uint8(BACKGROUND), np.uint8(NEIGHBOUR))
         kinds[labels == label] = OWN

@@ -178,7 +178,8 @@ class CellCrops(Sequence[CellCrop]):
         stack, how = self.stack, self.settings.rescale
         if part is None:
             part = self._window(stack.data, i)
-        values = rescale(part, stack.channels.__getitem__, stack.source, how)
+        first = max(self.start(i)[0], 0)
+        values = rescale(part, stack.channels.__getitem__, stack.source, how, first)
         if how == "min-max":
             self.hot[i] = hot_channels(values)
         return padded(values, self._starts[i], self.window)
@@ -256,7 +257,8 @@ def crop_image(stack: ZStack, start: Any, settings: CropSettings) -> np.ndarray:
     """A window of a stack, rescaled and filled up with 0: (C, Z, Y, X) float32."""
     size = settings.window(stack.shape[1])
     part = inside(stack.data, start, size)
-    values = rescale(part, stack.channels.__getitem__, stack.source, settings.rescale)
+    first = max(int(start[0]), 0)
+    values = rescale(part, stack.channels.__getitem__, stack.source, settings.rescale, first)
     return padded(values, start, size)
 
 

@@ -17,7 +17,11 @@ HOT = 3
 
 
 def rescale(
-    window: np.ndarray, name: Any = str, source: str = "", how: Rescale = "min-max"
+    window: np.ndarray,
+    name: Any = str,
+    source: str = "",
+    how: Rescale = "min-max",
+    plane: int = 0,
 ) -> np.ndarray:
     """Each channel of (C, ...) rescaled to [0, 1], float32; a constant channel gives 0.
 
@@ -28,19 +32,28 @@ def rescale(
     source : the file, for errors
     how : "min-max", or "percentile": from the 0.1th to the 99.9th percentile of the channel, what
         lies outside clipped
+    plane : the stack's plane that the window begins with, for errors
 
     Raises
     ------
     GradcamoError
-        If a channel holds NaN or infinite intensities: file, channel and count are named.
+        If a channel holds NaN or infinite intensities, or such as are further apart than floating
+        point tells: file, channel, planes and count are named.
     """
     axes = tuple(range(1, window.ndim))
     # float32 holds 16 bits exactly; wider intensities are rescaled in float64
     values = window.astype(np.result_type(window.dtype, np.float32))
     low = values.min(axis=axes, keepdims=True)
-    span = values.max(axis=axes, keepdims=True) - low
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        span = values.max(axis=axes, keepdims=True) - low
     if not np.isfinite(span).all():
-        refuse_unbounded(window, name, source)
+        refuse_unbounded(window, name, source, plane)
+        wide = int((~np.isfinite(span)).ravel().argmax())
+        raise GradcamoError(
+            f"{source or 'the stack'}, channel {name(wide)}: intensities from "
+            f"{low.ravel()[wide]:.3g} to {values[wide].max():.3g} in one crop, further apart than "
+            f"{values.dtype} tells: repair or rescale them before auditing"
+        )
     if how == "percentile":
         ends = np.array([quantiles(channel.ravel()) for channel in window], values.dtype)
         low, high = ends.T.reshape(2, -1, *[1] * len(axes))
@@ -52,22 +65,31 @@ def rescale(
     return values.astype(np.float32, copy=False)
 
 
-def refuse_unbounded(window: np.ndarray, name: Any = str, source: str = "") -> None:
-    """Refuse a window (C, ...) that holds NaN or infinite intensities.
+def refuse_unbounded(window: np.ndarray, name: Any = str, source: str = "", plane: int = 0) -> None:
+    """Refuse a window (C, ..., Y, X) that holds NaN or infinite intensities.
+
+    Parameters
+    ----------
+    window : (C, Y, X) of one plane, or (C, Z, Y, X)
+    name, source, plane : as `rescale`
 
     Raises
     ------
     GradcamoError
-        If a channel does: file, channel and count are named.
+        If a channel does: file, channel, planes and count are named.
     """
     if window.dtype.kind != "f":
         return
-    bad = np.count_nonzero(~np.isfinite(window), axis=tuple(range(1, window.ndim)))
-    if bad.any():
-        worst = int(bad.argmax())
+    bad = ~np.isfinite(window)
+    counts = np.count_nonzero(bad, axis=tuple(range(1, window.ndim)))
+    if counts.any():
+        worst = int(counts.argmax())
+        of = bad[worst].any(axis=(-2, -1))
+        planes = [str(plane + z) for z in np.flatnonzero(of)]
         raise GradcamoError(
-            f"{source or 'the stack'}, channel {name(worst)}: {bad[worst]} NaN or infinite "
-            "intensities in one crop: repair or replace them before auditing"
+            f"{source or 'the stack'}, channel {name(worst)}, Z {', '.join(planes[:4])}"
+            f"{' …' * (len(planes) > 4)}: {counts[worst]} NaN or infinite intensities in one crop: "
+            "repair or replace them before auditing"
         )
 
 

@@ -218,9 +218,10 @@ def _normalised(stack: ZStack, settings: SegmentSettings) -> np.ndarray:
         if name is None:
             continue
         images[..., place] = stack.data[stack.channels.index(name)]
-        if bad := int(np.sum(~np.isfinite(images[..., place]))):
+        bad = np.count_nonzero(~np.isfinite(images[..., place]), axis=(1, 2))
+        if bad.any():
             raise GradcamoError(
-                f"{stack.source or 'the stack'}: channel {name} has {bad} NaN or infinite voxels: "
-                "replace them before segmenting"
+                f"{stack.source or 'the stack'}, channel {name}, Z {bad.argmax()}: {bad.sum()} NaN "
+                "or infinite intensities, most of them there: replace them before segmenting"
             )
     return transforms.normalize_img(images, normalize=True, norm3D=True)
