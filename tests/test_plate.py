@@ -45,6 +45,7 @@ from gradcamo.plate.splits import known_splits, splits_of
 from gradcamo.plate.tasks import Outcome, StackJob, audit_stack
 from gradcamo.profiles.cutoffs import cost_of_cutoffs
 from gradcamo.profiles.nested_variance import variance_explained
+from gradcamo.progress import seconds_left
 from gradcamo.report.data import page_data
 from gradcamo.settings import AuditSettings, PlateSettings, SegmentSettings
 
@@ -496,6 +497,46 @@ def test_never_more_than_two_stacks_per_thread_are_in_flight(plate, model, tmp_p
             known.append(sum(state not in ("memory", "released") for state in states))
         client.close()
     assert max(known) <= 2
+
+
+def test_the_time_left_of_a_run_counts_down(plate, model, tmp_path, monkeypatch, workers):
+    def slowly(job, device=None):
+        time.sleep(2.5)
+        return Outcome(job.name, cells=1)
+
+    class EnoughError(Exception):
+        pass
+
+    def see(step):
+        seen.append(step)
+        if step.done == step.total:
+            raise EnoughError
+
+    seen = []
+    rows = gc.read_plate(plate).iloc[:3]
+    monkeypatch.setattr(scheduling, "audit_stack", slowly)
+    with pytest.raises(EnoughError):
+        audit_plate(rows, model, tmp_path, SETTINGS, workers.scheduler_address, see)
+    for done in (1, 2):
+        left = [step.seconds_left for step in seen if step.done == done]
+        assert len(left) > 1
+        assert left == sorted(left, reverse=True)
+        assert left[0] == pytest.approx(2.5 * (3 - done), abs=1.5)
+        assert left[-1] < left[0] - 0.5
+    assert {step.seconds_left for step in seen if step.done == 0} == {None}
+
+
+def test_time_left_follows_from_what_parts_took():
+    """Of parts that take 100 s, two at a time, the first 40 s longer: the truth is known."""
+    ended = [140, 141, 240, 241, 340, 341, 440, 441]
+    for done, now in ((2, 141), (2, 200), (3, 240), (4, 260), (6, 400), (7, 440)):
+        left = seconds_left(0, ended[:done], 2, 8, now)
+        assert left == pytest.approx(441 - now, abs=130 if done <= 2 else 50)
+    assert seconds_left(0, [], 2, 8, 99) is None
+    assert seconds_left(0, ended, 2, 8, 450) == 0
+    waiting = [seconds_left(0, ended[:4], 2, 8, now) for now in range(241, 900)]
+    assert waiting == sorted(waiting, reverse=True)
+    assert waiting[-1] == pytest.approx(150, abs=1)  # the fifth is late: three come after it
 
 
 def test_a_worker_reads_its_stack_itself(plate, model, tmp_path, workers):

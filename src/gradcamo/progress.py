@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, TypeVar
 
 from gradcamo.errors import GradcamoError
@@ -17,6 +17,37 @@ def result_of(steps: Generator[object, None, Result]) -> Result:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+def seconds_left(
+    began: float, ended: Sequence[float], at_once: int, total: int, now: float
+) -> float | None:
+    """How long work takes yet whose parts are done several at once; None before one is done.
+
+    It is what parts took on average, but for the first ones, which wait for imports; and less as
+    time passes, until the next part is due.
+
+    Parameters
+    ----------
+    began : when the first parts were begun, in s
+    ended : when each part that is done was, ascending, in s
+    at_once : how many are worked on at a time
+    total : how many there are
+    now : in s
+
+    Examples
+    --------
+    >>> [seconds_left(0, [70, 100], 1, 5, now) for now in (100, 110, 150)]
+    [90.0, 80.0, 60.0]
+    """
+    if not ended:
+        return None
+    starts = [*[began] * at_once, *ended]  # a part begins where another one ends
+    took = [end - start for start, end in zip(starts, ended, strict=False)]
+    usual = took[at_once:] or took
+    each = sum(usual) / len(usual) / at_once
+    left = total - len(ended)
+    return max(left * each - (now - ended[-1]), (left - 1) * each, 0.0)
 
 
 class EpochResult(NamedTuple):

@@ -12,6 +12,7 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject
 
 from gradcamo.docks.parts.threads import let_go, working
+from gradcamo.docks.parts.widgets import JobRow
 from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.parts.writer import Writer
 from gradcamo.errors import GradcamoError, GradcamoWarning
@@ -189,3 +190,15 @@ def test_warnings_of_jobs_side_by_side_arrive_and_so_do_those_that_follow(qtbot)
             second.start(lambda: warning("another"))
         warnings.warn("after", GradcamoWarning, stacklevel=1)
     assert {str(one.message) for one in seen} == {"from one", "from another", "after"}
+
+
+def test_a_row_shows_the_time_that_the_work_itself_knows_is_left(job, qtbot):
+    row = JobRow(job, "stacks")
+    qtbot.addWidget(row)
+    row.show_progress(1, 4)
+    assert row.text.text() == "1 of 4 stacks"  # nobody knows yet
+    for seconds, said in ((95.0, "2 min"), (40.0, "40 s"), (12.0, "12 s")):
+        row.show_progress(1, 4, seconds)
+        assert row.text.text() == f"1 of 4 stacks · about {said} left"
+    row.show_progress(4, 4, 0.0)
+    assert row.text.text() == "4 of 4 stacks"

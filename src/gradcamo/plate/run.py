@@ -28,6 +28,7 @@ from gradcamo.plate.lock import one_run
 from gradcamo.plate.run_summary import PlateProgress, PlateSummary, write_summary
 from gradcamo.plate.splits import known_splits
 from gradcamo.plate.tasks import Outcome, StackJob
+from gradcamo.progress import seconds_left
 from gradcamo.settings import PlateSettings
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def _compute(
     from gradcamo.plate.cluster import ClusterLostError, cluster, local_workers
     from gradcamo.plate.scheduling import run_jobs
 
-    before, first = total - len(jobs), 0.0
+    before, ends = total - len(jobs), []
     device = settings.audit.device
     workers = 0
     if scheduler is None:
@@ -222,22 +223,22 @@ def _compute(
     yield PlateProgress("starting workers", before, total)
     try:
         with cluster(scheduler, workers, device) as client:
+            began = time.monotonic()
             for outcome in run_jobs(jobs, client, settings.retries):
                 if outcome is not None:
                     outcomes.append(outcome)
                     _log(outcome)
-                    first = first or time.monotonic()
+                    ends.append(time.monotonic())
                     if outcome.cannot_write:
                         return outcome.reason
-                ended = len(outcomes)
-                left = (len(jobs) - ended) * (time.monotonic() - first)  # workers had to start
+                at_once = workers or max(len({outcome.process for outcome in outcomes}), 1)
                 yield PlateProgress(
                     "auditing",
-                    before + ended,
+                    before + len(outcomes),
                     total,
                     sum(bool(outcome.reason) for outcome in outcomes),
                     sum(outcome.cells for outcome in outcomes),
-                    left / (ended - 1) if ended > 1 else None,
+                    seconds_left(began, ends, at_once, len(jobs), time.monotonic()),
                 )
     except ClusterLostError as error:
         if not outcomes and before == 0:

@@ -137,15 +137,15 @@ class JobRow(QWidget):
         job.ended.connect(self._end)
         self.setVisible(job.running)
 
-    def show_progress(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+    def show_progress(self, done: int, total: int, seconds: float | None = None) -> None:
+        """So many of so many are done; ``seconds`` are left, where somebody knows better."""
         if self._done == 0 and done:  # the first step warms up and would spoil the estimate
             self._began, self._first = time.monotonic(), done
         self._done, self._total = done, total
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         if not self._job.cancelling:
-            self.text.say(f"{done} of {total} {self._unit}{self._left()}")
+            self.text.say(f"{done} of {total} {self._unit}{self._left(seconds)}")
 
     def show_steps(self, unit: str, done: int, total: int) -> None:
         """The same of another unit; with a total of 0 nobody knows how many there are."""
@@ -157,11 +157,12 @@ class JobRow(QWidget):
             self.bar.setRange(0, 0)
             self.text.say(f"{unit} …")
 
-    def _left(self) -> str:
+    def _left(self, seconds: float | None) -> str:
         done = self._done - getattr(self, "_first", 0)
-        if done <= 0 or self._done >= self._total:
+        if self._done >= self._total or (seconds is None and done <= 0):
             return ""
-        seconds = (time.monotonic() - self._began) / done * (self._total - self._done)
+        if seconds is None:
+            seconds = (time.monotonic() - self._began) / done * (self._total - self._done)
         return f" · about {_spoken(seconds)} left"
 
     def _begin(self) -> None:

@@ -46,7 +46,7 @@ class AuditRow(Dock):
         )
 
     def _on_progress(self, step: Any) -> None:
-        self.progress.show_progress(step.done, step.total)
+        self.progress.show_progress(step.done, step.total, step.seconds_left)
         if step.done == 0 or step.done == step.total:
             self.progress.text.say(f"{step.stage} …")
 
