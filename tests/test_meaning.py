@@ -266,14 +266,40 @@ def test_softmax_is_seen_in_few_cells_too(field):
         gc.audit(*field, around(ending_in(nn.Softmax(1))), only=[7])
 
 
+class ByHand(nn.Module):
+    """A sigmoid that no operation of its name makes."""
+
+    def forward(self, x):
+        return 1 / (1 + torch.exp(-x))
+
+
 @pytest.mark.parametrize("classes", [1, 3])
-def test_outputs_that_look_like_probabilities_are_said_and_stay_with_the_table(many, classes):
+@pytest.mark.parametrize("squashed", [nn.Sigmoid(), ByHand(), nn.Hardsigmoid()])
+def test_outputs_that_look_like_probabilities_are_said_once_and_stay(many, classes, squashed):
     names = ("a", "b", "c")[: max(classes, 2)]
-    checkpoint = around(ending_in(nn.Sigmoid(), classes=classes), classes=names)
-    with pytest.warns(GradcamoWarning, match=r"between 0 and 1 in all of the first 8 cells"):
+    checkpoint = around(ending_in(squashed, classes=classes), classes=names)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always", GradcamoWarning)
         table = gc.audit(*many, checkpoint)
     (said,) = table.attrs["recipe"]["network_cautions"]
-    assert "look like probabilities" in said
+    assert "between 0 and 1 in all of the first 8 cells and look like probabilities" in said
+    texts = [str(one.message) for one in given]
+    assert said in texts
+    assert len(texts) == len(set(texts))
+
+
+@pytest.mark.parametrize("last", [(), (nn.Flatten(),), (nn.Unflatten(1, (3, 1)), nn.Flatten())])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_logits_that_lie_between_0_and_1_are_not_taken_for_probabilities(many, last, wrap):
+    network = ending_in(*last)
+    network.fc[0].weight.data *= 1e-3
+    network.fc[0].bias.data[:] = torch.tensor([0.2, 0.5, 0.9])
+    network = torch.compile(network) if wrap else network
+    checkpoint = around(network)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "the network.s outputs|the network gives", GradcamoWarning)
+        table = gc.audit(*many, checkpoint)
+    assert table["confidence"].dropna().between(0.3, 0.6).all()  # as softmax makes of such logits
 
 
 def test_what_a_first_click_could_not_tell_an_audit_does(many):

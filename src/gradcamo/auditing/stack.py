@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from gradcamo.cells.crops import CellCrops
 from gradcamo.cells.table import fails
 from gradcamo.columns import CELL_COLUMNS
 from gradcamo.datatypes import ZStack
-from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.errors import GradcamoError, each_once, warn
 from gradcamo.settings import AuditSettings
 
 if TYPE_CHECKING:
@@ -112,10 +111,11 @@ def audit(
             "input_size); another layer of it is gc.AuditSettings(layer=…)"
         )
     checkpoint = as_checkpoint(checkpoint)
-    table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
-    recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings))
-    for caution in recipe["cautions"]:
-        warnings.warn(caution, GradcamoWarning, stacklevel=2)
+    with each_once():  # some are said as soon as they are known
+        table, _ = gather(audit_batches(stack, labels, checkpoint, settings, only))
+        recipe = with_cautions(table, audit_recipe(stack, checkpoint, settings))
+        for caution in recipe["cautions"]:
+            warn(caution, stacklevel=2)
     table.attrs["recipe"] = recipe
     return table
 

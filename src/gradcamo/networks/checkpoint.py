@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from gradcamo.cells.crops import refuse_planes
 from gradcamo.datatypes import Spacing
-from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.errors import GradcamoError, warn
 from gradcamo.files.landing import landing
 from gradcamo.files.seal import BLANK
 from gradcamo.networks.blocks import Inference
@@ -309,7 +308,7 @@ class Checkpoint:
             )
         info = self.layers[layer]
         if info.uses > 1:
-            warnings.warn(used_again(layer, info), GradcamoWarning, stacklevel=2)
+            warn(used_again(layer, info), stacklevel=2)
         return info
 
     def _why_not(self, layer: str) -> str:

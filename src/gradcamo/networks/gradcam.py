@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from gradcamo.datatypes import CamResult
-from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.errors import GradcamoError, warn
 from gradcamo.networks.blocks import on_average
 from gradcamo.networks.efficientnet import Tap, find_taps, linear_head
 from gradcamo.networks.following.forward import fits
@@ -100,7 +99,7 @@ def grad_cam(
     known = _proved(network, x.shape[1:], tuple(wanted), reshape)
     for name, info in known.items():
         if info.uses > 1:
-            warnings.warn(used_again(name, info), GradcamoWarning, stacklevel=2)
+            warn(used_again(name, info), stacklevel=2)
     return localize(network, x, known, target, gradients, reshape)
 
 

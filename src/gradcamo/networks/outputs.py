@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gradcamo.errors import GradcamoError
+from gradcamo.networks.sharing import frozen, uncompiled
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
@@ -75,6 +78,34 @@ def _of_several(out: Any, cells: int) -> str | None:
     fitting = [part for part, value in parts.items() if _are_logits(value, cells)]
     named = [part for part in fitting if "logits" in part]
     return next(iter(named + fitting), None)
+
+
+_LINEAR = ("Addmm", "Mm", "Bmm", "Baddbmm", "Addbmm", "Linear", "Convolution")
+_KEEPS = (
+    *("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "T", "Permute"),
+    *("Select", "Slice", "Clone", "Alias", "ToCopy", "Mean", "AvgPool", "AdaptiveAvgPool"),
+)
+"""What moves or averages numbers, and leaves those without bounds without."""
+
+
+def ends_unbounded(network: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether a linear map is seen to make the outputs: no sigmoid or the like comes after it.
+
+    Parameters
+    ----------
+    network : as it stands
+    shape : (N, C, *spatial) of its input; one pass of this size tells
+    """
+    weights = next(network.parameters(), torch.empty(0))
+    cells = torch.full(shape, 0.5, dtype=weights.dtype, device=weights.device)
+    with frozen(network), uncompiled(network), torch.inference_mode(False), torch.enable_grad():
+        made = logits_of(network(cells.requires_grad_()), len(cells)).grad_fn
+    while made is not None:
+        name = re.sub(r"(\dD)?Backward\d*$", "", made.name())
+        if name in _LINEAR:
+            return True
+        made = made.next_functions[0][0] if name in _KEEPS else None
+    return False
 
 
 def check_gradients(network: nn.Module) -> None:

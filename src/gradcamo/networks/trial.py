@@ -3,7 +3,6 @@ cell get the same ones alone, among others, and each time?"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.errors import GradcamoError, warn
+from gradcamo.networks.outputs import ends_unbounded
 
 B = TypeVar("B")
 
@@ -45,6 +45,7 @@ class Trial:
         self.one_by_one, self.cautions = False, list[str]()
         self._repeats = self._among_others = False
         self._looked_at = 0
+        self._shape: tuple[int, ...] = ()
 
     def alone(self, work: Callable[..., Any], x: Tensor, owners: Tensor, batch_size: int) -> bool:
         """Whether cells must come one by one, from the first of a batch; a mirrored one joins it
@@ -60,6 +61,7 @@ class Trial:
         GradcamoError
             If the cell gets other numbers each time.
         """
+        self._shape = (1, *x.shape[1:])
         together = batch_size > 1 and not self._among_others
         if self.one_by_one or (self._repeats and not together):
             return self.one_by_one
@@ -143,7 +145,8 @@ class Trial:
                 f"into it: {self._cure()}"
             )
         # of one cell it tells little
-        if ((z >= 0) & (z <= 1)).all() and len(z) > max(1, self._looked_at):
+        look_alike = ((z >= 0) & (z <= 1)).all() and len(z) > max(1, self._looked_at)
+        if look_alike and not ends_unbounded(self.network, self._shape):
             self._say(
                 f"the network's outputs lie between 0 and 1 in all of the first {len(z)} cells and "
                 "look like probabilities: where a sigmoid is inside, take it out, since maps and "
@@ -164,4 +167,4 @@ class Trial:
     def _say(self, caution: str) -> None:
         if caution not in self.cautions:
             self.cautions.append(caution)
-            warnings.warn(caution, GradcamoWarning, stacklevel=3)
+            warn(caution, stacklevel=3)
