@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import colormaps
 from scipy.stats import spearmanr
 
 from gradcamo.columns import CAUSAL_COLUMNS
@@ -441,17 +442,22 @@ def test_charts_are_drawn_once_as_wide_as_their_room(browser, folder, width):
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
 
 
-def luminance(colour) -> float:
-    """Relative luminance of an RGB colour, WCAG 2."""
-    c = np.asarray(colour, float) / 255
+def contrast(*colours) -> float:
+    """The contrast of two RGB colours, WCAG 2."""
+    c = np.array(colours, float) / 255
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
+    low, high = np.sort(linear @ [0.2126, 0.7152, 0.0722])
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_figures_can_be_read_on_every_bar_and_well(browser, tmp_path):
     table = asked(cells())
     few = table["causal_own"].notna() & (table["treatment"] == "control")  # whose bars are pale
     table.loc[few & (few.cumsum() > 2), ["causal_own", "causal_effect"]] = np.nan
+    steps = pd.Series(np.linspace(0, 1, 11), [f"H{column:02d}" for column in range(1, 12)])
+    wells = table[table["grad_camo"].notna()].head(11)  # all shades of a plate
+    wells = wells.assign(well=steps.index, grad_camo=steps.to_numpy(), causal_effect=np.nan)
+    table = pd.concat([table, wells], ignore_index=True)
     write_table(table, tmp_path / "cells.parquet", {"settings": {"cutoff": 0.3}})
     browser.get(write_report(tmp_path, tmp_path / "report.html").as_uri())
     bars = js(
@@ -464,17 +470,20 @@ def test_figures_can_be_read_on_every_bar_and_well(browser, tmp_path):
     for ink, ground, opacity in bars:
         ink, ground = ([int(n) for n in re.findall(r"\d+", c)[:3]] for c in (ink, ground))
         shown = float(opacity) * np.array(ground) + (1 - float(opacity)) * 255
-        light, dark = sorted((luminance(ink), luminance(shown)), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, opacity)
-    wells = js(
+        assert contrast(ink, shown) >= 4.5, (ink, ground, opacity)
+    wells, top = js(
         browser,
-        "[...document.querySelectorAll('.heatmap-label text')].map(t => [getComputedStyle(t).fill,"
-        " getComputedStyle(t).textShadow])",
+        "[[...document.querySelectorAll('.heatmap-label text')].map(t => [t.textContent,"
+        " getComputedStyle(t).fill]), document.getElementById('plate').layout.coloraxis.cmax]",
     )
-    assert len(wells) == 6
-    for ink, halo in wells:
-        assert ink == "rgb(0, 0, 0)"
-        assert "rgb(255, 255, 255)" in halo
+    assert len(wells) == 17  # and those of the plate
+    assert {ink for _, ink in wells} == {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}
+    for value, ink in wells:
+        ground = np.array(colormaps["viridis"](float(value) / top)[:3]) * 255
+        assert contrast([int(n) for n in re.findall(r"\d+", ink)], ground) >= 4.5, (value, ink)
+    below, above = js(browser, "document.getElementById('plate').data.map(t => [t.text, t.z])")
+    covered = zip(np.ravel(below[0]), np.ravel(above[1]), strict=True)
+    assert [text for text, z in covered if text and z is not None] == []
 
 
 def test_a_page_without_causal_columns_says_nothing_of_them(browser, tmp_path):

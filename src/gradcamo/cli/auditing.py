@@ -36,7 +36,10 @@ def audit(
     settings: s.AuditSettings,
     swap: s.SwapSettings,
 ) -> None:
-    """Score every cell of IMAGE: does the network look at it? With --causal: does it hang on it?"""
+    """Score every cell of IMAGE: does the network look at it?
+
+    With --causal, also: does the prediction depend on it?
+    """
     from gradcamo.auditing.causal import (
         ask_causally,
         causal_settings,

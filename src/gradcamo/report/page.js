@@ -11,13 +11,14 @@
   const layout = (extra) => ({ margin: { l: 60, r: 20, t: 20, b: 50 }, paper_bgcolor: "#fff",
     plot_bgcolor: "#fff", font: { family: "inherit", size: 13 }, hoverlabel: { align: "left" },
     ...extra });
-  const HALO = Array(4).fill("0 0 2px #fff").join(", "); // black can be read on any colour then
   const percent = (share) => (Number.isFinite(share) ? `${Math.round(100 * share)} %` : "–");
   let step = Number(byId("cutoff").value);
 
   const show = (id) => { byId(`${id}-section`).hidden = false; return byId(id); };
   const passing = (counts) => counts[step];
   const at = () => data.steps[step];
+
+  const DARK = 0.43; // of Viridis: white can be read below it, black above (contrast 4.5 both)
 
   function brightest() { // wells of a plate differ by little: the scale ends above the best one
     const best = Math.max(0.2, ...data.wells.map((w) => w.median ?? 0));
@@ -29,6 +30,7 @@
     const plates = [...new Set(data.wells.map((w) => w.plate))];
     const kind = byId("plate-colour").value;
     const value = (w) => (kind === "median" ? w.median : passing(w.at_least) / w.cells);
+    const top = kind === "median" ? brightest() : 1;
     const traces = [], axes = {}, notes = [];
     let most = 1, wide = 0;
     plates.forEach((plate, i) => {
@@ -50,16 +52,20 @@
       most = Math.max(most, rows.length);
       wide += columns.length;
       const n = i === 0 ? "" : i + 1;
-      traces.push({ type: "heatmap", xaxis: `x${n}`, yaxis: `y${n}`, z: grid(value),
+      const said = (w) => (value(w) === null ? "–" : value(w).toFixed(2))
+        + (columns.length * plates.length > 8 ? "" : ` · ${w.treatment}`);
+      const dark = (w) => value(w) !== null && value(w) / top < DARK;
+      const heat = { type: "heatmap", xaxis: `x${n}`, yaxis: `y${n}`, z: grid(value),
         x: columns.map(String), y: rows, zmin: 0, zmax: kind === "median" ? undefined : 1,
-        xgap: 3, ygap: 3, coloraxis: "coloraxis", hoverongaps: false,
-        text: grid((w) => (value(w) === null ? "–" : value(w).toFixed(2))
-          + (columns.length * plates.length > 8 ? "" : ` · ${w.treatment}`), ""),
-        texttemplate: "%{text}", textfont: { color: "#000", shadow: HALO },
+        xgap: 3, ygap: 3, coloraxis: "coloraxis", hoverongaps: false, texttemplate: "%{text}",
         customdata: grid((w) => `${w.plate ? `${w.plate}, ` : ""}well ${w.well}, ${w.treatment}<br>`
           + `median score ${w.median === null ? "–" : w.median.toFixed(2)}<br>`
           + `${passing(w.at_least)} of ${w.cells} cells pass`),
-        hovertemplate: "%{customdata}<extra></extra>" });
+        hovertemplate: "%{customdata}<extra></extra>" };
+      traces.push({ ...heat, textfont: { color: "#000" },
+        text: grid((w) => (dark(w) ? "" : said(w)), "") });
+      traces.push({ ...heat, textfont: { color: "#fff" }, // dark wells alone: it lies over the other
+        z: grid((w) => (dark(w) ? value(w) : null)), text: grid((w) => (dark(w) ? said(w) : ""), "") });
       axes[`xaxis${n}`] = { type: "category", side: "top", showgrid: false, fixedrange: true,
         domain: [i / plates.length, (i + 0.9) / plates.length] };
       axes[`yaxis${n}`] = { type: "category", autorange: "reversed", showgrid: false,
@@ -73,7 +79,7 @@
     plot.style.maxWidth = `${240 + 110 * wide}px`;
     Plotly.react(plot, traces, layout({ ...axes, annotations: notes,
       height: 70 + 36 * Math.max(3, most), margin: { l: 40, r: 20, t: 40, b: 30 },
-      coloraxis: { colorscale: "Viridis", cmin: 0, cmax: kind === "median" ? brightest() : 1,
+      coloraxis: { colorscale: "Viridis", cmin: 0, cmax: top,
         colorbar: { title: { text: kind === "median" ? "median<br>score" : "share" } } } }), config);
   }
 
