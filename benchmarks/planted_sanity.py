@@ -1,4 +1,4 @@
-"""Do maps and causal shares hang on the network, on its evidence, and on the labels?
+"""Do maps and causal shares depend on the network, on its evidence, and on the labels?
 
     python benchmarks/planted_sanity.py                            # one network of each kind
     python benchmarks/planted_sanity.py --only own background --parts randomised faithful

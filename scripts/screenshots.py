@@ -145,7 +145,7 @@ def compare(viewer: Any, session: Any, camera: Camera) -> None:
 
 
 def causal(viewer: Any, bench: Any, session: Any, camera: Camera) -> None:
-    """What one cell's prediction hangs on, what was done to find out, and what all hang on."""
+    """What one cell's prediction depends on, what was done to find out, and what all depend on."""
     from gradcamo.auditing.cell_verdict import cell_verdict
     from gradcamo.docks.panels.cells.swapped_crops_dock import SwappedCropsDock
 

@@ -135,8 +135,8 @@ def test_the_command_and_the_report_say_it_in_the_layers_row(asked_plate, tmp_pa
     assert (
         rank_text(rhos["block_4"]) == f"ρ {rhos['block_4']:.2f} (below 0.5: ranks cells otherwise)"
     )
-    (said,) = [line for line in result.output.splitlines() if "hangs on it" in line]
-    assert said.endswith(f"hangs on it: block_4 ({rhos['block_4']:.2f})")
+    (said,) = [line for line in result.output.splitlines() if "depends on it" in line]
+    assert said.endswith(f"depends on it: block_4 ({rhos['block_4']:.2f})")
     assert kept.attrs["recipe"]["cautions"][-1] in said
 
 

@@ -43,11 +43,11 @@ def row(owes, lies=(np.nan,) * 3, **others):
 def test_map_and_prediction_disagree_where_another_region_has_most_of_each():
     said = cell_verdict(row((0.1, 0.85, 0.05), lies=(0.2, 0.2, 0.6)))
     assert said == (
-        "That it is called 8 µM rather than control hangs mostly on its neighbours (85%). The map "
-        "disagrees: it lies most on the background (60%, which fills 50% of the crop)."
+        "That it is called 8 µM rather than control depends mostly on its neighbours (85%). The "
+        "map disagrees: it lies most on the background (60%, which fills 50% of the crop)."
     )
     assert cell_verdict(row((0.1, 0.85, 0.05), lies=(0.2, 0.5, 0.3))).endswith(
-        "hangs mostly on its neighbours (85%), where the map lies, too (50%)."
+        "depends mostly on its neighbours (85%), where the map lies, too (50%)."
     )
 
 
@@ -110,7 +110,7 @@ def test_rows_of_real_tables_are_told_as_they_are():
     stack, labels = tiles([TREATED], source="asked.tif")
     table = gc.causal_attention(stack, labels, checkpoint, bank_of(checkpoint), only=[1])
     assert cell_verdict(table.iloc[0]) == (
-        "That it is called treated rather than control hangs mostly on its neighbours (100%)."
+        "That it is called treated rather than control depends mostly on its neighbours (100%)."
     )
     assert cell_verdict(pd.concat([table, table]).iloc[1]) == cell_verdict(table.iloc[0])
 

@@ -571,4 +571,4 @@ def test_two_clicks_lead_from_the_start_to_a_causal_verdict(viewer, qtbot, tmp_p
     wait_for(qtbot, session)
     assert session.results.causal.draws_of(session.cell) == 4
     said = bench.review.card.verdict.text()
-    assert "called 40.00x rather than control hangs" in said
+    assert "called 40.00x rather than control depends" in said

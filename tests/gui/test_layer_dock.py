@@ -97,4 +97,4 @@ def test_layers_that_rank_cells_otherwise_say_so_where_their_cells_were_asked_ca
         assert row == f"{layer}, with causal share {rank_text(summary['causal_rho'][layer])}"
     assert "below 0.5: ranks cells otherwise" in rows["block_4"]
     assert "below" not in rows["block_2"]
-    assert "block_4" in dock.message.text().rpartition("hangs on it: ")[2]
+    assert "block_4" in dock.message.text().rpartition("depends on it: ")[2]

@@ -1,4 +1,4 @@
-"""Whether maps that lie on the cell are those whose predictions hang on it, by rank."""
+"""Whether maps that lie on the cell are those whose predictions depend on it, by rank."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(table: pd.DataFrame) -> Agreement:
-    """Whether maps that lie on the cell are those whose predictions hang on it.
+    """Whether maps that lie on the cell are those whose predictions depend on it.
 
     Parameters
     ----------

@@ -188,8 +188,8 @@ def rank_cautions(told: pd.DataFrame, limits: CautionSettings = LIMITS) -> list[
     names = ", ".join(f"{layer} ({number(rho)})" for layer, rho in low["causal_rho"].items())
     return [
         "Grad-CAMO ranks cells otherwise than their causal shares do (Spearman's ρ below "
-        f"{limits.agreement:g}), so that a cell's score does not tell whether its prediction hangs "
-        f"on it: {names}"
+        f"{limits.agreement:g}), so that a cell's score does not tell whether its prediction "
+        f"depends on it: {names}"
         for _ in names[:1]
     ]
 

@@ -28,7 +28,7 @@ def is_answered(row: Mapping[str, Any] | pd.Series) -> bool:
 
 
 def cell_verdict(row: Mapping[str, Any] | pd.Series) -> str:
-    """What a cell's prediction hangs on, and whether its map says so too; or why that is unknown.
+    """What a cell's prediction depends on, and whether its map says so too; or why that is unknown.
 
     Map and prediction disagree where the region that owns most of the one is another than that of
     the other, and both lie `APART`.
@@ -59,7 +59,7 @@ def cell_verdict(row: Mapping[str, Any] | pd.Series) -> str:
     preview = "Preview: that" if row["causal_draws"] == 1 else "That"
     said = (
         f"{preview} it is called {row['causal_target']} rather than {row['causal_reference']} "
-        f"hangs {mostly}on {REGIONS[top]} ({owes[top]:.0%})"
+        f"depends {mostly}on {REGIONS[top]} ({owes[top]:.0%})"
     )
     lies, fills = ([row.get(name, np.nan) for name in names] for names in (SHARES, VOLUME_SHARES))
     return said + _beside(np.array(lies, float), owes, fills)

@@ -135,7 +135,7 @@ def _ranks_otherwise(
     return (
         f"at {where} Grad-CAMO ranks {found.cells:,} cells otherwise than their causal shares do "
         f"(Spearman's ρ {rho}, below {limits.agreement:g}): a cell's score here does "
-        "not tell whether its prediction hangs on it"
+        "not tell whether its prediction depends on it"
     )
 
 

@@ -57,7 +57,7 @@ def shapley(v: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> shapley(np.array([0, 1, 0, 1, 0, 1, 0, 1.0]))  # all hangs on the own cell
+    >>> shapley(np.array([0, 1, 0, 1, 0, 1, 0, 1.0]))  # all of it is due to the own cell
     array([1., 0., 0.])
     """
     values: np.ndarray = np.asarray(v, np.float64) @ _GAINS.T

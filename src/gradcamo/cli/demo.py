@@ -152,7 +152,7 @@ def _ask_causally(
     segmented: Collection[Any],
     track: Callable,
 ) -> pd.DataFrame:
-    """A few cells of each dose asked what their prediction hangs on; donors are the plate's own."""
+    """A few cells of each dose asked what predictions depend on; donors are the plate's own."""
     from gradcamo.auditing.causal import ask_causally, causal_settings, drawn_cells, with_causal
     from gradcamo.auditing.stack import cells_of
     from gradcamo.files.labels import read_labels

@@ -125,6 +125,6 @@ def _whiten(
         return None, [f"there are {n} whole control cells: profiles were not whitened"]
     try:
         whitened, caution = whiten_on(values, chosen, folder.settings.whitening_epsilon)
-    except GradcamoError as error:  # scores do not hang on it
+    except GradcamoError as error:  # scores do not depend on it
         return None, [f"profiles were not whitened: {error}"]
     return whitened, [caution] if caution else []

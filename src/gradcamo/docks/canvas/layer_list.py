@@ -1,4 +1,4 @@
-"""Layers that come and go in the list, and what hangs on them."""
+"""Layers that come and go in the list, and what depends on them."""
 
 from __future__ import annotations
 

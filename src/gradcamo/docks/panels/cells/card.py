@@ -17,7 +17,7 @@ from gradcamo.words import number, percent
 
 
 class CellCard(QWidget):
-    """Says what the network saw in one cell, and what its prediction hangs on."""
+    """Says what the network saw in one cell, and what its prediction depends on."""
 
     def __init__(self, corner: QWidget | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -122,7 +122,7 @@ def _both(row: Any, faint: str) -> str:
 
 
 def _effect(row: Any) -> str:
-    """How much hangs on all contents together, and whether the call does."""
+    """How much depends on all contents together, and whether the call does."""
     error = row["causal_effect_se"]
     by = number(row["causal_effect"], 1) + (f" ± {number(error, 1)}" if np.isfinite(error) else "")
     flips = row["causal_flips"]

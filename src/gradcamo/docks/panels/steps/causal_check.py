@@ -1,4 +1,4 @@
-"""Causal check: what predictions hang on, of one cell, of some, of all."""
+"""Causal check: what predictions depend on, of one cell, of some, of all."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class CausalCheck(Dock):
             SwapSettings, ("draws", "reference"), choices={"reference": ()}, titles={}
         )
         self.progress = JobRow(self.session.swapping, "cells")
-        title = QLabel("<b>Causal check</b>: what it hangs on")
-        title.setToolTip("what the prediction hangs on, whatever the map shows")
+        title = QLabel("<b>Causal check</b>: what it depends on")
+        title.setToolTip("what the prediction depends on, whatever the map shows")
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 4, 0, 0)
         box.addLayout(line_of(title, self.donors, widest=title))
