@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from conftest import docked, scored_label
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QFont, QFontMetrics
 
+from gradcamo.docks.panels.steps.cutoff import _names
 from gradcamo.docks.panels.steps.review import ReviewDock
 from gradcamo.docks.state.results import Results
 from gradcamo.profiles.cutoffs import passing
@@ -103,3 +105,14 @@ def test_passing_counts_each_group_in_the_order_of_doses():
     assert found.index.tolist() == ["control", "0.06x", "1.60x", "8.00x", ""]
     assert found["passing"].tolist() == [0, 1, 0, 1, 1]
     assert found["cells"].tolist() == [1, 1, 1, 2, 1]
+
+
+@pytest.mark.parametrize("points", [8, 9, 10, 11, 12])
+def test_names_that_have_room_are_written_whole(qapp, points):
+    font = QFont(qapp.font())
+    font.setPointSize(points)
+    for name in ("40.00x", "8 µM", "control"):
+        assert _names([name], QFontMetrics(font))[1] == [name]
+    left, (short,) = _names(["a treatment whose name does not end"], QFontMetrics(font))
+    assert left == 110
+    assert short.endswith("…")

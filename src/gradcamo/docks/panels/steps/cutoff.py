@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QRectF, Qt
-from qtpy.QtGui import QColor, QPainter
+from qtpy.QtGui import QColor, QFontMetrics, QPainter
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
@@ -45,14 +45,13 @@ class PassingBars(QWidget):
     def paintEvent(self, event: Any) -> None:
         painter = QPainter(self)
         measure = painter.fontMetrics()
-        left = min(110, 8 + max((measure.horizontalAdvance(n) for n, _, _ in self.rows), default=0))
+        left, names = _names([name for name, _, _ in self.rows], measure)
         right = 8 + measure.horizontalAdvance("0,000 of 0,000")
         middle = Qt.AlignmentFlag.AlignVCenter
-        for number, (name, part, cells) in enumerate(self.rows[: self.MOST]):
+        for number, (_, part, cells) in enumerate(self.rows[: self.MOST]):
             top = number * self.ROW
             painter.setPen(self.palette().windowText().color())
-            short = measure.elidedText(name, Qt.TextElideMode.ElideRight, left - 8)
-            painter.drawText(QRectF(0, top, left - 6, self.ROW), middle, short)
+            painter.drawText(QRectF(0, top, left, self.ROW), middle, names[number])
             bar = QRectF(left, top + 5, max(self.width() - left - right, 20), self.ROW - 10)
             painter.fillRect(bar, QColor(legible(EMPTY, self)))
             bar.setWidth(bar.width() * part / max(cells, 1))
@@ -63,6 +62,14 @@ class PassingBars(QWidget):
         if len(self.rows) > self.MOST:
             box = QRectF(0, self.MOST * self.ROW, self.width(), self.ROW)
             painter.drawText(box, middle, f"and {len(self.rows) - self.MOST} more")
+
+
+def _names(names: list[str], measure: QFontMetrics) -> tuple[int, list[str]]:
+    """How many pixels names need, at most 110, and the names, shortened where that is too few."""
+    widest = max((measure.horizontalAdvance(name) for name in names), default=0)
+    left = min(110, widest + 10)
+    elide = Qt.TextElideMode.ElideRight
+    return left, [measure.elidedText(name, elide, left - 6) for name in names]
 
 
 class CutoffBox(QWidget):
