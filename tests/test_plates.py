@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 import zarr
 
 from gradcamo.errors import GradcamoError, GradcamoWarning
+from gradcamo.files.images import is_plate
 from gradcamo.files.labels import read_labels
 from gradcamo.files.plate_sources import plate_from_folder, plate_from_zarr
 from gradcamo.files.plates import read_plate
@@ -71,6 +74,7 @@ def test_a_plate_in_parquet_reads_like_its_csv(folder):
     plain, text = read_plate(path), pd.read_csv(path, dtype=str, keep_default_na=False)
     text.to_parquet(folder / "text.parquet")
     assert read_plate(folder / "text.parquet").equals(plain)
+    assert is_plate(folder / "text.parquet")  # what the window and `convert` ask
     typed = text.assign(
         site=[1, 2, 1], batch=pd.Series([7, 8, None]), labels=text["labels"].replace("", None)
     )
@@ -94,6 +98,26 @@ def test_a_plate_in_parquet_reads_like_its_csv(folder):
     text.iloc[:0].to_parquet(folder / "empty.parquet")
     with pytest.raises(GradcamoError, match=r"empty\.parquet has no rows"):
         read_plate(folder / "empty.parquet")
+
+
+def test_values_that_only_parquet_has_stand_as_a_csv_has_them(folder):
+    text = pd.read_csv(write(folder, *LINES), dtype=str, keep_default_na=False)
+    told = {"spacing_um": [[0.6, 0.35, None]] * 3, "channel_names": [["DNA", "ER"]] * 3}
+    half = np.array([0.1, 7, 0.35], np.float32)
+    text.assign(**told, treatment=half).to_parquet(folder / "lists.parquet")
+    plate = read_plate(folder / "lists.parquet")
+    assert list(plate["treatment"]) == ["0.1", "7", "0.35"]
+    assert set(plate["spacing_um"]) == {"0.6,0.35,"}
+    assert set(plate["channel_names"]) == {"DNA,ER"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [(pa.date32(), 2**31 - 1), (pa.timestamp("us", "Mars/Base"), 0)]
+)
+def test_a_date_of_parquet_that_is_none_is_said_to_be_damage(folder, kind, number):
+    pq.write_table(pa.table({"image": pa.array([number], kind)}), folder / "dates.parquet")
+    with pytest.raises(GradcamoError, match=r"dates\.parquet cannot be read as Parquet"):
+        read_plate(folder / "dates.parquet")
 
 
 def test_missing_columns_are_named_beside_those_found(folder):

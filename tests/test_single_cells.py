@@ -280,6 +280,13 @@ def everything() -> pa.Table:
     ).replace_schema_metadata({"made": "elsewhere"})
 
 
+def test_whole_numbers_of_parquet_keep_every_digit_where_some_are_missing(tmp_path):
+    from gradcamo.files.single_cells.table_files import open_file
+
+    pq.write_table(pa.table({"a": pa.array([2**53 + 1, None])}), tmp_path / "t.parquet")
+    assert list(open_file(tmp_path / "t.parquet").text(["a"])["a"]) == ["9007199254740993", ""]
+
+
 @pytest.mark.parametrize("compression", ["snappy", "zstd", "none"])
 def test_parquet_comes_back_with_every_value_type_group_and_note_of_its_own(tmp_path, compression):
     source, out = tmp_path / "a.parquet", tmp_path / "b.parquet"

@@ -40,10 +40,10 @@ def open_image(path: str | Path) -> RawImage:
 
 
 def is_plate(path: str | Path) -> bool:
-    """Whether a path is a plate rather than an image: a CSV, a folder, an OME-Zarr plate."""
+    """Whether a path is a plate rather than an image: a table, a folder, an OME-Zarr plate."""
     from gradcamo.files.omezarr import is_zarr, ome_metadata
 
     path = Path(path)
     if path.is_dir() and is_zarr(path):
         return ome_metadata(path).plate is not None
-    return path.is_dir() or path.suffix.lower() == ".csv"
+    return path.is_dir() or path.suffix.lower() in (".csv", ".parquet", ".pq")

@@ -6,11 +6,14 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from gradcamo.errors import GradcamoError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
@@ -83,27 +86,40 @@ def _from_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        read = pq.read_table(path)
-        columns = [
-            [as_text(value).strip() for value in column.to_pylist()] for column in read.columns
-        ]
-    except (OSError, ValueError, pa.ArrowException) as error:
+        return texts_of(pq.read_table(path)).map(str.strip)
+    except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:
         first, *_ = str(error).strip().splitlines() or [type(error).__name__]
         raise GradcamoError(
             f"{path} cannot be read as Parquet ({first}): it may be damaged; make it again, or "
             "save the table as UTF-8 CSV"
         ) from error
-    return pd.DataFrame(list(zip(*columns, strict=True)), None, read.column_names, dtype=str)
 
 
-def as_text(value: Any) -> str:
-    """A value of a typed table as a CSV would hold it; empty where it is missing.
+def texts_of(table: pa.Table) -> pd.DataFrame:
+    """A typed table as a CSV would hold it, every value as text, empty where it is missing.
 
-    >>> as_text(0.06), as_text(7.0), as_text(None), as_text("02")
-    ('0.06', '7', '', '02')
+    Lists stand as what is told does in a CSV: 0.6,0.35,0.35.
     """
-    if value is None or value is pd.NA or value != value:
+    import pyarrow as pa
+
+    columns = []
+    for column in table.columns:
+        if pa.types.is_float32(column.type):
+            column = column.cast(pa.string()).cast(pa.float64())  # 0.1, not 0.10000000149011612
+        columns.append([_as_text(value) for value in column.to_pylist()])
+    return pd.DataFrame(list(zip(*columns, strict=True)), None, table.column_names, dtype=str)
+
+
+def _as_text(value: Any) -> str:
+    """A value as text.
+
+    >>> _as_text(0.06), _as_text(7.0), _as_text(None), _as_text("02"), _as_text([0.6, 0.35, 0.35])
+    ('0.06', '7', '', '02', '0.6,0.35,0.35')
+    """
+    if value is None or value != value:
         return ""
+    if isinstance(value, list):
+        return ",".join(map(_as_text, value))
     if isinstance(value, float) and value.is_integer():  # whole numbers where some are missing
         return str(int(value))
     return str(value)

@@ -37,6 +37,11 @@ def _keep_data(box: QComboBox, name: str, _: int) -> None:
     keep(name, box.currentData())
 
 
+TABLES = "Tables (*.csv *.parquet *.pq)"
+PLATES = "Plates (*.csv *.parquet *.pq)"
+"""Which files are shown where a table, or a plate's, is asked for (`ask_path`)."""
+
+
 def ask_path(
     parent: QWidget,
     title: str,

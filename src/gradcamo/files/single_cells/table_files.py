@@ -21,7 +21,7 @@ from gradcamo.files.single_cells.endings import (
     is_packed,
     suffix_of,
 )
-from gradcamo.files.text_tables import as_text
+from gradcamo.files.text_tables import texts_of
 
 
 class File(Protocol):
@@ -126,8 +126,7 @@ class _Parquet:
         import pyarrow.parquet as pq
 
         with telling_damage(self._path), pq.ParquetFile(self._path) as file:
-            table = file.read(columns=list(names)).to_pandas(ignore_metadata=True)
-        return pd.DataFrame({name: [as_text(v) for v in table[name]] for name in names}, dtype=str)
+            return texts_of(file.read(columns=list(names)).select(list(names)))
 
     def rows(self, rows: np.ndarray) -> pd.DataFrame:
         import pyarrow as pa

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.lengths import Lengths
-from gradcamo.docks.parts.preferences import ask_path
+from gradcamo.docks.parts.preferences import TABLES, ask_path
 from gradcamo.docks.parts.tint import WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, Message, line_of, without_numbers
 from gradcamo.settings import FolderSettings
@@ -34,7 +34,7 @@ WHERE = {
     "pattern": ("Pattern", "{well}_s{site}_z{z}_{channel}.tif"),
     "axes": ("Axes", "such as ZYX"),
     "labels": ("Labels", "masks/{well}_s{site}_labels.tif"),
-    "layout": ("Treatments", "a CSV of well, treatment"),
+    "layout": ("Treatments", "a table of well, treatment"),
 }
 
 
@@ -224,7 +224,7 @@ class FoundPlate(Dock):
             self._tell(**{name: text})
 
     def _choose_layout(self) -> None:
-        path = ask_path(self, "Open the treatments of wells", filters="Tables (*.csv)")
+        path = ask_path(self, "Open the treatments of wells", filters=TABLES)
         if path:
             self._tell(layout=path)
 

@@ -26,7 +26,7 @@ from gradcamo.docks.panels.plates.palette import PALETTE
 from gradcamo.docks.parts.dock import Dock
 from gradcamo.docks.parts.drops import TakesDrops
 from gradcamo.docks.parts.path_line import PathLine
-from gradcamo.docks.parts.preferences import ask_path
+from gradcamo.docks.parts.preferences import PLATES, ask_path
 from gradcamo.docks.parts.steps import scrolling_column
 from gradcamo.docks.parts.tint import GOOD, LINE, fill, legible
 from gradcamo.docks.parts.widgets import line_of
@@ -60,7 +60,7 @@ class PlateDock(TakesDrops, Dock):
         self.plate = window.on_disk
         self.audit = AuditRow(window)
         self.open = QPushButton("Open table…")
-        self.open.setToolTip("a CSV with the columns image, labels, plate, well, site, treatment")
+        self.open.setToolTip("a table with the columns image, labels, plate, well, site, treatment")
         self.folder = QPushButton("Folder…")
         self.folder.setToolTip("a folder of stacks, which is recognised, or an OME-Zarr plate")
         self.path = PathLine("or type the path of a folder or table")
@@ -180,7 +180,7 @@ class PlateDock(TakesDrops, Dock):
             self.open_site(sites.iloc[max(0, self.site.currentIndex())])
 
     def _choose(self) -> None:
-        path = ask_path(self, "Open a plate", filters="Plates (*.csv)")
+        path = ask_path(self, "Open a plate", filters=PLATES)
         if path:
             self.load(path)
 

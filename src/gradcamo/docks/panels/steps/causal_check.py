@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.preferences import ask_path
+from gradcamo.docks.parts.preferences import PLATES, ask_path
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.tint import GOOD, WARN
 from gradcamo.docks.parts.widgets import Fold, JobRow, line_of
@@ -17,7 +17,6 @@ from gradcamo.settings import SwapSettings
 from gradcamo.words import counted
 
 BANKS = "Donor banks (*.npz)"
-PLATES = "Plates (*.csv *.parquet)"
 
 
 class CausalCheck(Dock):

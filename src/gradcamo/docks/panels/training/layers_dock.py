@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.preferences import ask_path, keep
+from gradcamo.docks.parts.preferences import PLATES, ask_path, keep
 from gradcamo.docks.parts.rows import SettingRows
 from gradcamo.docks.parts.steps import scrolling_column
 from gradcamo.docks.parts.tint import GOOD, WARN
@@ -197,7 +197,7 @@ class LayersDock(Dock):
         self.message.say(f"the cells are explained at {layer} from now on", GOOD)
 
     def _choose(self) -> None:
-        path = ask_path(self, "Open a plate", filters="Plates (*.csv)")
+        path = ask_path(self, "Open a plate", filters=PLATES)
         if path:
             self.load(path)
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from gradcamo.docks.panels.training import curves
 from gradcamo.docks.panels.training.stack_table import StackTable
 from gradcamo.docks.parts.dock import Dock
-from gradcamo.docks.parts.preferences import ask_path
+from gradcamo.docks.parts.preferences import PLATES, ask_path
 from gradcamo.docks.parts.tint import FAINT, GOOD, WARN, fill
 from gradcamo.docks.parts.widgets import line_of
 from gradcamo.docks.parts.worker import Job
@@ -53,7 +53,7 @@ class TrainPlate(Dock):
         self.ready = False
         self._again = False
         self.open = QPushButton("Open plate…")
-        self.open.setToolTip("a CSV with the columns image, labels, plate, well, site, treatment")
+        self.open.setToolTip("a table with the columns image, labels, plate, well, site, treatment")
         self.take = QPushButton("Add open stacks")
         self.take.setToolTip(
             "list the stacks that are open with labels; open further ones and add them too"
@@ -188,7 +188,7 @@ class TrainPlate(Dock):
         self.message.say(". ".join(lines), WARN if notes else GOOD)
 
     def _choose(self) -> None:
-        path = ask_path(self, "Open a plate", filters="Plates (*.csv)")
+        path = ask_path(self, "Open a plate", filters=PLATES)
         if path:
             self.load(path)
 
