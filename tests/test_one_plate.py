@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from older import OLD
 
 import gradcamo as gc
 from gradcamo.cli.commands import main
@@ -15,7 +16,7 @@ from gradcamo.plate.belonging import refuse_another_plate
 from gradcamo.plate.plan import plan_plate
 from gradcamo.plate.run import audit_plate
 
-HELD = r"holds the results of another plate, 8 stacks such as .*D02_1 of .*D02_s1\S*\.tif; this one"
+HELD = r"holds the results of another plate, 8 stacks such as .*D02_s1\S*\.tif; this one"
 
 
 @pytest.fixture
@@ -119,3 +120,32 @@ def test_images_that_changed_where_they_lie_are_of_the_same_plate(
     shutil.copytree(out, deeper)
     with pytest.raises(GradcamoError, match="another plate"):
         refuse_another_plate(others, deeper)
+
+
+def test_a_plate_as_large_is_told_apart_by_few_of_its_images(others, out, monkeypatch):
+    read = []
+    monkeypatch.setattr("gradcamo.plate.belonging.content_hash", lambda path: read.append(path))
+    with pytest.raises(GradcamoError, match=HELD):
+        refuse_another_plate(others, out)
+    assert len(read) == 4
+
+
+def test_a_path_that_counts_from_where_python_works_is_no_proof(others, out, tmp_path, monkeypatch):
+    from gradcamo.files.store import read_profiles, write_table
+
+    for path in (out / "cells").rglob("*.parquet"):  # as if audited there, by such paths
+        kept = read_profiles(path)
+        kept.recipe["inputs"]["image"][0] = Path(kept.recipe["inputs"]["image"][0]).name
+        write_table(kept.table, path, kept.recipe, kept.values)
+    (out / "cells.parquet").unlink()
+    monkeypatch.chdir(tmp_path / "others")
+    with pytest.raises(GradcamoError, match="another plate"):
+        refuse_another_plate(others.assign(image=others["image"].map(os.path.basename)), out)
+
+
+def test_results_of_earlier_versions_are_kept_too(rows, tmp_path):
+    out = Path(shutil.copytree(OLD / "results", tmp_path / "out"))
+    for _ in range(2):
+        with pytest.raises(GradcamoError, match=r"1 stack such as /data/field/field\.ome\.tif;"):
+            refuse_another_plate(rows, out)
+        shutil.rmtree(out / "cells", ignore_errors=True)

@@ -18,6 +18,10 @@ from gradcamo.plate.folder import stack_name
 from gradcamo.words import counted
 
 
+COMPARED = 4
+"""Stacks whose images are compared: plates of one microscope are of one size, and long to read."""
+
+
 class _Kept(NamedTuple):
     """A stack of which a folder holds results: its name, and its image as it was then.
 
@@ -37,7 +41,8 @@ def refuse_another_plate(rows: pd.DataFrame, out: str | Path) -> None:
     """Refuse a folder that holds results of other stacks alone: they would be replaced.
 
     One image in common makes two plates the same: it lies where it lay, as a whole or seen from
-    the folder; or a stack of its plate, well and site has the same size, and time or content.
+    the folder; or one of the first stacks of the same plate, well and site has the same size, and
+    time or content.
 
     Parameters
     ----------
@@ -54,24 +59,25 @@ def refuse_another_plate(rows: pd.DataFrame, out: str | Path) -> None:
     out = as_named(out)
     images = [str(image) for image in rows["image"]]
     names = dict(zip((stack_name(row) for _, row in rows.iterrows()), images, strict=True))
-    places = {*images, *map(os.path.realpath, images)}
+    places = set(map(os.path.realpath, images))
     ways = {_way(image, out) for image in images} - {""}
     namesakes: list[_Kept] = []
     others: list[_Kept] = []
     for kept in chain(_stacks(out, names), _tabled(out)):
-        if {kept.image, os.path.realpath(kept.image)} & places or kept.way in ways:
+        if kept.way in ways or (
+            os.path.isabs(kept.image) and os.path.realpath(kept.image) in places
+        ):
             return
         (namesakes if kept.name in names else others).append(kept)
-    if any(_same(kept, names[kept.name]) for kept in namesakes):
+    if any(_same(kept, names[kept.name]) for kept in namesakes[:COMPARED]):
         return
-    found = list({kept.image: kept for kept in [*namesakes, *others]}.values())
+    found = list(dict.fromkeys(kept.image for kept in [*namesakes, *others]))
     if found:
-        first = f"{found[0].name} of {found[0].image}".removeprefix(" of ")
         raise GradcamoError(
             f"{out} holds the results of another plate, {counted(len(found), 'stack')} such as "
-            f"{first}; this one ({next(iter(names))} of {images[0]} …) has no image in common with "
-            "it, and would replace its tables and report: choose another folder (-o), or remove "
-            "that one if nobody needs it"
+            f"{found[0]}; this one ({images[0]} …) has no image in common with it, and would "
+            "replace its tables and report: choose another folder (-o), or remove that one if "
+            "nobody needs it"
         )
 
 
@@ -81,7 +87,7 @@ def _stacks(out: Path, first: Container[str]) -> Iterator[_Kept]:
     import pyarrow.parquet as pq
 
     files = [path for path in (out / "cells").glob("*/*.parquet") if path.name[0] != "."]
-    for path in sorted(files, key=lambda path: (path.stem not in first, path)):
+    for path in sorted(files, key=lambda path: (path.stem not in first, path.name, path)):
         try:
             image = _recipe(pq.read_schema(path))["inputs"]["image"]
             yield _Kept(path.stem, *image)
@@ -96,9 +102,8 @@ def _tabled(out: Path) -> Iterator[_Kept]:
 
     try:
         recipe = _recipe(pq.read_schema(out / "cells.parquet"))
-        for image in recipe.get("input_files", ()):
-            yield _Kept(Path(recipe.get("pictures", {}).get(image, "")).stem, str(image))
-    except (OSError, AttributeError, KeyError, TypeError, ValueError, pa.ArrowException):
+        yield from (_Kept("", str(image)) for image in recipe["input_files"])
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
         return
 
 
