@@ -17,7 +17,6 @@ from gradcamo.files.stamp import content_hash, stamp
 from gradcamo.plate.folder import stack_name
 from gradcamo.words import counted
 
-
 COMPARED = 4
 """Stacks whose images are compared: plates of one microscope are of one size, and long to read."""
 
@@ -64,9 +63,8 @@ def refuse_another_plate(rows: pd.DataFrame, out: str | Path) -> None:
     namesakes: list[_Kept] = []
     others: list[_Kept] = []
     for kept in chain(_stacks(out, names), _tabled(out)):
-        if kept.way in ways or (
-            os.path.isabs(kept.image) and os.path.realpath(kept.image) in places
-        ):
+        whole = Path(kept.image).is_absolute()  # others count from where Python worked then
+        if kept.way in ways or (whole and os.path.realpath(kept.image) in places):
             return
         (namesakes if kept.name in names else others).append(kept)
     if any(_same(kept, names[kept.name]) for kept in namesakes[:COMPARED]):
