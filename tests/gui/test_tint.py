@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import docked
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QTextDocument
 from qtpy.QtWidgets import QTableWidget, QTableWidgetItem
 
+from gradcamo.docks.panels.cells.card import CellCard
 from gradcamo.docks.panels.cells.cells_dock import CellsDock
-from gradcamo.docks.panels.plates.palette import PALETTE, Colours
+from gradcamo.docks.panels.plates.palette import PALETTE, Colours, Legend
 from gradcamo.docks.panels.plates.plate_dock import WellDelegate
 from gradcamo.docks.panels.plates.scatter import PointPlot
 from gradcamo.docks.panels.steps.histogram import ScoreHistogram
+from gradcamo.docks.panels.steps.model import described
 from gradcamo.docks.panels.steps.workbench import Workbench
 from gradcamo.docks.panels.training import train_plate
 from gradcamo.docks.panels.training.curves import TrainingCurves
@@ -145,3 +149,23 @@ def test_plots_follow_another_theme(window, viewer, qtbot):
 def paper(plot: Plot) -> str:
     """The colour in a plot's corner, as it is painted."""
     return plot.grab().toImage().pixelColor(1, 1).name()
+
+
+def test_names_that_look_like_tags_are_written_out(audited, checkpoint, qtbot):
+    legend, card = Legend(), CellCard()
+    for part in (legend, card):
+        qtbot.addWidget(part)
+    legend.show_colours("<dose>", Colours(pd.Series(["<5 µM", "a<b>c"])))
+    assert words(legend.names.text()).split() == ["<dose>:", "<5", "µM", "a<b>c"]
+    row = audited.results.table.iloc[0].copy()
+    row["predicted"] = "<5 µM"
+    card.show_cell(row)
+    assert "predicted <5 µM (" in words(card.title.text())
+    told = replace(checkpoint, classes=("<5 µM", "a<b>c", "high"))
+    assert "apart: <5 µM, a<b>c, high." in words(described(told, "network"))
+
+
+def words(rich: str) -> str:
+    document = QTextDocument()
+    document.setHtml(rich)
+    return document.toPlainText().replace("\N{NO-BREAK SPACE}", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,9 @@ class CellCard(QWidget):
             return
         title = f"<b>Cell {int(row['label'])}</b>"
         if isinstance(row["predicted"], str) and row["predicted"]:
-            title += f" · predicted <b>{row['predicted']}</b> ({percent(row['confidence'])})"
+            title += (
+                f" · predicted <b>{escape(row['predicted'])}</b> ({percent(row['confidence'])})"
+            )
         self.title.setText(title)
         if row["touches_border"]:
             self._hint("Cut off by the border of the image: not scored.")
@@ -117,7 +120,7 @@ def _both(row: Any, faint: str) -> str:
         )
     return (
         f"<table cellspacing='0'>{''.join(lines)}</table><span style='color:{faint}'>"
-        f"{_effect(row)}</span>"
+        f"{escape(_effect(row))}</span>"
     )
 
 

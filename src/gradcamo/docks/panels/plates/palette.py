@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,10 +110,10 @@ class Legend(QWidget):
             return
         entries = (
             f"<span style='background-color:{ink.name()}; color:{ink_on(ink).name()}'>"
-            f"&nbsp;{name or 'none'}&nbsp;</span>"
+            f"&nbsp;{escape(name) or 'none'}&nbsp;</span>"
             for name, ink in zip(colours.names, colours.inks, strict=False)
         )
-        self.names.setText(f"{title}: " + " ".join(entries))
+        self.names.setText(f"{escape(title)}: " + " ".join(entries))
 
 
 class _Bar(QWidget):

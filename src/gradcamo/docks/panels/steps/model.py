@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,9 +186,9 @@ def described(checkpoint: Checkpoint, name: str) -> str:
     if planes := checkpoint.crop.planes:
         window = f"{planes} planes of {window}"
     lines = [
-        f"<b>{name}</b> tells {len(checkpoint.classes)} treatments apart: "
-        f"{', '.join(checkpoint.classes)}.",
-        f"Channels: {', '.join(checkpoint.channels)}.",
+        f"<b>{escape(name)}</b> tells {len(checkpoint.classes)} treatments apart: "
+        f"{escape(', '.join(checkpoint.classes))}.",
+        f"Channels: {escape(', '.join(checkpoint.channels))}.",
         f"Crops of {window} px, rescaled by {checkpoint.crop.rescale}, resized to {seen}; "
         f"explained at {checkpoint.layer}, a grid of {grid}.",
     ]
@@ -202,5 +203,5 @@ def described(checkpoint: Checkpoint, name: str) -> str:
     if told:
         lines.append(f"Right for {', '.join(told)} (chance: {1 / len(checkpoint.classes):.0%}).")
     if source := checkpoint.recipe.get("imported_from"):
-        lines.append(f"Imported from {source}.")
+        lines.append(f"Imported from {escape(source)}.")
     return "<br>".join(lines)
