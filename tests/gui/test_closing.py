@@ -13,6 +13,7 @@ from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
 from gradcamo.docks.panels.training.layers_dock import LayersDock
 from gradcamo.docks.parts.threads import working
+from gradcamo.docks.window import window_of
 from gradcamo.files.kept import read_kept
 from gradcamo.networks.bundled import BUNDLED
 from gradcamo.networks.checkpoint import Checkpoint
@@ -95,3 +96,10 @@ def test_a_window_that_is_hidden_after_closing_was_refused_works_when_it_is_back
     with qtbot.waitSignal(session.loading.ended, timeout=30_000):
         session.loading.start(lambda: iter([]))
     assert not session.signalsBlocked()
+
+
+def test_a_viewer_whose_window_was_closed_takes_another_theme(make_napari_viewer):
+    viewer = make_napari_viewer()
+    window_of(viewer)
+    viewer.close()
+    viewer.theme = "light"

@@ -86,8 +86,8 @@ class Window:
 
     def _on_theme(self, _: Any) -> None:
         window = getattr(self.viewer, "window", None)
-        if window is not None:
-            follow_theme(window._qt_window)
+        if shown := getattr(window, "_qt_window", None):  # none once it was closed
+            follow_theme(shown)
 
 
 _WINDOWS: weakref.WeakKeyDictionary[ViewerModel, Window] = weakref.WeakKeyDictionary()
