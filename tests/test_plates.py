@@ -88,7 +88,13 @@ def test_a_plate_in_parquet_reads_like_its_csv(folder):
     )
     assert list(plate["dose µM"]) == ["0", "0.06", "1000"]
     assert list(plate["batch"]) == ["7", "8", ""]
-    typed.drop(columns="site").to_parquet(folder / "lacking.parquet")
+    lacking, twice = folder / "lacking.parquet", folder / "twice.parquet"
+    typed.drop(columns="site").to_parquet(lacking)
+    content = lacking.read_bytes()  # of another kind: maybe huge, so its values are not looked at
+    lacking.write_bytes(content[:4] + bytes(60) + content[64:])
+    pq.write_table(pa.Table.from_pandas(text).append_column("well", pa.array(["A1"] * 3)), twice)
+    with pytest.raises(GradcamoError, match=r"twice\.parquet has the columns well twice: rename"):
+        read_plate(twice)
     with pytest.raises(GradcamoError, match=r"lacking\.parquet lacks the columns site \(it has im"):
         read_plate(folder / "lacking.parquet")
     damaged = folder / "damaged.parquet"
@@ -115,7 +121,9 @@ def test_values_that_only_parquet_has_stand_as_a_csv_has_them(folder):
     ("kind", "number"), [(pa.date32(), 2**31 - 1), (pa.timestamp("us", "Mars/Base"), 0)]
 )
 def test_a_date_of_parquet_that_is_none_is_said_to_be_damage(folder, kind, number):
-    pq.write_table(pa.table({"image": pa.array([number], kind)}), folder / "dates.parquet")
+    text = pd.read_csv(write(folder, *LINES), dtype=str, keep_default_na=False)
+    dated = pa.Table.from_pandas(text).append_column("day", pa.array([number] * 3, kind))
+    pq.write_table(dated, folder / "dates.parquet")
     with pytest.raises(GradcamoError, match=r"dates\.parquet cannot be read as Parquet"):
         read_plate(folder / "dates.parquet")
 

@@ -31,9 +31,7 @@ def read_text_table(path: str | Path, required: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
         raise GradcamoError(f"there is no table {path}: check the path")
     if _is_parquet(path):
-        typed = _from_parquet(path)
-        _refuse_header([str(name) for name in typed], required, path)
-        return typed
+        return _from_parquet(path, required)
     lines: list[list[str]] = []
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -81,12 +79,15 @@ def _is_parquet(path: Path) -> bool:
         return False
 
 
-def _from_parquet(path: Path) -> pd.DataFrame:
+def _from_parquet(path: Path, required: Sequence[str]) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
+        _refuse_header(pq.read_schema(path).names, required, path)  # before all of it is read
         return texts_of(pq.read_table(path)).map(str.strip)
+    except GradcamoError:
+        raise
     except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:
         first, *_ = str(error).strip().splitlines() or [type(error).__name__]
         raise GradcamoError(
