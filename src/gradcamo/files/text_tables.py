@@ -103,12 +103,12 @@ def texts_of(table: pa.Table) -> pd.DataFrame:
     """
     import pyarrow as pa
 
-    columns = []
-    for column in table.columns:
+    texts = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_float32(column.type):
             column = column.cast(pa.string()).cast(pa.float64())  # 0.1, not 0.10000000149011612
-        columns.append([_as_text(value) for value in column.to_pylist()])
-    return pd.DataFrame(list(zip(*columns, strict=True)), None, table.column_names, dtype=str)
+        texts[name] = [_as_text(value) for value in column.to_pylist()]
+    return pd.DataFrame(texts, dtype=str)
 
 
 def _as_text(value: Any) -> str:
