@@ -471,7 +471,7 @@ def test_nan_pixels_are_refused_with_file_channel_and_count(field, checkpoint):
     data = stack.data.astype(np.float32)
     data[0, 0, 24, 30] = np.nan
     bad = ZStack(data, stack.channels, stack.spacing_um, "D03.tif")
-    refused(r"D03\.tif, channel DNA: 1 NaN", bad, labels, checkpoint)
+    refused(r"D03\.tif, channel DNA, Z 0: 1 NaN", bad, labels, checkpoint)
 
 
 def test_another_voxel_size_than_in_training_is_said(field, checkpoint):

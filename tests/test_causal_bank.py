@@ -127,7 +127,7 @@ def test_unequal_stacks_unknown_controls_and_no_cells_are_refused(checkpoint):
     with pytest.raises(GradcamoError, match=r"of uint16, control1.tif 3 of float32"):
         DonorBank.cut([made[0], (wide, *rest)], checkpoint)
     wide.data[0, 1] = np.nan
-    with pytest.raises(GradcamoError, match=r"control1.tif, channel DNA: \d+ NaN"):
+    with pytest.raises(GradcamoError, match=r"control1.tif, channel DNA, Z 1: \d+ NaN"):
         DonorBank.cut([(wide, *rest)], checkpoint)
 
 
