@@ -521,8 +521,7 @@ def test_the_time_left_of_a_run_counts_down(plate, model, tmp_path, monkeypatch,
         left = [step.seconds_left for step in seen if step.done == done]
         assert len(left) > 1
         assert left == sorted(left, reverse=True)
-        assert left[0] == pytest.approx(2.5 * (3 - done), abs=1.5)
-        assert left[-1] < left[0] - 0.5
+        assert left[-1] < left[0]
     assert {step.seconds_left for step in seen if step.done == 0} == {None}
 
 

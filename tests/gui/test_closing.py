@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from gradcamo.auditing import stack
 from gradcamo.docks.panels.steps.segment import SegmentDock
 from gradcamo.docks.panels.training.layers_dock import LayersDock
 from gradcamo.docks.parts.threads import working
+from gradcamo.docks.parts.worker import Job
 from gradcamo.docks.window import window_of
 from gradcamo.files.kept import read_kept
 from gradcamo.networks.bundled import BUNDLED
@@ -96,6 +98,19 @@ def test_a_window_that_is_hidden_after_closing_was_refused_works_when_it_is_back
     with qtbot.waitSignal(session.loading.ended, timeout=30_000):
         session.loading.start(lambda: iter([]))
     assert not session.signalsBlocked()
+
+
+@pytest.mark.shown
+def test_work_goes_on_in_a_window_that_is_restored_after_closing_was_refused(
+    session, viewer, qtbot
+):
+    window, job, go = viewer.window._qt_window, Job(session), threading.Event()
+    QCoreApplication.sendEvent(window, QCloseEvent())
+    job.start(lambda: iter([go.wait(30)]))
+    QCoreApplication.sendEvent(window, QShowEvent())  # as when it was minimised
+    with qtbot.waitSignal(job.ended, timeout=30_000) as ended:
+        go.set()
+    assert ended.args == [True]
 
 
 def test_a_viewer_whose_window_was_closed_takes_another_theme(make_napari_viewer):

@@ -29,15 +29,17 @@ class Closing(QObject):
         if event.type() == QEvent.Type.Close:  # napari may ask, and the user may say no
             self._asked = True
         elif event.type() == QEvent.Type.Hide and self._asked and not event.spontaneous():
-            self._hush(watched, True)
-        elif event.type() == QEvent.Type.Show and self._asked:  # hidden after a no, and back
-            self._asked = False
+            for job in self._jobs(watched):
+                job.abandon()
+            self._hush(watched, True)  # those that would listen go one before the other
+        elif event.type() == QEvent.Type.Show and self.session.signalsBlocked():
+            self._asked = False  # it was hidden after a no, and is back
             self._hush(watched, False)
         return False
 
+    def _jobs(self, window: QObject) -> list[Job]:
+        return [*self.session.findChildren(Job), *window.findChildren(Job)]
+
     def _hush(self, window: QObject, hush: bool) -> None:
-        """Leave what runs and say nothing more: those that would listen go in any order."""
-        for job in (*self.session.findChildren(Job), *window.findChildren(Job)):
-            job.abandon()
-            job.blockSignals(hush)
-        self.session.blockSignals(hush)
+        for one in (self.session, *self._jobs(window)):
+            one.blockSignals(hush)
